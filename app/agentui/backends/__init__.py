@@ -1,0 +1,1 @@
+"""Model servers behind one protocol: LM Studio and any OpenAI-style server."""

@@ -1,0 +1,132 @@
+"""What a user, a script or a signal can ask of a run: one union of frozen values, `Control`.
+
+Everything that steers a run goes through these, from the screen, the command line and the socket alike. The
+supervisor answers with events; nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentui.events import AskId, SteerId
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Text from the prompt: a new task when idle, a steer while running, a follow-up with `queue`."""
+
+    text: str
+    queue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendNow:
+    """Do not wait for the next request: cut the running generation and ask again with the queued steers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Take queued text back; without an id the last one."""
+
+    steer_id: SteerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Hold at the next safe point; asked again while pausing, or with `freeze`: hold at once."""
+
+    freeze: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Go on to the next safe point; while running: pause at the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """End the run now. Queued text stays queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an `ApprovalAsked`; `verdict` is one of its choices."""
+
+    ask_id: AskId
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Run a command of the user's in the sandbox (``!cmd``); the model is told of it at its next request."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Bring changes to the host; all free ones without `paths`. `include_ask` also takes the ask list."""
+
+    paths: tuple[str, ...] | None = None
+    include_ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Drop changes from the copy; all of them without `paths`."""
+
+    paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take back the last apply on the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """Bring the last undone apply again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Summarise the history at the next safe point."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchModel:
+    """Use another model or context length from the next request on; loads it if needed."""
+
+    model: str | None = None
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Save and end the session."""
+
+
+Control: TypeAlias = (
+    Submit
+    | SendNow
+    | TakeBack
+    | Pause
+    | Resume
+    | Step
+    | Interrupt
+    | Answer
+    | RunCommand
+    | Apply
+    | Discard
+    | Undo
+    | Redo
+    | Compact
+    | SwitchModel
+    | Quit
+)

@@ -1,0 +1,813 @@
+"""The vocabulary of everything that happens: one union of frozen values, `Event`.
+
+Producers emit payloads; the recorder alone wraps them in `Recorded`, writes them and fans them out. Journal,
+replay, headless output, screen and tests all read the same events. Facts are in the past tense; every
+`*Started` has exactly one `*Ended`. Text fields hold exact, uncleaned text: whoever draws it cleans it.
+Numbers that may be unknown are ``None``, never 0. This file is a vocabulary and nothing else, so it may be
+longer than other files; how an event becomes JSON is in `agentui.event_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType, TypeAlias
+
+RunId = NewType("RunId", str)
+CallId = NewType("CallId", str)
+MessageId = NewType("MessageId", str)
+RequestId = NewType("RequestId", str)
+SteerId = NewType("SteerId", str)
+AskId = NewType("AskId", str)
+
+Json: TypeAlias = Mapping[str, Any]
+"""A JSON object as sent to or taken from a model server; key order is kept, for a byte-identical prefix."""
+
+Source = Literal["measured", "reported", "estimated"]
+EndReason = Literal["done", "failed", "limit", "guard", "unavailable", "interrupted"]
+Phase = Literal[
+    "idle",
+    "starting",
+    "loading_model",
+    "seeding",
+    "reading_prompt",
+    "generating",
+    "running_command",
+    "checking",
+    "waiting_for_user",
+    "compacting",
+    "retrying",
+    "done",
+    "failed",
+]
+Hold = Literal["none", "pausing", "paused", "frozen"]
+ToolOutcome = Literal[
+    "ok", "error", "denied", "skipped", "cancelled", "timeout", "killed", "oom", "lost", "refused"
+]
+ToolLabel = Literal["command", "check", "user"]
+RequestOutcome = Literal["done", "cut", "frozen", "failed"]
+SteerMode = Literal["steer", "follow_up"]
+GuardLevel = Literal["ok", "watch", "act"]
+ChangeKind = Literal["added", "modified", "deleted", "mode", "link", "type"]
+ChangeRule = Literal["free", "ask", "never", "conflict"]
+
+
+# --- values used inside events -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer or of a whole run.
+
+    `completion_tokens` contains `reasoning_tokens`; `cached_tokens` is the part of the prompt that the server
+    did not read again. ``None`` where the server said nothing.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of the model in use; shown in the header. `size_bytes` is that of the files."""
+
+    model: str
+    display_name: str = ""
+    architecture: str | None = None
+    quantization: str | None = None
+    engine: str | None = None
+    size_bytes: int | None = None
+    loaded_context_tokens: int | None = None
+    requested_context_tokens: int | None = None
+    trained_context_tokens: int | None = None
+    parallel: int | None = None
+    is_remote: bool = False
+    is_simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFacts:
+    """Where commands run, in words for the header and figures for the gauges."""
+
+    kind: str
+    label: str
+    is_isolated: bool
+    network: str = "none"
+    image: str | None = None
+    memory_limit_bytes: int | None = None
+    cpus: float | None = None
+    pids_limit: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the private copy and the base it was made from.
+
+    `path` is relative, with ``/``, undecodable bytes as surrogate escapes. `rule` says whether apply takes it
+    freely, asks, refuses it, or cannot because the host changed too; `why` is the reason in words.
+    """
+
+    path: str
+    kind: ChangeKind
+    rule: ChangeRule = "free"
+    why: str = ""
+    added_lines: int | None = None
+    removed_lines: int | None = None
+    size_bytes: int | None = None
+
+
+# --- session and run -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """First event of a journal. `resumed_from` names the journal that this one goes on with."""
+
+    session_id: str
+    project: str
+    version: str
+    argv: tuple[str, ...] = ()
+    branch: str | None = None
+    resumed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A task was given; the run ends with `RunEnded`."""
+
+    task: str
+    model: ModelFacts
+    backend: str
+    workdir: str
+    harness: str
+    sandbox: SandboxFacts | None
+    profile: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The agent has settled. `pending_changes` wait in the workspace; `hint` says how to apply them."""
+
+    reason: EndReason
+    error: str | None = None
+    hint: str = ""
+    usage: Usage = field(default_factory=Usage)
+    turns: int = 0
+    commands: int = 0
+    wall_s: float = 0.0
+    pending_changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The state machine moved. `hold` pausing means asked for but not reached; `detail` is in words."""
+
+    phase: Phase
+    hold: Hold
+    detail: str = ""
+    retry_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """One model request and the commands it will ask for; turns count from 1 in a run."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """A turn is over. Times in seconds; ``None`` where nothing was measured."""
+
+    turn: int
+    usage: Usage
+    ttft_s: float | None = None
+    decode_s: float | None = None
+    commands_s: float = 0.0
+    waiting_s: float = 0.0
+
+
+# --- history: the exact context of the model -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAppended:
+    """One message was added to the end of the model's context; `message` is the exact JSON sent."""
+
+    message: Json
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReplaced:
+    """The model's context was replaced as a whole (compaction, branch); the prefix cache is lost."""
+
+    messages: tuple[Json, ...]
+    why: str
+
+
+# --- requests and messages -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request left for the model server. `attempt` counts from 1; a re-asked one repeats the same bytes."""
+
+    request_id: RequestId
+    turn: int
+    messages: int
+    body_bytes: int
+    estimated_prompt_tokens: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgressed:
+    """How far the server is with reading the prompt; counts in tokens, `eta_s` until the first token."""
+
+    request_id: RequestId
+    processed_tokens: int
+    total_tokens: int
+    cached_tokens: int | None
+    eta_s: float | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """The answer is complete, cut, or failed.
+
+    `ttft_s` runs from send to the first token, `decode_s` from the first to the last token. The two speeds are
+    the server's own where it gives them (`timing_source` reported), else measured.
+    """
+
+    request_id: RequestId
+    outcome: RequestOutcome
+    finish_reason: str | None
+    usage: Usage
+    ttft_s: float | None
+    decode_s: float | None
+    total_s: float
+    decode_tok_per_s: float | None = None
+    prefill_tok_per_s: float | None = None
+    timing_source: Source = "measured"
+    usage_source: Source = "reported"
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """A message begins to appear in the transcript."""
+
+    message_id: MessageId
+    role: Literal["user", "assistant", "system"]
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of a message; `tokens` is how many chunks were joined into it."""
+
+    message_id: MessageId
+    text: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """More of the model's thinking; `tokens` is how many chunks were joined into it."""
+
+    message_id: MessageId
+    text: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call's raw arguments, while the model writes them."""
+
+    message_id: MessageId
+    index: int
+    name: str
+    text: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEnded:
+    """A message is complete. `stop_reason`: stop, length, tool_calls, cut, error, or sent (user)."""
+
+    message_id: MessageId
+    stop_reason: str
+    thinking_s: float | None = None
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A command begins, or is answered without being run (then `ToolEnded` follows at once)."""
+
+    call_id: CallId
+    name: str
+    command: str
+    cwd: str
+    label: ToolLabel = "command"
+    check: str | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """More output of a command, decoded with replacement; the exact bytes lie in a file."""
+
+    call_id: CallId
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFrozen:
+    """A running command was stopped in place; its deadline clock stands still."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class ToolThawed:
+    """A frozen command goes on."""
+
+    call_id: CallId
+    frozen_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A command is over. `output_path` is relative to the session's folder; `cwd` is where it ended."""
+
+    call_id: CallId
+    outcome: ToolOutcome
+    exit_code: int | None
+    wall_s: float
+    output_bytes: int = 0
+    dropped_bytes: int = 0
+    output_path: str | None = None
+    cwd: str = ""
+    message: str = ""
+
+
+# --- the user's part -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The run waits for an answer by `Answer(ask_id, ...)`; `choices` are the words it may be."""
+
+    ask_id: AskId
+    question: str
+    why: str
+    choices: tuple[str, ...] = ("yes", "no")
+    call_id: CallId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """A question was answered; `by` is user, policy, or run (it ended first)."""
+
+    ask_id: AskId
+    verdict: str
+    by: Literal["user", "policy", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """The user, the guard or a signal asked for a pause; `freeze` means at once."""
+
+    by: Literal["user", "guard", "signal", "step"]
+    freeze: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The pause was reached. `at`: before_request, before_command, during_request, during_command."""
+
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run goes on; `step` means only to the next safe point."""
+
+    held_s: float
+    step: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SteerQueued:
+    """Text of the user waits: a steer for the next request, a follow-up for when the agent would stop."""
+
+    steer_id: SteerId
+    text: str
+    mode: SteerMode
+
+
+@dataclass(frozen=True, slots=True)
+class SteerApplied:
+    """Queued text went into the model's context as `message_id`."""
+
+    steer_id: SteerId
+    message_id: MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class SteerWithdrawn:
+    """Queued text was taken back (into the prompt, or dropped)."""
+
+    steer_id: SteerId
+    why: str = "taken back"
+
+
+# --- context, model, trouble ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ContextMeasured:
+    """How full the context is after an answer (reported) or before a request (estimated)."""
+
+    used_tokens: int
+    limit_tokens: int | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStarted:
+    """The history is being summarised."""
+
+    why: str
+    before_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionEnded:
+    """What went and what stayed; `error` if the history was left as it was."""
+
+    before_tokens: int | None
+    after_tokens: int | None
+    dropped_messages: int
+    kept_messages: int
+    summary: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSeen:
+    """The server's facts about the model were read, or read again after a load."""
+
+    model: ModelFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoadStarted:
+    """A model is being loaded; progress follows where the server gives it."""
+
+    model: str
+    context_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoadProgressed:
+    """`progress_ratio` is 0..1, ``None`` where only the elapsed time is known."""
+
+    model: str
+    progress_ratio: float | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoadEnded:
+    """The load is over; `context_tokens` is what the engine really gave."""
+
+    model: str
+    context_tokens: int | None
+    wall_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnloaded:
+    """A loaded instance was removed from memory."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRetried:
+    """A request failed and will be asked again after `delay_s`."""
+
+    attempt: int
+    delay_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLost:
+    """The server cannot be reached; the run waits or ends."""
+
+    error: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Nothing moved for `silent_s` seconds; `what` is prefill, decode or a command."""
+
+    what: str
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The machine was asleep for `gap_s` seconds; the gap counts in no speed, deadline or forecast."""
+
+    gap_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know and can act on; `code` is stable, `text` is for people."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSuspected:
+    """The same command gave the same result `repeats` times in a row."""
+
+    command: str
+    repeats: int
+    action: Literal["told_model", "asked_user", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The memory guard moved between ok, watch and act."""
+
+    level: GuardLevel
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class EgressDecided:
+    """A connection out of a sandbox was allowed or refused."""
+
+    host: str
+    port: int
+    verdict: Literal["allowed", "refused"]
+    why: str
+
+
+# --- sandbox and workspace -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxBuildProgressed:
+    """One line of an image build."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStarted:
+    """Commands can run from now on."""
+
+    sandbox: SandboxFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxEnded:
+    """The sandbox is gone; `why` is closed, or what happened to it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSeedProgressed:
+    """The private copy is being made; totals are ``None`` while they are being counted."""
+
+    files: int
+    total_files: int | None
+    size_bytes: int
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSeeded:
+    """The private copy is ready. `left_out` names what was not copied and why."""
+
+    workspace_id: str
+    files: int
+    size_bytes: int
+    left_out: tuple[str, ...]
+    wall_s: float
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceChanged:
+    """All differences between copy and base as they stand now."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceApplied:
+    """Changes were brought to the host as one unit; `waiting` were left in the copy."""
+
+    apply_id: str
+    changes: tuple[Change, ...]
+    waiting: int
+    by: Literal["user", "auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceUndone:
+    """An apply was taken back on the host (`redo`: brought again)."""
+
+    apply_id: str
+    paths: tuple[str, ...]
+    redo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceDiscarded:
+    """Changes were dropped from the copy."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConflicted:
+    """Host and copy both changed these paths; the host keeps its own, both are kept."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostEditsCopied:
+    """The user's own edits on the host came into the copy; `merged` were merged with the agent's."""
+
+    paths: tuple[str, ...]
+    merged: tuple[str, ...] = ()
+
+
+# --- samples -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySample:
+    """Memory of the machine in bytes; `rest_bytes` is what none of the named owners holds."""
+
+    total_bytes: int | None
+    used_bytes: int | None
+    available_bytes: int | None
+    swap_used_bytes: int | None
+    model_process_bytes: int | None
+    sandbox_bytes: int | None
+    own_bytes: int | None
+    gpu_limit_bytes: int | None
+    pressure: Literal["ok", "warn", "critical"] | None
+    source: Source
+    gpu_busy_percent: float | None = None
+    weights_bytes: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KvSample:
+    """KV cache of the loaded model in bytes: filled and allocated."""
+
+    filled_bytes: int | None
+    allocated_bytes: int | None
+    checkpoint_bytes: int | None
+    tokens: int | None
+    source: Source
+    basis: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateSample:
+    """Speeds as they are now, in tokens per second; ``None`` when there is nothing to measure."""
+
+    decode_tok_per_s: float | None
+    prefill_tok_per_s: float | None
+    ttft_s: float | None
+    answer_tokens: int | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """What agentui itself costs: share of one core, resident bytes."""
+
+    cpu_percent: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastMade:
+    """Turns and minutes until a limit is hit; `basis` says on what data, ``None`` with too little of it."""
+
+    limit: Literal["context", "memory"]
+    turns_left: float | None
+    minutes_left: float | None
+    basis: str
+
+
+Event: TypeAlias = (
+    SessionStarted
+    | RunStarted
+    | RunEnded
+    | StateChanged
+    | TurnStarted
+    | TurnEnded
+    | HistoryAppended
+    | HistoryReplaced
+    | RequestStarted
+    | PrefillProgressed
+    | RequestEnded
+    | MessageStarted
+    | TextDelta
+    | ThinkingDelta
+    | ToolCallDelta
+    | MessageEnded
+    | ToolStarted
+    | ToolOutput
+    | ToolFrozen
+    | ToolThawed
+    | ToolEnded
+    | ApprovalAsked
+    | ApprovalGiven
+    | PauseAsked
+    | Paused
+    | Resumed
+    | SteerQueued
+    | SteerApplied
+    | SteerWithdrawn
+    | ContextMeasured
+    | CompactionStarted
+    | CompactionEnded
+    | ModelSeen
+    | ModelLoadStarted
+    | ModelLoadProgressed
+    | ModelLoadEnded
+    | ModelUnloaded
+    | BackendRetried
+    | BackendLost
+    | Stalled
+    | Slept
+    | Warned
+    | LoopSuspected
+    | GuardChanged
+    | EgressDecided
+    | SandboxBuildProgressed
+    | SandboxStarted
+    | SandboxEnded
+    | WorkspaceSeedProgressed
+    | WorkspaceSeeded
+    | WorkspaceChanged
+    | WorkspaceApplied
+    | WorkspaceUndone
+    | WorkspaceDiscarded
+    | WorkspaceConflicted
+    | HostEditsCopied
+    | MemorySample
+    | KvSample
+    | RateSample
+    | ProcessSample
+    | ForecastMade
+)
+
+Sample: TypeAlias = MemorySample | KvSample | RateSample | ProcessSample | ForecastMade
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as the recorder numbered and timed it.
+
+    `seq` counts from 1 without gaps in a session; `t_s` is monotonic seconds since the session began (it goes
+    on across a resume); `at_utc` is ISO 8601 with milliseconds; `run_id` is empty outside a run; `v` is the
+    version of the format.
+    """
+
+    seq: int
+    t_s: float
+    at_utc: str
+    run_id: RunId
+    event: Event
+    v: int = 1

@@ -1,0 +1,1 @@
+"""What thinks: the agent loops."""

@@ -1,0 +1,54 @@
+"""The model's context as a fold of history events, and what must always hold of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agentui.events import Event, HistoryAppended, HistoryReplaced, Json
+
+
+def fold_history(events: Iterable[Event]) -> list[Json]:
+    """The messages of the model's context after `events`, in order; the exact JSON that was sent."""
+    messages: list[Json] = []
+    for event in events:
+        match event:
+            case HistoryAppended(message):
+                messages.append(message)
+            case HistoryReplaced(replaced, _):
+                messages = list(replaced)
+            case _:
+                pass
+    return messages
+
+
+def open_call_ids(messages: Iterable[Json]) -> list[str]:
+    """Ids of tool calls that have no result yet, in the order the model made them."""
+    waiting: dict[str, None] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            waiting[call["id"]] = None
+        if message.get("role") == "tool":
+            waiting.pop(message.get("tool_call_id", ""), None)
+    return list(waiting)
+
+
+def user_message(text: str) -> dict[str, Any]:
+    """A message of the user's, as sent."""
+    return {"role": "user", "content": text}
+
+
+def tool_message(call_id: str, text: str) -> dict[str, Any]:
+    """The result of a tool call, as sent."""
+    return {"role": "tool", "tool_call_id": call_id, "content": text}
+
+
+def assistant_message(text: str, tool_calls: Iterable[Json] = (), reasoning: str = "") -> dict[str, Any]:
+    """An answer of the model's, as sent back to it; thinking is left out unless `reasoning` is given."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    calls = list(tool_calls)
+    if calls:
+        message["tool_calls"] = calls
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    return message

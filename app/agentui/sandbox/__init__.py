@@ -1,0 +1,1 @@
+"""Where commands run: Docker, or the scripted sandbox of the demo."""

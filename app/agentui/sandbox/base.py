@@ -1,0 +1,150 @@
+"""What a sandbox is to the rest of agentui: where commands run, and the private copy they run on.
+
+A sandbox owns two things: an environment that runs one command at a time, and a *copy* of the project that only
+those commands can write. The host project is never writable from it. Paths of the copy are ``bytes`` relative
+to its root, with ``/``: names may hold anything but NUL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from agentui.events import SandboxFacts, ToolOutcome
+
+EntryType = Literal["file", "dir", "link", "fifo", "socket", "device"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command line for a fresh ``bash -c``, passed untouched.
+
+    `cwd` is relative to the copy's root, empty for the root itself. `timeout_s` counts running time only: it
+    stands still while frozen.
+    """
+
+    text: str
+    cwd: str = ""
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """Exact bytes of a command's output, as they came; may cut lines and characters anywhere."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended. `exit_code` is ``None`` when it is not known (lost) or never ran (refused).
+
+    `cwd` is where the outermost shell ended, relative to the copy's root; unchanged where it is not known.
+    """
+
+    outcome: ToolOutcome
+    exit_code: int | None
+    wall_s: float
+    cwd: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a tree, host or copy.
+
+    `mode` holds the permission bits only. `fingerprint` changes whenever content may have changed (size, times
+    and inode as the tree's owner cannot forge them); `link_target` only for links.
+    """
+
+    path: bytes
+    type: EntryType
+    mode: int
+    size_bytes: int
+    mtime_ns: int
+    fingerprint: str
+    link_target: bytes | None = None
+
+
+OnOutput: TypeAlias = Callable[[OutputChunk], None]
+OnBytes: TypeAlias = Callable[[int, int], None]
+"""Called with files and bytes done so far."""
+
+
+class Copy(Protocol):
+    """The private copy's files, as seen from outside the agent's environment. Commands must not be running.
+
+    All methods may take long; they never block the event loop.
+    """
+
+    async def manifest(self) -> tuple[Entry, ...]:
+        """Every entry of the copy but its root, in no particular order. O(entries)."""
+        ...
+
+    async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
+        """Bring `paths` (files, links, directories) of the host tree `root` into the copy, replacing.
+
+        Modes and modification times are kept; links are copied as links; the agent owns the result.
+        """
+        ...
+
+    async def fetch(self, paths: Sequence[bytes], into: Path) -> None:
+        """Write regular files of the copy below the host folder `into`, which is ours and empty."""
+        ...
+
+    async def remove(self, paths: Sequence[bytes]) -> None:
+        """Remove entries of the copy; directories with all they hold. Missing ones are no error."""
+        ...
+
+    async def clear(self) -> None:
+        """Remove everything."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Runs one command at a time. A contract suite checks every implementation."""
+
+    @property
+    def facts(self) -> SandboxFacts:
+        """What this sandbox is and holds."""
+        ...
+
+    @property
+    def copy(self) -> Copy:
+        """The private copy that commands work on."""
+        ...
+
+    async def start(self, note: Callable[[str], None]) -> None:
+        """Make it ready; `note` gets progress in words (image build lines among them).
+
+        Raises:
+            SandboxUnavailable: If there is no engine or image, or the self-test failed; says what to do.
+        """
+        ...
+
+    async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
+        """Run a command to its end, calling `on_output` on the event loop as output comes.
+
+        All processes the command started are gone when this returns. Cancelling kills them first. Never raises
+        for what the command does: see the outcome. With back pressure: output is read no faster than taken.
+        """
+        ...
+
+    async def freeze(self) -> bool:
+        """Stop the running command in place, its deadline too; False if nothing runs or it cannot freeze."""
+        ...
+
+    async def thaw(self) -> None:
+        """Let a frozen command go on."""
+        ...
+
+    async def memory_bytes(self) -> int | None:
+        """Memory in use by the environment now; ``None`` if unknown."""
+        ...
+
+    async def aclose(self) -> None:
+        """End everything; the copy stays unless the sandbox is throwaway."""
+        ...

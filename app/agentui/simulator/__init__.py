@@ -1,0 +1,1 @@
+"""A simulated LM Studio server that plays scripted tasks."""

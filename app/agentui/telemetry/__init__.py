@@ -1,0 +1,1 @@
+"""Figures about the machine and the model: KV cache, memory, speed."""

@@ -1,0 +1,1 @@
+"""Memory readings of the machine and of single processes."""

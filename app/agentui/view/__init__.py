@@ -1,0 +1,1 @@
+"""A fold of events into plain values that a screen can draw."""

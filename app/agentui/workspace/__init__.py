@@ -1,0 +1,1 @@
+"""The private copy of the project: seed, diff, apply, undo."""

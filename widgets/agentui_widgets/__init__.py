@@ -1,0 +1,1 @@
+"""Widgets of the screen: they take plain values and know nothing of agentui."""
