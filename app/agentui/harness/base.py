@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from agentui.events import CallId, EndReason, Event, MessageId, SteerId, ToolOutcome, Usage
+from agentui.events import CallId, EndReason, Event, MessageId, ModelFacts, SteerId, ToolOutcome, Usage
 
 Emit: TypeAlias = Callable[[Event], None]
 
@@ -61,7 +61,12 @@ class Cut(Exception):
 
 
 class Interrupted(Exception):
-    """The user ended the run; the harness balances its history and returns."""
+    """The user ended the run; the harness balances its history and returns.
+
+    `partial_text` is what the model had said of the answer that was cut.
+    """
+
+    partial_text = ""
 
 
 class Gate(Protocol):
@@ -82,12 +87,24 @@ class Gate(Protocol):
         """The agent has nothing more to do; returns the follow-up that makes it go on, or nothing."""
         ...
 
-    def generating(self, cut: Callable[[], None]) -> AbstractContextManager[None]:
+    def generating(self, cut: Callable[[], object]) -> AbstractContextManager[None]:
         """Declare a running generation. The gate calls `cut` to stop it; leaving the context then raises.
 
         Raises:
             Cut: On leaving, when it was cut to freeze or to send a steer at once.
             Interrupted: On leaving, when it was cut because the user ended the run.
+        """
+        ...
+
+    def wants_compaction(self) -> str | None:
+        """Why the history must be summarised before the next request, or ``None``; asked once per request."""
+        ...
+
+    async def back_off(self, delay_s: float) -> None:
+        """Wait before a failed request is asked again; ends early when the user interrupts.
+
+        Raises:
+            Interrupted: When the user ended the run meanwhile.
         """
         ...
 
@@ -103,6 +120,14 @@ class Harness(Protocol):
         """Work on `task` until the agent settles, going on with the history it holds."""
         ...
 
-    async def compact(self, why: str, emit: Emit) -> None:
-        """Summarise the history now; only between turns."""
+    async def compact(self, why: str, gate: Gate, emit: Emit) -> None:
+        """Summarise the history now; only between runs.
+
+        Raises:
+            Interrupted: When the user stopped it; the history is then unchanged.
+        """
+        ...
+
+    def use_model(self, model: ModelFacts) -> None:
+        """Send the next requests to this model; the history stays."""
         ...

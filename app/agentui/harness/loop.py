@@ -1,0 +1,310 @@
+"""Our own agent loop: one tool, an append-only history, and a gate before everything that matters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentui.backends.base import Backend, ChatRequest
+from agentui.backends.leaks import leaked_tool_call
+from agentui.backends.stall import StallLimits
+from agentui.errors import BackendError, BackendUnavailable, ContextOverflow
+from agentui.events import (
+    CompactionEnded,
+    CompactionStarted,
+    ContextMeasured,
+    EndReason,
+    HistoryAppended,
+    HistoryReplaced,
+    Json,
+    MessageEnded,
+    MessageId,
+    MessageStarted,
+    ModelFacts,
+    SteerApplied,
+    TextDelta,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+    Warned,
+)
+from agentui.harness import compaction
+from agentui.harness.answer import Answer
+from agentui.harness.base import (
+    Cut,
+    Emit,
+    Gate,
+    HarnessEnd,
+    Interrupted,
+    Note,
+    ToolCall,
+    ToolResult,
+)
+from agentui.harness.prompt import BASH_TOOL
+from agentui.harness.request import Asked, Requester
+from agentui.harness.tokens import TokenEstimate, body_bytes
+from agentui.history import assistant_message, open_call_ids, tool_message, user_message
+
+INTERRUPTED = "[interrupted by the user]"
+UNUSABLE_ANSWERS = 3
+"""So many answers in a row without text and without a usable call end the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """What the user may set of the loop. `sampling` goes into the request as it is."""
+
+    has_tools: bool = True
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    stall: StallLimits = field(default_factory=StallLimits)
+
+
+class OwnLoop:
+    """The own loop behind the harness protocol. Holds the history; one run at a time."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        model: ModelFacts,
+        system: str,
+        settings: LoopSettings,
+        ids: Callable[[str], str],
+        history: Iterable[Json] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._system = system
+        self._settings = settings
+        self._ids = ids
+        self._history: list[Json] = list(history)
+        self._requester = Requester(backend, ids, settings.stall, clock)
+        self._estimate = TokenEstimate()
+        self._tools: tuple[Json, ...] = (BASH_TOOL,) if settings.has_tools else ()
+        self._usage = Usage()
+        self._turns = 0
+        self._clock = clock
+
+    @property
+    def history(self) -> Sequence[Json]:
+        """The model's context as it stands."""
+        return self._history
+
+    def use_model(self, model: ModelFacts) -> None:
+        """Send the next requests to this model; the history stays, its size is estimated anew."""
+        self._model = model
+        self._estimate.forget()
+
+    async def run(self, task: str, gate: Gate, emit: Emit) -> HarnessEnd:
+        """See `Harness.run`."""
+        self._usage, self._turns = Usage(), 0
+        if not self._history:
+            self._append({"role": "system", "content": self._system}, emit)
+        self._say(Note(task, MessageId(self._ids("m"))), emit)
+        try:
+            reason, error, hint = await self._turns_until_settled(gate, emit)
+        except Interrupted as interrupted:
+            self._balance(interrupted.partial_text, emit)
+            reason, error, hint = "interrupted", None, ""
+        except BackendError as failure:
+            self._balance("", emit)
+            is_gone = isinstance(failure, BackendUnavailable)
+            reason, error, hint = "unavailable" if is_gone else "failed", failure.message, failure.hint
+        return HarnessEnd(reason, self._usage, error, hint)
+
+    async def _turns_until_settled(self, gate: Gate, emit: Emit) -> tuple[EndReason, str | None, str]:
+        unusable = 0
+        while True:
+            limit = gate.limit_reached(self._turns)
+            if limit:
+                return "limit", limit, "raise --max-turns, or give the next task: the conversation goes on"
+            self._turns += 1
+            answer = await self._turn(gate, emit)
+            calls = answer.calls([tool["function"]["name"] for tool in self._tools])
+            if calls:
+                unusable = unusable + 1 if all(c.arguments_error for c in calls) else 0
+                if unusable >= UNUSABLE_ANSWERS:
+                    return "failed", "the model keeps writing tool calls that cannot be used", ""
+                continue
+            self._warn_of_leaks(answer, emit)
+            if answer.finish_reason == "length":
+                return "limit", "the answer was cut at the token limit", _LENGTH_HINT
+            notes = await gate.would_stop()
+            if not notes:
+                return "done", None, ""
+            for note in notes:
+                self._say(note, emit)
+
+    async def _turn(self, gate: Gate, emit: Emit) -> Answer:
+        turn = self._turns
+        started_s = self._clock()
+        await self._ready_to_ask(gate, emit)
+        emit(TurnStarted(turn))
+        waited_s = self._clock() - started_s
+        usage = Usage()
+        commands_s = 0.0
+        try:
+            answer = await self._answer(turn, gate, emit)
+            usage = answer.usage or Usage()
+            calls_json = answer.calls_json()
+            self._append(assistant_message(answer.text, calls_json), emit)
+            self._measured(usage)
+            began_s = self._clock()
+            for call in answer.calls([tool["function"]["name"] for tool in self._tools]):
+                await self._execute(call, gate, emit)
+            commands_s = self._clock() - began_s
+        finally:
+            self._usage = _sum(self._usage, usage)
+            emit(TurnEnded(turn, usage, commands_s=commands_s, waiting_s=waited_s))
+        return answer
+
+    async def _ready_to_ask(self, gate: Gate, emit: Emit) -> None:
+        for note in await gate.before_request():
+            self._say(note, emit)
+        why = gate.wants_compaction()
+        if why and compaction.can_compact(self._history):
+            await self.compact(why, gate, emit)
+        await self._make_room(gate, emit)
+
+    async def _answer(self, turn: int, gate: Gate, emit: Emit) -> Answer:
+        has_compacted = False
+        while True:
+            try:
+                return await self._requester.ask(self._asked(turn), gate, emit)
+            except Cut:
+                await self._ready_to_ask(gate, emit)
+            except ContextOverflow as overflow:
+                if has_compacted or not compaction.can_compact(self._history):
+                    raise
+                has_compacted = True
+                await self.compact(f"the server refused the prompt: {overflow.message}", gate, emit)
+
+    async def _execute(self, call: ToolCall, gate: Gate, emit: Emit) -> None:
+        result: ToolResult = await gate.execute(call)
+        self._append(tool_message(result.call_id, result.text), emit)
+
+    # --- context -----------------------------------------------------------------------------
+
+    def _asked(self, turn: int, messages: Sequence[Json] | None = None) -> Asked:
+        """The next request, measured; `messages` instead of the history for a summary. O(bytes)."""
+        sent = tuple(self._history if messages is None else messages)
+        tokens = self._estimate.prompt_tokens(sent, self._tools)
+        cap = self._room_tokens(tokens)
+        request = ChatRequest(self._model.model, sent, self._tools, cap, self._settings.sampling)
+        known = min(tokens, self._estimate.known_tokens)
+        limit = self._model.loaded_context_tokens
+        return Asked(request, turn, tokens, known, limit, body_bytes(sent, self._tools))
+
+    def _prompt_tokens(self) -> int:
+        return self._estimate.prompt_tokens(self._history, self._tools)
+
+    def _room_tokens(self, prompt_tokens: int) -> int | None:
+        """Cap of the answer: what is left of the context; a model that never stops thinking ends there."""
+        limit = self._model.loaded_context_tokens
+        if limit is None:
+            return None
+        return max(256, limit - prompt_tokens - 64)
+
+    async def _make_room(self, gate: Gate, emit: Emit) -> None:
+        limit = self._model.loaded_context_tokens
+        tokens = self._prompt_tokens()
+        emit(ContextMeasured(tokens, limit, "estimated"))
+        if not compaction.wants_compaction(tokens, limit):
+            return
+        if compaction.can_compact(self._history):
+            await self.compact(f"about {tokens:,} of {limit:,} tokens are used", gate, emit)
+            tokens = self._prompt_tokens()
+        if limit is not None and tokens > limit - 256:
+            raise ContextOverflow(
+                f"the prompt needs about {tokens:,} tokens, {self._model.model} is loaded with {limit:,}",
+                hint="load it with a longer context (/context N), or give a shorter task",
+            )
+
+    def _measured(self, usage: Usage) -> None:
+        if usage.prompt_tokens is None or usage.completion_tokens is None:
+            return
+        sent = self._history[:-1]
+        size = body_bytes(sent, self._tools)
+        self._estimate.measured(len(sent), size, usage.prompt_tokens, usage.completion_tokens)
+
+    async def compact(self, why: str, gate: Gate, emit: Emit) -> None:
+        """See `Harness.compact`; on failure the history stays as it was and the event says so."""
+        before = self._prompt_tokens()
+        emit(CompactionStarted(why, before))
+        dropped = sum(m.get("role") in ("assistant", "tool") for m in self._history)
+        try:
+            summary = await self._summary(gate, emit)
+        except (BackendError, Interrupted) as failure:
+            text = failure.message if isinstance(failure, BackendError) else "stopped by the user"
+            emit(CompactionEnded(before, None, 0, len(self._history), "", error=text))
+            raise
+        messages = compaction.compacted(self._history, summary)
+        self._history = list(messages)
+        self._estimate.forget()
+        emit(HistoryReplaced(messages, why))
+        emit(CompactionEnded(before, self._prompt_tokens(), dropped, len(messages), summary))
+
+    async def _summary(self, gate: Gate, emit: Emit) -> str:
+        ask = user_message(compaction.SUMMARY_REQUEST)
+        while True:
+            messages: list[Json] = [*self._history, ask]
+            tokens = self._estimate.prompt_tokens(messages, self._tools)
+            if compaction.wants_compaction(tokens, self._model.loaded_context_tokens):
+                messages = [*compaction.condensed(self._history), ask]
+            try:
+                answer = await self._requester.ask(self._asked(self._turns, messages), gate, emit)
+            except Cut:
+                for note in await gate.before_request():
+                    self._say(note, emit)
+            else:
+                return answer.text.strip() or compaction.mechanical_summary(self._history)
+
+    # --- history -----------------------------------------------------------------------------
+
+    def _append(self, message: Json, emit: Emit) -> None:
+        self._history.append(message)
+        emit(HistoryAppended(message))
+
+    def _say(self, note: Note, emit: Emit) -> None:
+        """Append text of the user's (or a notice of ours) and show it."""
+        if note.steer_id is not None:
+            emit(SteerApplied(note.steer_id, note.message_id))
+        emit(MessageStarted(note.message_id, "user", self._turns))
+        emit(TextDelta(note.message_id, note.text))
+        emit(MessageEnded(note.message_id, "sent"))
+        self._append(user_message(note.text), emit)
+
+    def _balance(self, partial_text: str, emit: Emit) -> None:
+        """Leave a history that a server accepts: every call answered, the cut answer kept as far as it came."""
+        for call_id in open_call_ids(self._history):
+            self._append(tool_message(call_id, INTERRUPTED), emit)
+        if partial_text.strip():
+            self._append(assistant_message(f"{partial_text}\n{INTERRUPTED}"), emit)
+
+    def _warn_of_leaks(self, answer: Answer, emit: Emit) -> None:
+        leak = leaked_tool_call(answer.text)
+        if leak:
+            emit(
+                Warned(
+                    "leaked_tool_call",
+                    f"the model wrote a tool call as plain text ({leak}); not executed",
+                    _LEAK_HINT,
+                )
+            )
+
+
+_LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
+_LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
+
+
+def _sum(total: Usage, more: Usage) -> Usage:
+    def add(a: int | None, b: int | None) -> int | None:
+        return b if a is None else a if b is None else a + b
+
+    return Usage(
+        add(total.prompt_tokens, more.prompt_tokens),
+        add(total.completion_tokens, more.completion_tokens),
+        add(total.reasoning_tokens, more.reasoning_tokens),
+        add(total.cached_tokens, more.cached_tokens),
+    )

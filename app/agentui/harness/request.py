@@ -1,0 +1,131 @@
+"""One request of the own loop: asked, metered, asked again where that can help."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from agentui.backends.base import Backend, ChatRequest
+from agentui.backends.meter import RequestMeter
+from agentui.backends.stall import StallLimits, watch_progress
+from agentui.errors import BackendError, BackendUnavailable, StreamBroken
+from agentui.events import BackendLost, BackendRetried, MessageId, RequestId, RequestOutcome
+from agentui.harness.answer import Answer
+from agentui.harness.base import Cut, Emit, Gate, Interrupted
+
+RETRY_DELAYS_S = (1.0, 2.0, 4.0)
+"""Waits before a request is asked again: a restarting LM Studio is back within a few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what is known of it before it is sent."""
+
+    request: ChatRequest
+    turn: int
+    estimated_prompt_tokens: int
+    likely_cached_tokens: int
+    limit_tokens: int | None
+    body_bytes: int
+
+
+class Requester:
+    """Sends requests for the loop. Emits their events; every `RequestStarted` gets its `RequestEnded`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        ids: Callable[[str], str],
+        stall: StallLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backend = backend
+        self._ids = ids
+        self._stall = stall
+        self._clock = clock
+
+    async def ask(self, asked: Asked, gate: Gate, emit: Emit) -> Answer:
+        """The whole answer, after retries.
+
+        Raises:
+            Cut: The user froze the generation or sent a steer at once.
+            Interrupted: The user ended the run; carries the partial text.
+            BackendError: Retries are used up or cannot help.
+        """
+        for attempt, delay_s in enumerate((*RETRY_DELAYS_S, None), start=1):
+            try:
+                return await self._once(asked, attempt, gate, emit)
+            except BackendError as error:
+                if delay_s is None or not error.retryable:
+                    if isinstance(error, BackendUnavailable):
+                        emit(BackendLost(error.message, error.hint))
+                    raise
+                emit(BackendRetried(attempt, delay_s, error.message))
+                await gate.back_off(delay_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _once(self, asked: Asked, attempt: int, gate: Gate, emit: Emit) -> Answer:
+        answer = Answer(MessageId(self._ids("m")), asked.turn, emit, self._clock)
+        meter = RequestMeter(RequestId(self._ids("q")), emit, self._clock, limit_tokens=asked.limit_tokens)
+        meter.sent(
+            body_bytes=asked.body_bytes,
+            messages=len(asked.request.messages),
+            estimated_prompt_tokens=asked.estimated_prompt_tokens,
+            turn=asked.turn,
+            attempt=attempt,
+            likely_cached_tokens=asked.likely_cached_tokens,
+        )
+        stream = asyncio.create_task(self._stream(asked.request, answer, meter, emit))
+        ended: tuple[str, RequestOutcome, str | None] = ("cut", "cut", None)
+        try:
+            with gate.generating(stream.cancel):
+                await _finished(stream)
+            ended = (answer.finish_reason or "stop", "done", None)
+        except BackendError as error:
+            ended = ("error", "failed", error.message)
+            raise
+        except Cut as cut:
+            if cut.asks_again:
+                ended = ("cut", "frozen", None)
+            raise
+        except Interrupted as interrupted:
+            interrupted.partial_text = answer.text
+            raise
+        finally:
+            stop_reason, outcome, message = ended
+            meter.ended(outcome, message)
+            answer.ended(stop_reason)
+        return answer
+
+    async def _stream(self, request: ChatRequest, answer: Answer, meter: RequestMeter, emit: Emit) -> None:
+        watched = watch_progress(
+            self._backend.chat(request),
+            self._stall,
+            emit,
+            lambda: self._backend.processing_state(request.model),
+        )
+        # Closed by name: a generator left to the garbage collector would keep the connection open.
+        async with aclosing(watched) as parts:
+            async for part in parts:
+                meter.part(part)
+                answer.part(part)
+        if answer.finish_reason is None:
+            raise StreamBroken(
+                f"the answer of {request.model} ended without being finished",
+                hint="the server may have been restarted or the model crashed; it is asked again",
+            )
+
+
+async def _finished(stream: asyncio.Task[None]) -> None:
+    """Wait for the stream; a cut stream returns, a cancelled wait cancels the stream and propagates."""
+    try:
+        await asyncio.wait({stream})
+    except asyncio.CancelledError:
+        stream.cancel()
+        await asyncio.gather(stream, return_exceptions=True)
+        raise
+    if not stream.cancelled():
+        stream.result()

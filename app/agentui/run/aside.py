@@ -1,0 +1,82 @@
+"""What the user does beside the agent's turns: own commands, other models, compaction, the changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, Undo
+from agentui.errors import AgentuiError
+from agentui.events import CallId, ModelSeen, Warned
+from agentui.harness.base import Gate, Harness
+from agentui.run.changes import Changes
+from agentui.run.execute import Executor
+from agentui.run.gate import Talk
+from agentui.run.ports import Emit, RunParts
+from agentui.run.prepare import Prepared, load_model
+
+SlowControl = Apply | Discard | Undo | Redo | RunCommand | SwitchModel | Compact
+
+
+@dataclass(slots=True)
+class Stage:
+    """The prepared parts of a session; they change only while nothing runs."""
+
+    prepared: Prepared | None = None
+    harness: Harness | None = None
+    executor: Executor | None = None
+
+
+class Aside:
+    """Does slow controls, one at a time, while no run works or the run stands still."""
+
+    def __init__(self, stage: Stage, parts: RunParts, talk: Talk, changes: Changes | None, emit: Emit) -> None:
+        self._stage = stage
+        self._parts = parts
+        self._talk = talk
+        self._changes = changes
+        self._emit = emit
+
+    async def do(self, control: SlowControl, gate: Gate) -> None:
+        """Do what was asked; failures become warnings. `gate` holds and interrupts a compaction.
+
+        Raises:
+            Interrupted: The user stopped a compaction.
+        """
+        try:
+            match control:
+                case RunCommand(command):
+                    await self._run_command(command)
+                case SwitchModel(model, context_tokens):
+                    await self._switch_model(model, context_tokens)
+                case Compact():
+                    if self._stage.harness is not None:
+                        await self._stage.harness.compact("the user asked", gate, self._emit)
+                case Apply() | Discard() | Undo() | Redo():
+                    if self._changes is not None:
+                        await self._changes.handle(control)
+                case _:
+                    assert_never(control)
+        except AgentuiError as error:
+            self._emit(Warned("failed", error.message, error.hint))
+
+    async def _run_command(self, command: str) -> None:
+        executor = self._stage.executor
+        if executor is None:
+            self._emit(Warned("no_sandbox", "there is no sandbox to run commands in"))
+            return
+        _, text = await executor.run(CallId(self._parts.ids("u")), "bash", command, "user", None)
+        self._talk.notices.append(f"The user ran this in the sandbox: {command}\n{text}")
+        if self._changes is not None:
+            await self._changes.refresh()
+
+    async def _switch_model(self, model: str | None, context_tokens: int | None) -> None:
+        prepared, harness = self._stage.prepared, self._stage.harness
+        if prepared is None or harness is None:
+            return
+        name = model or prepared.model.model
+        facts = await load_model(prepared.backend, name, context_tokens, self._emit)
+        self._stage.prepared = Prepared(prepared.backend, facts, prepared.sandbox)
+        harness.use_model(facts)
+        self._emit(ModelSeen(facts))
+        self._parts.ready(prepared.backend, facts)

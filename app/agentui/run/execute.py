@@ -1,0 +1,138 @@
+"""Runs one command at a time in the sandbox: events, output, freeze, and what the model gets of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agentui.errors import SandboxError
+from agentui.events import CallId, Event, ToolEnded, ToolFrozen, ToolLabel, ToolStarted, ToolThawed
+from agentui.run.output import OutputCollector, OutputSink, model_budget_bytes
+from agentui.sandbox.base import Command, CommandResult, Sandbox
+
+
+class Executor:
+    """The only caller of `Sandbox.run`. Remembers the directory from command to command."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        make_sink: Callable[[CallId], OutputSink],
+        emit: Callable[[Event], None],
+        clock: Callable[[], float],
+        default_timeout_s: float,
+    ) -> None:
+        self._sandbox = sandbox
+        self._make_sink = make_sink
+        self._emit = emit
+        self._clock = clock
+        self._default_timeout_s = default_timeout_s
+        self._lock = asyncio.Lock()
+        self._running: asyncio.Task[CommandResult] | None = None
+        self._call_id: CallId | None = None
+        self._frozen_since_s: float | None = None
+        self.context_tokens: int | None = None
+        self.cwd = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a command runs (or is frozen) now."""
+        return self._running is not None
+
+    async def run(
+        self, call_id: CallId, name: str, command: str, label: ToolLabel, timeout_s: float | None
+    ) -> tuple[CommandResult, str]:
+        """Run a command to its end; returns how it ended and the text for the model.
+
+        Waits while another command runs. Cancelling kills the command and still emits its `ToolEnded`.
+        """
+        async with self._lock:
+            limit_s = timeout_s or self._default_timeout_s
+            sink = self._make_sink(call_id)
+            collector = OutputCollector(call_id, sink, model_budget_bytes(self.context_tokens), self._emit)
+            self._emit(ToolStarted(call_id, name, command, self.cwd, label, timeout_s=limit_s))
+            self._call_id, began_s = call_id, self._clock()
+            task = asyncio.create_task(self._sandbox.run(Command(command, self.cwd, limit_s), collector.take))
+            self._running = task
+            result = CommandResult("cancelled", None, 0.0, self.cwd, "interrupted by the user")
+            try:
+                await asyncio.wait({task})
+                result = self._result(task, began_s)
+            finally:
+                if not task.done():
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                self._running = None
+                self._frozen_since_s = None
+                self._end(call_id, result, collector, sink)
+        return result, model_text(result, collector.for_model(), limit_s)
+
+    def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
+        wall_s = self._clock() - began_s
+        if task.cancelled():
+            return CommandResult("cancelled", None, wall_s, self.cwd, "interrupted by the user")
+        error = task.exception()
+        if isinstance(error, SandboxError):
+            return CommandResult("lost", None, wall_s, self.cwd, error.message)
+        return task.result()
+
+    def _end(
+        self, call_id: CallId, result: CommandResult, collector: OutputCollector, sink: OutputSink
+    ) -> None:
+        dropped = sink.close()
+        self.cwd = result.cwd if result.exit_code is not None else self.cwd
+        self._emit(
+            ToolEnded(
+                call_id,
+                result.outcome,
+                result.exit_code,
+                result.wall_s,
+                output_bytes=collector.total_bytes,
+                dropped_bytes=dropped,
+                output_path=sink.path if collector.total_bytes else None,
+                cwd=self.cwd,
+                message=result.message,
+            )
+        )
+
+    def cancel(self) -> None:
+        """Kill the running command, if any; its `run` then returns with outcome cancelled."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def freeze(self) -> bool:
+        """Stop the running command in place; False if nothing runs or the sandbox cannot."""
+        call_id = self._call_id
+        if self._running is None or call_id is None or not await self._sandbox.freeze():
+            return False
+        self._frozen_since_s = self._clock()
+        self._emit(ToolFrozen(call_id))
+        return True
+
+    async def thaw(self) -> None:
+        """Let a frozen command go on; nothing to do when none is frozen."""
+        since_s, call_id = self._frozen_since_s, self._call_id
+        if since_s is None or call_id is None:
+            return
+        self._frozen_since_s = None
+        await self._sandbox.thaw()
+        self._emit(ToolThawed(call_id, self._clock() - since_s))
+
+
+def model_text(result: CommandResult, output: str, limit_s: float) -> str:
+    """A command's result as the model gets it: output, then one line in brackets saying how it ended."""
+    match result.outcome:
+        case "ok" | "error":
+            ending = f"[exit {result.exit_code}]"
+        case "timeout":
+            ending = f"[killed: it ran longer than {limit_s:g} s]"
+        case "oom":
+            ending = f"[exit {result.exit_code}, killed: out of memory]"
+        case "killed":
+            ending = f"[killed, exit {result.exit_code}]"
+        case other:
+            ending = f"[{other}]"
+    if result.message and result.outcome not in ("ok", "error"):
+        ending = f"{ending[:-1]}: {result.message}]"
+    separator = "" if not output or output.endswith("\n") else "\n"
+    return f"{output}{separator}{ending}"

@@ -1,0 +1,240 @@
+"""The supervisor's side of the conversation with a harness: every question it asks is answered here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from agentui.events import (
+    CallId,
+    Event,
+    LoopSuspected,
+    MessageId,
+    ToolEnded,
+    ToolOutcome,
+    ToolStarted,
+    WorkspaceConflicted,
+)
+from agentui.harness.base import Cut, Note, ToolCall, ToolResult
+from agentui.run.approvals import Approvals
+from agentui.run.changes import Changes
+from agentui.run.execute import Executor
+from agentui.run.hold import Holder
+from agentui.run.loop_guard import ASKED_AFTER, TOLD_AFTER, LoopGuard
+from agentui.run.ports import RunPolicy
+from agentui.run.queue import SteerQueue
+
+SKIPPED = "[skipped: the user steered; read their message first]"
+DENIED = "[denied by the user]"
+NO_SANDBOX = "[refused: there is no sandbox, so nothing can be run]"
+
+
+@dataclass(slots=True)
+class Talk:
+    """What a session keeps between runs: queued texts, and notices for the end of the model's history."""
+
+    queue: SteerQueue = field(default_factory=SteerQueue)
+    notices: list[str] = field(default_factory=list)
+
+
+class RunGate:
+    """The gate of one run. Implements `harness.base.Gate`; all on one event loop."""
+
+    def __init__(
+        self,
+        talk: Talk,
+        holder: Holder,
+        executor: Executor | None,
+        changes: Changes | None,
+        approvals: Approvals,
+        policy: RunPolicy,
+        emit: Callable[[Event], None],
+        ids: Callable[[str], str],
+    ) -> None:
+        self._talk = talk
+        self._holder = holder
+        self._executor = executor
+        self._changes = changes
+        self._approvals = approvals
+        self._policy = policy
+        self._emit = emit
+        self._ids = ids
+        self._guard = LoopGuard()
+        self._cut: Callable[[], object] | None = None
+        self._is_frozen_cut = False
+        self._compaction: str | None = None
+        self._stop_reason: str | None = None
+        self._has_asked = False
+        self._always_allowed = False
+        self.commands = 0
+
+    # --- asked by the supervisor -------------------------------------------------------------
+
+    @property
+    def is_generating(self) -> bool:
+        """Whether a request is open that could be cut."""
+        return self._cut is not None
+
+    def cut(self, freeze: bool) -> bool:
+        """Cut the running generation; it is asked again. False if none runs."""
+        if self._cut is None:
+            return False
+        self._is_frozen_cut = freeze
+        self._cut()
+        return True
+
+    def interrupt(self) -> None:
+        """End the run: cut what generates, kill what runs, wake what waits."""
+        self._holder.interrupt()
+        self._approvals.drop_all()
+        if self._cut is not None:
+            self._cut()
+        if self._executor is not None:
+            self._executor.cancel()
+
+    def ask_compaction(self, why: str) -> None:
+        """Summarise the history before the next request."""
+        self._compaction = why
+
+    # --- asked by the harness ----------------------------------------------------------------
+
+    async def before_request(self) -> Sequence[Note]:
+        """See `Gate.before_request`. Order: hold, host edits in, notices, steers."""
+        at = "during_request" if self._is_frozen_cut else "before_request"
+        self._is_frozen_cut = False
+        await self._holder.safe_point(at)
+        if self._changes is not None and self._has_asked:
+            self._notice_host_edits(await self._changes.host_edits_in())
+        self._has_asked = True
+        return [*self._taken_notices(), *self._taken_steers()]
+
+    def _notice_host_edits(self, event: Event | None) -> None:
+        if isinstance(event, WorkspaceConflicted):
+            names = ", ".join(event.paths)
+            self._talk.notices.append(
+                f"The user changed files on their side that you changed too: {names}. Theirs stay on the host, "
+                "yours in the copy; the user will decide."
+            )
+
+    def _taken_notices(self) -> list[Note]:
+        if not self._talk.notices:
+            return []
+        text = "\n".join(self._talk.notices)
+        self._talk.notices.clear()
+        return [Note(text, MessageId(self._ids("m")))]
+
+    def _taken_steers(self) -> list[Note]:
+        steers = self._talk.queue.take_steers()
+        return [Note(item.text, MessageId(self._ids("m")), item.steer_id) for item in steers]
+
+    async def would_stop(self) -> Sequence[Note]:
+        """See `Gate.would_stop`: a late steer first, else the oldest follow-up."""
+        self._holder.check()
+        item = self._talk.queue.take_next()
+        return [Note(item.text, MessageId(self._ids("m")), item.steer_id)] if item else []
+
+    def wants_compaction(self) -> str | None:
+        """See `Gate.wants_compaction`."""
+        why, self._compaction = self._compaction, None
+        return why
+
+    async def back_off(self, delay_s: float) -> None:
+        """See `Gate.back_off`."""
+        await self._holder.sleep(delay_s)
+
+    def limit_reached(self, turns: int) -> str | None:
+        """See `Gate.limit_reached`."""
+        if self._stop_reason:
+            return self._stop_reason
+        limit = self._policy.max_turns
+        if limit is not None and turns >= limit:
+            return f"the limit of {limit} turns is reached"
+        return None
+
+    @contextmanager
+    def generating(self, cut: Callable[[], object]) -> Iterator[None]:
+        """See `Gate.generating`."""
+        self._holder.check()
+        was_cut = False
+
+        def cut_once() -> None:
+            nonlocal was_cut
+            was_cut = True
+            cut()
+
+        self._cut = cut_once
+        try:
+            yield
+        finally:
+            self._cut = None
+        self._holder.check()
+        if was_cut:
+            raise Cut(asks_again=True)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """See `Gate.execute`."""
+        if call.arguments_error:
+            return self._unrun(call, "error", call.arguments_error)
+        await self._holder.safe_point("before_command")
+        if self._talk.queue.has_steer:
+            return self._unrun(call, "skipped", SKIPPED)
+        if self._executor is None:
+            return self._unrun(call, "refused", NO_SANDBOX)
+        if not await self._is_allowed(call):
+            self._holder.check()
+            return self._unrun(call, "denied", DENIED)
+        result, text = await self._executor.run(
+            call.call_id, call.name, call.command, "command", call.timeout_s
+        )
+        self.commands += 1
+        self._holder.check()
+        if self._changes is not None:
+            await self._changes.refresh()
+        return ToolResult(
+            call.call_id, result.outcome, await self._guarded(call, result.outcome, text), result.exit_code
+        )
+
+    def _unrun(self, call: ToolCall, outcome: ToolOutcome, text: str) -> ToolResult:
+        """Answer a call without running it, balanced in the log."""
+        cwd = self._executor.cwd if self._executor else ""
+        self._emit(ToolStarted(call.call_id, call.name, call.command, cwd))
+        self._emit(ToolEnded(call.call_id, outcome, None, 0.0, cwd=cwd, message=text.strip("[]")))
+        return ToolResult(call.call_id, outcome, text)
+
+    async def _is_allowed(self, call: ToolCall) -> bool:
+        if self._policy.approve == "never" or self._always_allowed:
+            return True
+        choices = ("yes", "always in this session", "no")
+        verdict = await self._ask(f"Run {call.command}", "you asked to approve commands", choices, call.call_id)
+        self._always_allowed = verdict == choices[1]
+        return verdict in choices[:2]
+
+    async def _ask(self, question: str, why: str, choices: tuple[str, ...], call_id: CallId) -> str | None:
+        verdict = await self._approvals.ask(question, why, choices, call_id)
+        self._holder.check()
+        return verdict
+
+    async def _guarded(self, call: ToolCall, outcome: str, text: str) -> str:
+        """Tell the model once that it repeats itself, then let the user decide."""
+        repeats = self._guard.observe(call.command, outcome, text)
+        if repeats == TOLD_AFTER:
+            self._emit(LoopSuspected(call.command, repeats, "told_model"))
+            return f"{text}\n[notice: this command gave the same result {repeats} times; try something else]"
+        if repeats >= ASKED_AFTER:
+            await self._ask_about_loop(call, repeats)
+        return text
+
+    async def _ask_about_loop(self, call: ToolCall, repeats: int) -> None:
+        why = f"the same command gave the same result {repeats} times"
+        if not self._policy.is_interactive:
+            self._emit(LoopSuspected(call.command, repeats, "stopped"))
+            self._stop_reason = why
+            return
+        self._emit(LoopSuspected(call.command, repeats, "asked_user"))
+        verdict = await self._ask(
+            "The agent runs in circles. Let it go on?", why, ("go on", "stop"), call.call_id
+        )
+        if verdict == "stop":
+            self._stop_reason = why
+        self._guard.forgive()

@@ -1,0 +1,100 @@
+"""Pause, step, freeze and interrupt: who asked, what is reached, and the waiting in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+from agentui.events import Event, PauseAsked, Paused, Resumed
+from agentui.harness.base import Interrupted
+
+Asker = Literal["user", "guard", "signal", "step"]
+
+
+class Holder:
+    """The hold of one run. Asked for from outside, reached at safe points inside; all on one event loop."""
+
+    def __init__(self, emit: Callable[[Event], None], clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._since_s: float | None = None
+        self._is_released = False
+        self.is_asked = False
+        self.is_interrupted = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the run is standing still now."""
+        return self._since_s is not None
+
+    def ask(self, by: Asker, freeze: bool = False) -> None:
+        """Ask for a hold at the next safe point."""
+        self.is_asked = True
+        self._emit(PauseAsked(by, freeze))
+
+    def reached(self, at: str) -> None:
+        """The run stands still from now on."""
+        self._since_s = self._clock()
+        self._is_released = False
+        self._emit(Paused(at))
+
+    def release(self, step: bool = False) -> None:
+        """Go on; with `step` only to the next safe point."""
+        was_asked = self.is_asked
+        self.is_asked = step
+        self._is_released = True
+        if self._since_s is not None or was_asked:
+            held_s = 0.0 if self._since_s is None else self._clock() - self._since_s
+            self._since_s = None
+            self._emit(Resumed(held_s, step))
+        if step:
+            self._emit(PauseAsked("step"))
+        self._wake.set()
+
+    def interrupt(self) -> None:
+        """End the run: every wait in here raises `Interrupted` from now on."""
+        self.is_interrupted = True
+        self._wake.set()
+
+    def check(self) -> None:
+        """Raises `Interrupted` if the user ended the run."""
+        if self.is_interrupted:
+            raise Interrupted
+
+    async def safe_point(self, at: str) -> None:
+        """Stand still here if a hold was asked for, until released.
+
+        Raises:
+            Interrupted: When the user ended the run.
+        """
+        self.check()
+        if not self.is_asked:
+            return
+        if not self.is_reached:
+            self.reached(at)
+        await self.until_released()
+
+    async def until_released(self) -> None:
+        """Wait while the hold that was reached lasts."""
+        while not self._is_released:
+            self._wake.clear()
+            await self._wake.wait()
+            self.check()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait `delay_s` seconds; an interrupt ends it early.
+
+        Raises:
+            Interrupted: When the user ended the run.
+        """
+        deadline_s = self._clock() + delay_s
+        while (left_s := deadline_s - self._clock()) > 0:
+            self.check()
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left_s)
+            except TimeoutError:
+                break
+        self.check()

@@ -1,0 +1,124 @@
+"""What a run needs from outside, as protocols and values; `wire` fills them with concretes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from agentui.backends.base import Backend
+from agentui.events import (
+    CallId,
+    Change,
+    Event,
+    HostEditsCopied,
+    ModelFacts,
+    SandboxFacts,
+    WorkspaceApplied,
+    WorkspaceConflicted,
+    WorkspaceDiscarded,
+    WorkspaceUndone,
+)
+from agentui.harness.base import Harness
+from agentui.run.output import OutputSink
+from agentui.sandbox.base import Sandbox
+
+
+class WorkspacePort(Protocol):
+    """The private copy and what may be done with its changes; see `agentui.workspace`."""
+
+    @property
+    def workspace_id(self) -> str:
+        """Names the copy in state files and commands."""
+        ...
+
+    async def recover(self) -> str | None:
+        """Finish or roll back what a crash left; says what was done."""
+        ...
+
+    async def prepare(self, emit: Callable[[Event], None]) -> None:
+        """Seed the copy, or bring a kept one up to date."""
+        ...
+
+    async def host_edits_in(self) -> HostEditsCopied | WorkspaceConflicted | None:
+        """Bring the user's own edits on the host into the copy."""
+        ...
+
+    async def changes(self) -> tuple[Change, ...]:
+        """All differences as they stand."""
+        ...
+
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path."""
+        ...
+
+    def auto_blocker(self, changes: tuple[Change, ...]) -> str | None:
+        """Why an automatic apply must ask instead, or ``None``."""
+        ...
+
+    async def apply(
+        self, paths: tuple[str, ...] | None, include_ask: bool, by: Literal["user", "auto"]
+    ) -> WorkspaceApplied:
+        """Bring changes to the host as one unit."""
+        ...
+
+    async def undo(self) -> WorkspaceUndone:
+        """Take back the last apply."""
+        ...
+
+    async def redo(self) -> WorkspaceUndone:
+        """Bring the last undone apply again."""
+        ...
+
+    async def discard(self, paths: tuple[str, ...] | None) -> WorkspaceDiscarded:
+        """Drop changes from the copy."""
+        ...
+
+
+class ImagePort(Protocol):
+    """The image a sandbox needs, if it needs one."""
+
+    async def is_built(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    async def build(self, note: Callable[[str], None]) -> None:
+        """Build it; `note` gets each line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """What the user decided beforehand. `is_interactive` is false under ``-p``: then nothing asks."""
+
+    approve: Literal["never", "ask"] = "never"
+    apply: Literal["ask", "auto", "never", "accept"] = "ask"
+    max_turns: int | None = None
+    command_timeout_s: float = 300.0
+    is_interactive: bool = True
+    model: str | None = None
+    context_tokens: int | None = None
+    profile: str = "default"
+    harness: str = "loop"
+
+
+Emit = Callable[[Event], None]
+HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None], Harness]
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """The concretes of a session. `sandbox` None means talk only; `ready` is called with what was found."""
+
+    find_backend: Callable[[], Awaitable[Backend]]
+    sandbox: Sandbox | None
+    image: ImagePort | None
+    workspace: WorkspacePort | None
+    make_harness: HarnessFactory
+    make_sink: Callable[[CallId], OutputSink]
+    emit: Callable[[Event], None]
+    flush: Callable[[], None]
+    ids: Callable[[str], str]
+    clock: Callable[[], float]
+    workdir: str
+    ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)

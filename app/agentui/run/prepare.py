@@ -1,0 +1,191 @@
+"""Everything that must be there before the first request: model server, model, sandbox, private copy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agentui.backends.base import Backend
+from agentui.errors import (
+    AgentuiError,
+    BackendError,
+    BackendUnavailable,
+    ModelNotFound,
+    SandboxError,
+    SandboxUnavailable,
+)
+from agentui.events import (
+    BackendLost,
+    Event,
+    ModelFacts,
+    ModelLoadEnded,
+    ModelLoadProgressed,
+    ModelLoadStarted,
+    ModelSeen,
+    SandboxBuildProgressed,
+    SandboxFacts,
+    SandboxStarted,
+    StateChanged,
+    Warned,
+)
+from agentui.run.approvals import Approvals
+from agentui.run.changes import Changes
+from agentui.run.ports import RunParts, RunPolicy
+
+POLL_S = 2.0
+"""How often a missing server is looked for again while the user waits."""
+
+_T = TypeVar("_T")
+
+TRY_AGAIN, TALK_ONLY = "try again", "talk only"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run works with. `sandbox` None means talk only."""
+
+    backend: Backend
+    model: ModelFacts
+    sandbox: SandboxFacts | None
+
+
+class Preparation:
+    """Finds and starts the parts. Interactive: waits and asks; else the first failure is raised."""
+
+    def __init__(
+        self,
+        parts: RunParts,
+        policy: RunPolicy,
+        changes: Changes | None,
+        approvals: Approvals,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._parts = parts
+        self._policy = policy
+        self._changes = changes
+        self._approvals = approvals
+        self._emit = emit
+        self._last_loss = ""
+
+    async def prepare(self) -> Prepared:
+        """Make everything ready.
+
+        Raises:
+            BackendError: Not interactive, and the server or the model is not there.
+            SandboxUnavailable: Not interactive, and commands cannot be run safely.
+            WorkspaceError: The private copy cannot be made.
+        """
+        backend = await self._patiently(self._parts.find_backend)
+        try:
+            model = await self._patiently(lambda: self._model(backend))
+            self._emit(ModelSeen(model))
+            self._parts.ready(backend, model)
+            sandbox = await self._sandbox()
+            if sandbox is not None and self._changes is not None:
+                await self._changes.prepare()
+        except BaseException:
+            await backend.aclose()
+            raise
+        return Prepared(backend, model, sandbox)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Try until it works; the user sees why it does not yet, once per reason."""
+        while True:
+            try:
+                return await attempt()
+            except (BackendUnavailable, ModelNotFound) as error:
+                if not self._policy.is_interactive:
+                    raise
+                self._tell_loss(error)
+            await asyncio.sleep(POLL_S)
+
+    def _tell_loss(self, error: BackendError) -> None:
+        if error.message != self._last_loss:
+            self._last_loss = error.message
+            self._emit(BackendLost(error.message, error.hint))
+            self._emit(StateChanged("starting", "none", error.message))
+
+    async def _model(self, backend: Backend) -> ModelFacts:
+        wanted = self._policy.context_tokens
+        try:
+            facts = await backend.describe(self._policy.model)
+        except ModelNotFound:
+            if self._policy.model is None or not backend.facts.can_load:
+                raise
+            return await load_model(backend, self._policy.model, wanted, self._emit)
+        is_other = wanted is not None and facts.loaded_context_tokens != wanted
+        if backend.facts.can_load and (facts.loaded_context_tokens is None or is_other):
+            return await load_model(backend, facts.model, wanted, self._emit)
+        return facts
+
+    async def _sandbox(self) -> SandboxFacts | None:
+        sandbox = self._parts.sandbox
+        while sandbox is not None:
+            try:
+                await self._image()
+                await sandbox.start(lambda text: self._emit(SandboxBuildProgressed(text)))
+            except SandboxError as error:
+                if not self._policy.is_interactive:
+                    raise
+                if await self._talks_only(error):
+                    return None
+                continue
+            self._emit(SandboxStarted(sandbox.facts))
+            return sandbox.facts
+        return None
+
+    async def _talks_only(self, error: AgentuiError) -> bool:
+        self._emit(Warned("no_sandbox", error.message, error.hint))
+        why = f"{error.message} {error.hint}".strip()
+        verdict = await self._approvals.ask("No sandbox, no commands. What now?", why, (TRY_AGAIN, TALK_ONLY))
+        return verdict != TRY_AGAIN
+
+    async def _image(self) -> None:
+        image = self._parts.image
+        if image is None or await image.is_built():
+            return
+        if not self._policy.is_interactive:
+            raise SandboxUnavailable(
+                "the image that commands run in is not built yet",
+                hint="build it once: agentui sandbox build",
+            )
+        why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
+        verdict = await self._approvals.ask("Build the sandbox image now?", why, ("build", "no"))
+        if verdict != "build":
+            raise SandboxUnavailable("the sandbox image is not built", hint="agentui sandbox build")
+        await image.build(lambda text: self._emit(SandboxBuildProgressed(text)))
+
+
+async def load_model(
+    backend: Backend, model: str, context_tokens: int | None, emit: Callable[[Event], None]
+) -> ModelFacts:
+    """Load a model (or reload it with another context) and tell the progress as events.
+
+    Raises:
+        ModelLoadFailed: The engine or the server's memory guardrail refused.
+    """
+    clock = asyncio.get_running_loop().time
+    began_s = clock()
+    emit(ModelLoadStarted(model, context_tokens))
+
+    def progress(ratio: float | None) -> None:
+        emit(ModelLoadProgressed(model, ratio, clock() - began_s))
+
+    try:
+        facts = await backend.load(model, context_tokens, progress)
+    except AgentuiError as error:
+        emit(ModelLoadEnded(model, None, clock() - began_s, error=error.message))
+        raise
+    emit(ModelLoadEnded(facts.model, facts.loaded_context_tokens, clock() - began_s))
+    if context_tokens is not None and facts.loaded_context_tokens not in (None, context_tokens):
+        emit(
+            Warned(
+                "context_clamped",
+                f"{context_tokens:,} tokens of context were asked for, the engine gave "
+                f"{facts.loaded_context_tokens:,}",
+                "MLX engines choose the length themselves; a smaller model leaves room for more",
+            )
+        )
+    return facts

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentui.events import SandboxFacts
+from agentui.harness.prompt import find_instructions, system_prompt
+
+SANDBOX = SandboxFacts("docker", "docker, no network", True)
+
+
+def test_instructions_come_from_the_users_folder_then_from_the_root_down(tmp_path: Path) -> None:
+    root, user = tmp_path / "shop", tmp_path / "config"
+    inner = root / "api"
+    for folder in (root / ".git", inner, user):
+        folder.mkdir(parents=True)
+    (user / "AGENTS.md").write_text("mine")
+    (root / "AGENTS.md").write_text("root")
+    (root / "CLAUDE.md").write_text("not read: AGENTS.md is there")
+    (inner / "CLAUDE.md").write_text("inner")
+    (tmp_path / "AGENTS.md").write_text("above the root: not read")
+    found = find_instructions(inner, user)
+    assert [item.text for item in found] == ["mine", "root", "inner"]
+
+
+def test_the_prompt_names_the_checks_and_stays_the_same_for_the_same_input() -> None:
+    prompt = system_prompt(SANDBOX, checks=("test",))
+    assert "`check test`" in prompt
+    assert prompt == system_prompt(SANDBOX, checks=("test",))
+
+
+def test_without_a_sandbox_the_model_is_told_that_it_has_no_tool() -> None:
+    prompt = system_prompt(None)
+    assert "no tool" in prompt
+    assert "bash" not in prompt
+
+
+def test_the_users_own_text_replaces_ours() -> None:
+    assert system_prompt(SANDBOX, base="Only this.\n") == "Only this."
