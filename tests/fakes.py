@@ -23,7 +23,7 @@ from agentui.backends.base import (
 )
 from agentui.events import Event, ModelFacts, SandboxFacts, Usage
 from agentui.harness.loop import LoopSettings, OwnLoop
-from agentui.run.ports import RunParts, RunPolicy, WorkspacePort
+from agentui.run.ports import RunParts, RunPolicy, Workshop, WorkspacePort
 from agentui.sandbox.base import Command, CommandResult, Copy, Entry, OnBytes, OnOutput, OutputChunk
 
 _E = TypeVar("_E")
@@ -227,13 +227,19 @@ def run_parts(
     async def find() -> PlayedBackend:
         return backend
 
+    async def open_workshop() -> Workshop:
+        assert sandbox is not None
+        return Workshop(sandbox, None, workspace)
+
     return RunParts(
         find_backend=find,
-        sandbox=sandbox,
-        image=None,
-        workspace=workspace,
+        open_workshop=open_workshop if sandbox else None,
         make_harness=lambda found, model, facts: OwnLoop(
-            found, model, "You are a test.", LoopSettings(has_tools=facts is not None), ids
+            found,
+            model,
+            "You are a test.",
+            LoopSettings(has_tools=facts is not None, retry_delays_s=(0.0,)),
+            ids,
         ),
         make_sink=lambda call_id: MemorySink(),
         emit=log.emit,

@@ -71,10 +71,14 @@ class RunCommand:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Bring changes to the host; all free ones without `paths`. `include_ask` also takes the ask list."""
+    """Bring changes to the host; all free ones without `paths`. `include_ask` also takes the ask list.
+
+    With `always`, later runs of the session apply by themselves (``--apply auto``).
+    """
 
     paths: tuple[str, ...] | None = None
     include_ask: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -685,6 +685,7 @@ class MemorySample:
     gpu_busy_percent: float | None = None
     weights_bytes: int | None = None
     error: str | None = None
+    gpu_limit_source: Source = "estimated"
 
 
 @dataclass(frozen=True, slots=True)

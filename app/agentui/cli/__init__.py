@@ -1,1 +1,115 @@
-"""The command line: the only modules that print or exit."""
+"""The command line: the only modules that print or exit.
+
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only when it is
+asked for. Whatever is slow to import (openai, docker, textual, aiohttp) is imported inside functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from agentui import __version__
+from agentui.errors import AgentuiError, BackendUnavailable, SandboxUnavailable, UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "replay": ("agentui.cli.replay", "play a recorded session again"),
+    "models": ("agentui.cli.models", "list the server's models"),
+    "load": ("agentui.cli.load", "load a model"),
+    "unload": ("agentui.cli.unload", "remove a model from memory"),
+    "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
+    "sandbox": ("agentui.cli.sandbox", "build the image in which commands run"),
+    "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
+    "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
+}
+"""Name of each command: its module, and its help in one line."""
+
+UNAVAILABLE = 75
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code. Prints errors made for people, never a stack trace of those."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except AgentuiError as error:
+        _tell(error)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def exit_code(error: AgentuiError) -> int:
+    """The exit code that stands for an error: 2 usage, 75 backend or sandbox not available, else 1."""
+    match error:
+        case UsageError():
+            return 2
+        case BackendUnavailable() | SandboxUnavailable():
+            return UNAVAILABLE
+        case _:
+            return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    command = COMMANDS.get(words[0]) if words else None
+    try:
+        if command is None:
+            return _run_task(words)
+        module = importlib.import_module(command[0])
+        parser = argparse.ArgumentParser(prog=f"agentui {words[0]}", description=module.__doc__)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(words[1:])))
+    except SystemExit as stop:  # argparse ends this way, after --help and after a usage error
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
+
+
+def _run_task(words: list[str]) -> int:
+    from agentui.cli import task
+
+    parser = argparse.ArgumentParser(
+        prog="agentui",
+        usage="agentui [flags] [TASK]\n       agentui COMMAND [flags]",
+        description="Run a coding agent on a local model in a sandbox, and see the machine under it.",
+        epilog=_commands_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"agentui {__version__}")
+    task.add_arguments(parser)
+    args = parser.parse_args(words)
+    if "--" not in words and args.task in COMMANDS:
+        raise UsageError(
+            f"{args.task!r} is a command and comes first: agentui {args.task} …",
+            hint=f"if it is your task, put -- before it: agentui … -- {args.task}",
+        )
+    return task.run(args)
+
+
+def _commands_help() -> str:
+    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "commands (agentui COMMAND --help tells more):",
+            *lines,
+            "",
+            "A TASK that equals a command's name needs -- before it.",
+            "exit codes: 0 done, 1 failed, 2 usage, 3 a limit, 4 memory guard,",
+            "            75 model server or sandbox not available, 130 interrupted",
+        ]
+    )
+
+
+def _tell(error: AgentuiError) -> None:
+    from agentui.text import clean
+
+    print(f"agentui: {clean(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"         {clean(error.hint)}", file=sys.stderr)

@@ -43,7 +43,7 @@ from agentui.harness.base import (
     ToolResult,
 )
 from agentui.harness.prompt import BASH_TOOL
-from agentui.harness.request import Asked, Requester
+from agentui.harness.request import RETRY_DELAYS_S, Asked, Requester
 from agentui.harness.tokens import TokenEstimate, body_bytes
 from agentui.history import assistant_message, open_call_ids, tool_message, user_message
 
@@ -58,7 +58,9 @@ class LoopSettings:
 
     has_tools: bool = True
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
     stall: StallLimits = field(default_factory=StallLimits)
+    retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S
 
 
 class OwnLoop:
@@ -79,7 +81,7 @@ class OwnLoop:
         self._settings = settings
         self._ids = ids
         self._history: list[Json] = list(history)
-        self._requester = Requester(backend, ids, settings.stall, clock)
+        self._requester = Requester(backend, ids, settings.stall, settings.retry_delays_s, clock)
         self._estimate = TokenEstimate()
         self._tools: tuple[Json, ...] = (BASH_TOOL,) if settings.has_tools else ()
         self._usage = Usage()
@@ -202,9 +204,11 @@ class OwnLoop:
     def _room_tokens(self, prompt_tokens: int) -> int | None:
         """Cap of the answer: what is left of the context; a model that never stops thinking ends there."""
         limit = self._model.loaded_context_tokens
+        wished = self._settings.max_tokens
         if limit is None:
-            return None
-        return max(256, limit - prompt_tokens - 64)
+            return wished
+        room = max(256, limit - prompt_tokens - 64)
+        return room if wished is None else min(room, wished)
 
     async def _make_room(self, gate: Gate, emit: Emit) -> None:
         limit = self._model.loaded_context_tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -40,11 +40,13 @@ class Requester:
         backend: Backend,
         ids: Callable[[str], str],
         stall: StallLimits,
+        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._ids = ids
         self._stall = stall
+        self._retry_delays_s = retry_delays_s
         self._clock = clock
 
     async def ask(self, asked: Asked, gate: Gate, emit: Emit) -> Answer:
@@ -55,7 +57,7 @@ class Requester:
             Interrupted: The user ended the run; carries the partial text.
             BackendError: Retries are used up or cannot help.
         """
-        for attempt, delay_s in enumerate((*RETRY_DELAYS_S, None), start=1):
+        for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
             try:
                 return await self._once(asked, attempt, gate, emit)
             except BackendError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, Undo
@@ -26,15 +26,19 @@ class Stage:
     harness: Harness | None = None
     executor: Executor | None = None
 
+    @property
+    def changes(self) -> Changes | None:
+        """The workspace's part, where there is one."""
+        return self.prepared.changes if self.prepared else None
+
 
 class Aside:
     """Does slow controls, one at a time, while no run works or the run stands still."""
 
-    def __init__(self, stage: Stage, parts: RunParts, talk: Talk, changes: Changes | None, emit: Emit) -> None:
+    def __init__(self, stage: Stage, parts: RunParts, talk: Talk, emit: Emit) -> None:
         self._stage = stage
         self._parts = parts
         self._talk = talk
-        self._changes = changes
         self._emit = emit
 
     async def do(self, control: SlowControl, gate: Gate) -> None:
@@ -53,8 +57,8 @@ class Aside:
                     if self._stage.harness is not None:
                         await self._stage.harness.compact("the user asked", gate, self._emit)
                 case Apply() | Discard() | Undo() | Redo():
-                    if self._changes is not None:
-                        await self._changes.handle(control)
+                    if self._stage.changes is not None:
+                        await self._stage.changes.handle(control)
                 case _:
                     assert_never(control)
         except AgentuiError as error:
@@ -67,8 +71,8 @@ class Aside:
             return
         _, text = await executor.run(CallId(self._parts.ids("u")), "bash", command, "user", None)
         self._talk.notices.append(f"The user ran this in the sandbox: {command}\n{text}")
-        if self._changes is not None:
-            await self._changes.refresh()
+        if self._stage.changes is not None:
+            await self._stage.changes.refresh()
 
     async def _switch_model(self, model: str | None, context_tokens: int | None) -> None:
         prepared, harness = self._stage.prepared, self._stage.harness
@@ -76,7 +80,7 @@ class Aside:
             return
         name = model or prepared.model.model
         facts = await load_model(prepared.backend, name, context_tokens, self._emit)
-        self._stage.prepared = Prepared(prepared.backend, facts, prepared.sandbox)
+        self._stage.prepared = replace(prepared, model=facts)
         harness.use_model(facts)
         self._emit(ModelSeen(facts))
         self._parts.ready(prepared.backend, facts)

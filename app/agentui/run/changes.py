@@ -92,7 +92,7 @@ class Changes:
         """Do what the user asked of the changes; failures become warnings, never exceptions."""
         try:
             match control:
-                case Apply(paths, include_ask):
+                case Apply(paths, include_ask, _):
                     await self._apply(paths, include_ask, "user")
                 case Discard(paths):
                     await self._discard(paths)

@@ -107,13 +107,24 @@ HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None], Harness]
 
 
 @dataclass(frozen=True, slots=True)
-class RunParts:
-    """The concretes of a session. `sandbox` None means talk only; `ready` is called with what was found."""
+class Workshop:
+    """Where commands run, the image that needs (if any), and the private copy they work on."""
 
-    find_backend: Callable[[], Awaitable[Backend]]
-    sandbox: Sandbox | None
+    sandbox: Sandbox
     image: ImagePort | None
     workspace: WorkspacePort | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """The concretes of a session.
+
+    `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
+    called again; `open_workshop` None means talk only. `ready` is called with what was found.
+    """
+
+    find_backend: Callable[[], Awaitable[Backend]]
+    open_workshop: Callable[[], Awaitable[Workshop]] | None
     make_harness: HarnessFactory
     make_sink: Callable[[CallId], OutputSink]
     emit: Callable[[Event], None]

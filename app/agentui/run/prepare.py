@@ -10,6 +10,7 @@ from typing import TypeVar
 from agentui.backends.base import Backend
 from agentui.errors import (
     AgentuiError,
+    AuthenticationFailed,
     BackendError,
     BackendUnavailable,
     ModelNotFound,
@@ -32,7 +33,8 @@ from agentui.events import (
 )
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
-from agentui.run.ports import RunParts, RunPolicy
+from agentui.run.ports import ImagePort, RunParts, RunPolicy, Workshop
+from agentui.sandbox.base import Sandbox
 
 POLL_S = 2.0
 """How often a missing server is looked for again while the user waits."""
@@ -44,11 +46,17 @@ TRY_AGAIN, TALK_ONLY = "try again", "talk only"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a run works with. `sandbox` None means talk only."""
+    """What runs work with. `workshop` None means talk only; its sandbox is started."""
 
     backend: Backend
     model: ModelFacts
-    sandbox: SandboxFacts | None
+    workshop: Workshop | None
+    changes: Changes | None
+
+    @property
+    def sandbox(self) -> SandboxFacts | None:
+        """What the sandbox is."""
+        return self.workshop.sandbox.facts if self.workshop else None
 
 
 class Preparation:
@@ -58,13 +66,13 @@ class Preparation:
         self,
         parts: RunParts,
         policy: RunPolicy,
-        changes: Changes | None,
+        notice: Callable[[str], None],
         approvals: Approvals,
         emit: Callable[[Event], None],
     ) -> None:
         self._parts = parts
         self._policy = policy
-        self._changes = changes
+        self._notice = notice
         self._approvals = approvals
         self._emit = emit
         self._last_loss = ""
@@ -82,23 +90,41 @@ class Preparation:
             model = await self._patiently(lambda: self._model(backend))
             self._emit(ModelSeen(model))
             self._parts.ready(backend, model)
-            sandbox = await self._sandbox()
-            if sandbox is not None and self._changes is not None:
-                await self._changes.prepare()
+            workshop = await self._workshop()
         except BaseException:
             await backend.aclose()
             raise
-        return Prepared(backend, model, sandbox)
+        try:
+            changes = await self._copied(workshop)
+        except BaseException:
+            if workshop is not None:
+                await workshop.sandbox.aclose()
+            await backend.aclose()
+            raise
+        return Prepared(backend, model, workshop, changes)
+
+    async def _copied(self, workshop: Workshop | None) -> Changes | None:
+        """Make the private copy."""
+        if workshop is None or workshop.workspace is None:
+            return None
+        changes = Changes(workshop.workspace, self._emit, self._parts.flush, self._notice)
+        await changes.prepare()
+        return changes
 
     async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Try until it works; the user sees why it does not yet, once per reason."""
         while True:
             try:
                 return await attempt()
-            except (BackendUnavailable, ModelNotFound) as error:
+            except BackendError as error:
                 if not self._policy.is_interactive:
                     raise
                 self._tell_loss(error)
+                if not isinstance(error, BackendUnavailable | ModelNotFound | AuthenticationFailed):
+                    # Asking again by itself would load a model that does not fit every two seconds.
+                    await self._approvals.ask(
+                        "The model server refused. Try again?", error.message, (TRY_AGAIN,)
+                    )
             await asyncio.sleep(POLL_S)
 
     def _tell_loss(self, error: BackendError) -> None:
@@ -120,21 +146,29 @@ class Preparation:
             return await load_model(backend, facts.model, wanted, self._emit)
         return facts
 
-    async def _sandbox(self) -> SandboxFacts | None:
-        sandbox = self._parts.sandbox
-        while sandbox is not None:
+    async def _workshop(self) -> Workshop | None:
+        """Open and start the sandbox; ``None`` when there is none to open or the user chose to talk only."""
+        while self._parts.open_workshop is not None:
             try:
-                await self._image()
-                await sandbox.start(lambda text: self._emit(SandboxBuildProgressed(text)))
+                workshop = await self._parts.open_workshop()
+                await self._built(workshop.image)
+                await self._started(workshop.sandbox)
             except SandboxError as error:
                 if not self._policy.is_interactive:
                     raise
                 if await self._talks_only(error):
                     return None
                 continue
-            self._emit(SandboxStarted(sandbox.facts))
-            return sandbox.facts
+            self._emit(SandboxStarted(workshop.sandbox.facts))
+            return workshop
         return None
+
+    async def _started(self, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.start(lambda text: self._emit(SandboxBuildProgressed(text)))
+        except BaseException:
+            await sandbox.aclose()
+            raise
 
     async def _talks_only(self, error: AgentuiError) -> bool:
         self._emit(Warned("no_sandbox", error.message, error.hint))
@@ -142,8 +176,7 @@ class Preparation:
         verdict = await self._approvals.ask("No sandbox, no commands. What now?", why, (TRY_AGAIN, TALK_ONLY))
         return verdict != TRY_AGAIN
 
-    async def _image(self) -> None:
-        image = self._parts.image
+    async def _built(self, image: ImagePort | None) -> None:
         if image is None or await image.is_built():
             return
         if not self._policy.is_interactive:

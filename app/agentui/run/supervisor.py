@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agentui.control import (
@@ -47,7 +47,6 @@ from agentui.events import (
 from agentui.harness.base import HarnessEnd, Interrupted
 from agentui.run.approvals import Approvals
 from agentui.run.aside import Aside, SlowControl, Stage
-from agentui.run.changes import Changes
 from agentui.run.execute import Executor
 from agentui.run.gate import RunGate, Talk
 from agentui.run.hold import Holder
@@ -92,13 +91,8 @@ class Supervisor:
         self._machine = Machine()
         self._talk = Talk()
         self._approvals = Approvals(self._emit, parts.ids)
-        self._changes = (
-            Changes(parts.workspace, self._emit, parts.flush, self._talk.notices.append)
-            if parts.workspace
-            else None
-        )
         self._stage = Stage()
-        self._aside = Aside(self._stage, parts, self._talk, self._changes, self._emit)
+        self._aside = Aside(self._stage, parts, self._talk, self._emit)
         self._preparing: asyncio.Task[Prepared] | None = None
         self._run: _Run | None = None
         self._slow: deque[SlowControl] = deque()
@@ -106,7 +100,6 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._helpers: set[asyncio.Task[None]] = set()
         self._is_quitting = False
-        self._is_closed = False
 
     @property
     def is_running(self) -> bool:
@@ -172,7 +165,8 @@ class Supervisor:
 
     async def _prepare(self) -> None:
         parts = self._parts
-        preparation = Preparation(parts, self._policy, self._changes, self._approvals, self._emit)
+        notice = self._talk.notices.append
+        preparation = Preparation(parts, self._policy, notice, self._approvals, self._emit)
         self._preparing = asyncio.create_task(preparation.prepare())
         try:
             prepared = await self._preparing
@@ -181,9 +175,13 @@ class Supervisor:
                 self._preparing.cancel()
             self._preparing = None
         self._stage.prepared = prepared
-        if parts.sandbox is not None and prepared.sandbox is not None:
+        if prepared.workshop is not None:
             self._stage.executor = Executor(
-                parts.sandbox, parts.make_sink, self._emit, parts.clock, self._policy.command_timeout_s
+                prepared.workshop.sandbox,
+                parts.make_sink,
+                self._emit,
+                parts.clock,
+                self._policy.command_timeout_s,
             )
             self._model_seen(prepared.model)
         self._stage.harness = parts.make_harness(prepared.backend, prepared.model, prepared.sandbox)
@@ -194,11 +192,11 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._helpers, return_exceptions=True)
         prepared, self._stage.prepared = self._stage.prepared, None
-        if prepared is not None:
-            await prepared.backend.aclose()
-        if self._parts.sandbox is not None and not self._is_closed:
-            self._is_closed = True
-            await self._parts.sandbox.aclose()
+        if prepared is None:
+            return
+        await prepared.backend.aclose()
+        if prepared.workshop is not None:
+            await prepared.workshop.sandbox.aclose()
             self._emit(SandboxEnded("closed"))
 
     # --- one run -----------------------------------------------------------------------------
@@ -209,7 +207,7 @@ class Supervisor:
             raise RuntimeError("a run needs a prepared session")
         parts = self._parts
         began_s = parts.clock()
-        changes = self._changes if self._stage.executor else None
+        changes = self._stage.changes
         run = self._run = self._new_run()
         gate = run.gate
         self._emit(
@@ -241,14 +239,20 @@ class Supervisor:
     def _new_run(self) -> _Run:
         parts, stage = self._parts, self._stage
         holder = Holder(self._emit, parts.clock)
-        changes = self._changes if stage.executor else None
         gate = RunGate(
-            self._talk, holder, stage.executor, changes, self._approvals, self._policy, self._emit, parts.ids
+            self._talk,
+            holder,
+            stage.executor,
+            stage.changes,
+            self._approvals,
+            self._policy,
+            self._emit,
+            parts.ids,
         )
         return _Run(gate, holder)
 
     def _ended(self, end: HarnessEnd, turns: int, commands: int, wall_s: float) -> RunEnded:
-        pending = self._changes.pending if self._changes is not None else 0
+        pending = self._stage.changes.pending if self._stage.changes is not None else 0
         hint = end.hint or (APPLY_HINT if pending else "")
         return RunEnded(end.reason, end.error, hint, end.usage, turns, commands, wall_s, pending)
 
@@ -276,6 +280,8 @@ class Supervisor:
             case Quit():
                 self._quit()
             case Apply() | Discard() | Undo() | Redo() | RunCommand() | SwitchModel() | Compact():
+                if isinstance(control, Apply) and control.always:
+                    self._policy = replace(self._policy, apply="auto")
                 self._take_slow(control)
             case _:
                 assert_never(control)

@@ -1,0 +1,122 @@
+"""Flags that stand for settings, and what every command does first: find the project and its settings."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentui.config import ConfigFiles, Loaded, load_settings, trust_project
+from agentui.config.settings import APPLIES, APPROVALS, HARNESSES, PROFILES, RULES, SANDBOXES
+from agentui.config.trust import TrustStore
+from agentui.errors import UsageError
+from agentui.paths import PROJECT_CONFIG, Places, lmstudio_server_config, places, private_folder
+from agentui.text import clean
+
+log = logging.getLogger(__name__)
+
+SERVER_FLAGS = ("url",)
+ALL_FLAGS = tuple(name for name, rule in RULES.items() if rule.flag)
+
+_HELP: dict[str, tuple[str, str]] = {
+    "url": ("URL", "the model server, with or without /v1 (default: LM Studio's own port)"),
+    "model": ("NAME", "the model to use (default: the loaded one)"),
+    "context_tokens": ("N", "context length to load with, such as 32768 or 64k"),
+    "harness": ("NAME", f"who thinks: {'|'.join(HARNESSES)}"),
+    "sandbox": ("KIND", f"where commands run: {'|'.join(SANDBOXES)}; none means on this machine"),
+    "profile": ("NAME", f"what the sandbox holds: {'|'.join(PROFILES)}"),
+    "apply": ("WHEN", f"bring changes to your project: {'|'.join(APPLIES)} (default: ask)"),
+    "approve": ("WHEN", f"ask before each command: {'|'.join(APPROVALS)} (default: never)"),
+    "max_turns": ("N", "end a run after so many model requests"),
+    "theme": ("NAME", "colours of the dashboard"),
+    "system_file": ("FILE", "use this file as system prompt"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a command begins with: the project's folder, the user's folders, and the settings."""
+
+    project: Path
+    places: Places
+    files: ConfigFiles
+    loaded: Loaded
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = ALL_FLAGS) -> None:
+    """Declare the flags of the settings `names`, and ``-C``."""
+    parser.add_argument("-C", dest="directory", metavar="DIR", help="work in this folder instead")
+    for name in names:
+        metavar, text = _HELP[name]
+        parser.add_argument(RULES[name].flag, dest=name, metavar=metavar, help=text)
+
+
+def start(args: argparse.Namespace) -> Start:
+    """Go to the project's folder and read all settings; warnings go to standard error.
+
+    Raises:
+        UsageError: If the folder or a setting cannot be used.
+    """
+    if directory := args.directory:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise UsageError(f"cannot work in {directory}: {error.strerror}") from error
+    project = Path.cwd()
+    found = places()
+    files = ConfigFiles(
+        user=found.config_file,
+        project=project,
+        project_file=project / PROJECT_CONFIG,
+        trust=found.trust_file,
+        lmstudio=lmstudio_server_config(found.home),
+    )
+    _log_to_file(found)
+    if getattr(args, "trust_project", False) and not trust_project(files):
+        raise UsageError(f"there is no {files.project_file} to trust")
+    flags = {name: value for name in ALL_FLAGS if (value := getattr(args, name, None)) is not None}
+    loaded = load_settings(flags, os.environ, files)
+    for warning in loaded.warnings:
+        print(f"agentui: {clean(warning)}", file=sys.stderr)
+    return Start(project, found, files, loaded)
+
+
+def agree_to_remote(begun: Start, *, may_ask: bool) -> None:
+    """Before anything is sent to a public host that only the environment named: ask, or refuse.
+
+    Raises:
+        UsageError: If nobody can be asked, or the answer is not yes.
+    """
+    host = begun.loaded.remote_host
+    if host is None:
+        return
+    origin = begun.loaded.origins["url"].where
+    message = f"{origin} in the environment names {host}, which is not on your machine or network"
+    hint = f"to mean it, type: --url {begun.loaded.settings.url}"
+    if not may_ask:
+        raise UsageError(message + "; nothing was sent", hint=hint)
+    print(f"{clean(message)}.\nYour task, files and command output would go there.", file=sys.stderr)
+    print("Send them, now and later? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError(f"nothing was sent to {host}", hint=hint)
+    TrustStore(begun.files.trust).trust_host(host)
+
+
+def _log_to_file(found: Places) -> None:
+    """Diagnostics go to a file of the user's; a folder that cannot be written costs only them."""
+    root = logging.getLogger("agentui")
+    if root.handlers:
+        return
+    try:
+        private_folder(found.state)
+        handler: logging.Handler = logging.FileHandler(found.log_file, encoding="utf-8", delay=True)
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    root.propagate = False

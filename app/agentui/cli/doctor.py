@@ -1,0 +1,116 @@
+"""`agentui doctor`: what was found, which setting came from where, what is missing, what to do.
+
+``agentui doctor keys`` shows what arrives of each key you press.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agentui import __version__
+from agentui.cli import UNAVAILABLE
+from agentui.cli.arguments import Start, add_settings, start
+from agentui.cli.findings import Finding, all_findings
+from agentui.config import Loaded, Settings
+from agentui.config.settings import RULES
+from agentui.errors import UsageError
+from agentui.text import clean, clean_line
+
+_MARKS = {"ok": "ok     ", "note": "note   ", "missing": "missing"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `agentui doctor`."""
+    parser.add_argument("part", nargs="?", choices=("keys",), help="keys: show what arrives of each key")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Report; 0 if tasks can be run, 75 if the server or the sandbox is missing.
+
+    Raises:
+        UsageError: If the settings cannot be used.
+    """
+    if args.part == "keys":
+        if args.json:
+            raise UsageError("doctor keys has no --json")
+        from agentui.cli.keys import show_keys
+
+        return show_keys()
+    begun = start(args)
+    findings = asyncio.run(all_findings(begun.loaded.settings, may_connect=begun.loaded.remote_host is None))
+    if args.json:
+        print(json.dumps(report_object(findings, begun)))
+    else:
+        sys.stdout.write(report_text(findings, begun))
+    return 0 if is_ready(findings) else UNAVAILABLE
+
+
+def is_ready(findings: Sequence[Finding]) -> bool:
+    """Whether nothing that is needed is missing."""
+    return not any(finding.needed and finding.status == "missing" for finding in findings)
+
+
+def report_object(findings: Sequence[Finding], begun: Start) -> dict[str, Any]:
+    """The whole report as one JSON object; keys are never in it."""
+    return {
+        "version": __version__,
+        "is_ready": is_ready(findings),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "settings": {
+            name: {"value": value, "origin": origin.kind, "where": origin.where}
+            for name, value, origin in _settings_rows(begun.loaded)
+        },
+        "warnings": list(begun.loaded.warnings),
+        "places": {
+            "settings": str(begun.places.config_file),
+            "sessions": str(begun.places.sessions),
+            "log": str(begun.places.log_file),
+        },
+    }
+
+
+def report_text(findings: Sequence[Finding], begun: Start) -> str:
+    """The report for people: findings, what to do about them, settings that are not defaults."""
+    lines = [f"agentui {__version__} on {sys.platform}, Python {sys.version.split()[0]}", ""]
+    for finding in findings:
+        lines.append(f"{_MARKS[finding.status]}  {finding.area:<14}{clean(finding.text)}")
+        if finding.todo:
+            lines.append(f"{'':9}{'':<14}→ {clean(finding.todo)}")
+    lines += ["", "settings (the rest are defaults; --json lists all):"]
+    rows = [row for row in _settings_rows(begun.loaded) if row[0] == "url" or row[2].kind != "default"]
+    lines += [
+        f"  {RULES[name].key:<20}{_shown(value):<32}{clean_line(str(origin))}" for name, value, origin in rows
+    ]
+    lines += [
+        "",
+        f"your settings file: {begun.places.config_file}",
+        f"sessions:           {begun.places.sessions}",
+    ]
+    lines.append("" if is_ready(findings) else "\nSomething needed is missing: see the arrows above.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _settings_rows(loaded: Loaded) -> list[tuple[str, Any, Any]]:
+    return [
+        (found.name, _plain(found.name, getattr(loaded.settings, found.name)), loaded.origins[found.name])
+        for found in dataclasses.fields(Settings)
+    ]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "api_key":
+        return "set" if value else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _shown(value: Any) -> str:
+    return clean_line(str(value)) + "  "

@@ -1,0 +1,83 @@
+"""`agentui doctor keys`: what the terminal sends for a key, and the name under which it can be bound."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agentui.errors import UsageError
+
+# The dashboard asks for the Kitty protocol in the same way, so that the same bytes arrive here.
+_KITTY_ON, _KITTY_OFF = "\x1b[>1u", "\x1b[<u"
+# A lone Escape is told from the beginning of a sequence by the silence that follows it.
+_SILENCE_S = 0.1
+
+
+def show_keys() -> int:
+    """Print each key until q is pressed twice in a row.
+
+    Raises:
+        UsageError: If there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("doctor keys needs a terminal to press keys in")
+    print("Press keys. Each line shows the bytes that arrive and the name to bind. q twice ends.\n")
+    with _raw_terminal(sys.stdin.fileno()):
+        last = ""
+        for arrived in _presses(sys.stdin.fileno()):
+            names = key_names(arrived)
+            sys.stdout.write(f"{spelled(arrived):<28}{', '.join(names) or 'not a key'}\r\n")
+            sys.stdout.flush()
+            if names == ["q"] and last == "q":
+                break
+            last = names[-1] if names else ""
+    return 0
+
+
+def spelled(arrived: bytes) -> str:
+    """Bytes as a person can read and repeat them; nothing of it acts on a terminal."""
+    return "".join(
+        "ESC " if b == 0x1B else chr(b) if 0x20 < b < 0x7F else f"\\x{b:02x}" for b in arrived
+    ).strip()
+
+
+def key_names(arrived: bytes) -> list[str]:
+    """The names the dashboard gives to what arrived; several where one press sends several keys."""
+    from textual import events
+    from textual._xterm_parser import XTermParser
+
+    # Private to Textual, but the only way to see through its own eyes.
+    parser = XTermParser()
+    messages = [*parser.feed(arrived.decode("utf-8", "replace")), *parser.feed("")]
+    return [message.key for message in messages if isinstance(message, events.Key)]
+
+
+def _presses(fd: int) -> Iterator[bytes]:
+    """What arrives together, cut at the silences."""
+    while first := os.read(fd, 1024):
+        arrived = first
+        while select.select([fd], [], [], _SILENCE_S if arrived == b"\x1b" else 0)[0]:
+            more = os.read(fd, 1024)
+            if not more:
+                break
+            arrived += more
+        yield arrived
+
+
+@contextmanager
+def _raw_terminal(fd: int) -> Iterator[None]:
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    sys.stdout.write(_KITTY_ON)
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        sys.stdout.write(_KITTY_OFF)
+        sys.stdout.flush()
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,113 @@
+"""`agentui models`: what the server offers, and what of it is in memory."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from agentui.backends.base import Backend, LoadedInstance, ServerFacts, ServerModel
+from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings, agree_to_remote, start
+from agentui.text import clean_line, human_bytes, human_context
+
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `agentui models`."""
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_settings(parser, SERVER_FLAGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the models, the loaded ones first."""
+    server, models = with_backend(args, _listed)
+    if args.json:
+        print(json.dumps(models_object(server, models)))
+        return 0
+    print(f"{server.kind} {server.version or ''}".rstrip() + f" at {server.base_url}")
+    if not models:
+        print("  no models: download one in the server's own program first")
+    for line in model_lines(models):
+        print(line)
+    return 0
+
+
+async def _listed(backend: Backend, begun: Start) -> tuple[ServerFacts, tuple[ServerModel, ...]]:
+    return backend.facts, await backend.models()
+
+
+def with_backend(args: argparse.Namespace, work: Callable[[Backend, Start], Awaitable[T]]) -> T:
+    """Find the server that the settings name, do `work` with it, close it.
+
+    Raises:
+        BackendError: If there is no server, or it refuses.
+        UsageError: If the settings cannot be used.
+    """
+    begun = start(args)
+    agree_to_remote(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
+
+    async def found() -> T:
+        from agentui import wire
+
+        backend = await wire.find_backend(begun.loaded.settings)
+        try:
+            return await work(backend, begun)
+        finally:
+            await backend.aclose()
+
+    return asyncio.run(found())
+
+
+def models_object(server: ServerFacts, models: Sequence[ServerModel]) -> dict[str, Any]:
+    """The server and its models as one JSON object; lengths in tokens, sizes in bytes."""
+    return {"server": asdict(server), "models": [_model_object(model) for model in models]}
+
+
+def _model_object(model: ServerModel) -> dict[str, Any]:
+    plain = {name: getattr(model, name) for name in model.__dataclass_fields__ if name != "instances"}
+    instances = [
+        {
+            "id": instance.id,
+            "context_tokens": instance.context_tokens,
+            "parallel": instance.parallel,
+            "settings": dict(instance.settings),
+        }
+        for instance in model.instances
+    ]
+    return {**plain, "is_loaded": model.is_loaded, "instances": instances}
+
+
+def model_lines(models: Sequence[ServerModel]) -> list[str]:
+    """The models as a table: loaded ones first and marked, each with what is known of it."""
+    ordered = sorted(models, key=lambda model: (not model.is_loaded, model.kind == "embedding", model.key))
+    rows = [("", "MODEL", "QUANT", "SIZE", "CONTEXT", "NOTES"), *(_row(model) for model in ordered)]
+    if len(rows) == 1:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _row(model: ServerModel) -> tuple[str, str, str, str, str, str]:
+    loaded = ", ".join(_instance(instance, model) for instance in model.instances)
+    notes = [loaded and f"loaded {loaded}", model.kind if model.kind == "embedding" else ""]
+    notes += [model.engine or "", "remote" if model.is_remote else ""]
+    return (
+        "●" if model.is_loaded else "",
+        clean_line(model.key),
+        clean_line(model.quantization or "?"),
+        human_bytes(model.size_bytes),
+        human_context(model.trained_context_tokens),
+        clean_line(", ".join(note for note in notes if note)),
+    )
+
+
+def _instance(instance: LoadedInstance, model: ServerModel) -> str:
+    name = "" if instance.id == model.key else f" as {instance.id}"
+    return f"with {human_context(instance.context_tokens)}{name}"

@@ -1,0 +1,201 @@
+"""`agentui -p TASK`: a run without a screen, for scripts and pipes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import select
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli.ports import LiveSession
+from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
+from agentui.control import Interrupt
+from agentui.errors import UsageError
+from agentui.events import EndReason, Recorded, RunEnded
+from agentui.text import plural
+
+EXIT_CODES: dict[EndReason, int] = {
+    "done": 0,
+    "failed": 1,
+    "limit": 3,
+    "guard": 4,
+    "unavailable": 75,
+    "interrupted": 130,
+}
+
+MAX_INPUT_BYTES = 4 << 20
+"""Longer input would fit no context; it is refused instead of cut."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 2.0
+
+
+def run_printing(args: argparse.Namespace, begun: Start) -> int:
+    """Run the task of `args` and print it; returns the exit code of how the run ended.
+
+    Raises:
+        UsageError: If there is no task, or something would have to ask.
+    """
+    settings = begun.loaded.settings
+    if settings.approve == "ask":
+        raise UsageError(
+            f"approve = ask ({begun.loaded.origins['approve']}) cannot go with -p: there is nobody to ask",
+            hint="add --approve never, or leave -p away",
+        )
+    if not args.demo:
+        agree_to_remote(begun, may_ask=False)
+    task = joined_task(_typed_task(args), read_input(sys.stdin))
+    printer = make_printer(args.mode or "text", samples=args.samples)
+
+    def open_session() -> LiveSession:
+        from agentui import wire
+
+        return wire.open_session(settings, project=begun.project, demo=args.demo)
+
+    return asyncio.run(print_run(open_session, task, printer))
+
+
+def _typed_task(args: argparse.Namespace) -> str | None:
+    if args.task or not args.demo:
+        task: str | None = args.task
+        return task
+    from agentui import wire
+
+    return wire.DEMO_TASK
+
+
+def make_printer(mode: str, *, samples: bool) -> Printer:
+    """The printer of a ``--mode``, on our standard output and standard error."""
+    if mode == "json":
+        return JsonPrinter(_writer(sys.stdout), samples=samples)
+    return TextPrinter(_writer(sys.stdout), _writer(sys.stderr))
+
+
+def _writer(stream: TextIO) -> Callable[[str], None]:
+    # Text is clean, but a terminal of another encoding may lack a character: better a mark than the end.
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+    def write(text: str) -> None:
+        stream.write(text)
+        stream.flush()
+
+    return write
+
+
+def joined_task(task: str | None, given: str) -> str:
+    """The task with what came by standard input below it.
+
+    Raises:
+        UsageError: If both are empty.
+    """
+    parts = [part for part in ((task or "").strip(), given.strip("\n")) if part.strip()]
+    if not parts:
+        raise UsageError("-p needs a task", hint='give one: agentui -p "write tests for cart.py"')
+    return "\n\n".join(parts)
+
+
+def read_input(stream: TextIO) -> str:
+    """All of a pipe or file on standard input; nothing from a terminal or a closed one. Blocks.
+
+    Raises:
+        UsageError: If it is longer than `MAX_INPUT_BYTES`.
+    """
+    try:
+        fd = stream.fileno()
+        mode = os.fstat(fd).st_mode
+    except (OSError, ValueError, AttributeError):
+        return ""
+    if stat.S_ISCHR(mode):
+        return ""
+    if not select.select([fd], [], [], _PATIENCE_S)[0]:
+        print("agentui: reading standard input until it ends (</dev/null to go on without)", file=sys.stderr)
+    content = bytearray()
+    while chunk := os.read(fd, 1 << 16):
+        content += chunk
+        if len(content) > MAX_INPUT_BYTES:
+            raise UsageError(
+                f"standard input is over {MAX_INPUT_BYTES >> 20} MiB, more than any context holds",
+                hint="name the file in the task instead; the agent can read it",
+            )
+    return content.decode("utf-8", "replace")
+
+
+async def print_run(open_session: Callable[[], LiveSession], task: str, printer: Printer) -> int:
+    """Run one task, printing until its `RunEnded`; signals and a closed pipe interrupt it.
+
+    What comes after `RunEnded` is recorded but not printed. The exit code is that of the run.
+    """
+    session = open_session()
+    is_over = False
+
+    def interrupt() -> None:
+        if not is_over:
+            session.services.send(Interrupt())
+
+    def hear(recorded: Recorded) -> None:
+        nonlocal is_over
+        if is_over:
+            return
+        is_over = isinstance(recorded.event, RunEnded)
+        try:
+            printer.take(recorded)
+        except BrokenPipeError:
+            _forget_output()
+            interrupt()
+            is_over = True
+
+    with _interrupted_by_signals(interrupt):
+        try:
+            for recorded in session.recorder.past:
+                hear(recorded)
+            session.recorder.subscribe(hear)
+            ended = await session.run_task(task)
+        finally:
+            await session.aclose()
+    if lost := session.recorder.unwritten:
+        print(f"agentui: the disk did not take {plural(lost, 'record')} of this session", file=sys.stderr)
+    return EXIT_CODES[ended.reason]
+
+
+def _forget_output() -> None:
+    """Point standard output to nowhere, or Python complains about the closed pipe once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _interrupted_by_signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first signal ends the run and saves it; a second one ends whatever does not."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+    asked = 0
+
+    def on_signal() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            interrupt()
+        elif running is not None:
+            running.cancel()
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,170 @@
+"""Records as text for a terminal or a pipe: one JSON object per line, or plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, get_args
+
+from agentui.event_json import recorded_object
+from agentui.events import (
+    ApprovalAsked,
+    BackendLost,
+    BackendRetried,
+    CallId,
+    CompactionEnded,
+    Event,
+    GuardChanged,
+    LoopSuspected,
+    MessageEnded,
+    MessageId,
+    MessageStarted,
+    ModelLoadEnded,
+    ModelLoadStarted,
+    Recorded,
+    RunEnded,
+    Sample,
+    SandboxBuildProgressed,
+    Slept,
+    Stalled,
+    TextDelta,
+    ToolEnded,
+    ToolStarted,
+    Warned,
+    WorkspaceApplied,
+    WorkspaceConflicted,
+    WorkspaceUndone,
+)
+from agentui.text import CleanStream, clean, clean_line, human_duration, plural
+
+Write: TypeAlias = Callable[[str], object]
+
+_SAMPLES: tuple[type, ...] = get_args(Sample)
+
+
+class Printer(Protocol):
+    """Prints records as they come."""
+
+    def take(self, recorded: Recorded) -> None:
+        """Print what is to be printed of one record."""
+        ...
+
+
+class JsonPrinter:
+    """One JSON object per line, in ASCII, so that any bytes in names and any encoding of the pipe are safe."""
+
+    def __init__(self, write: Write, *, samples: bool) -> None:
+        self._write = write
+        self._samples = samples
+
+    def take(self, recorded: Recorded) -> None:
+        """Print one record; samples only where they were asked for."""
+        if isinstance(recorded.event, _SAMPLES) and not self._samples:
+            return
+        self._write(json.dumps(recorded_object(recorded), separators=(",", ":")) + "\n")
+
+
+class TextPrinter:
+    """What the agent says to `out`; its commands, and what the user should know, to `err`. All is cleaned."""
+
+    def __init__(self, out: Write, err: Write) -> None:
+        self._out = out
+        self._err = err
+        self._message: MessageId | None = None
+        self._stream = CleanStream()
+        self._ends_line = True
+        self._names: dict[CallId, str] = {}
+
+    def take(self, recorded: Recorded) -> None:
+        """Print one record."""
+        match recorded.event:
+            case MessageStarted(message_id, role):
+                self._message = message_id if role == "assistant" else None
+                self._stream = CleanStream()
+            case TextDelta(message_id, text) if message_id == self._message:
+                self._say(self._stream.feed(text))
+            case MessageEnded(message_id) if message_id == self._message:
+                self._say(self._stream.close())
+                if not self._ends_line:
+                    self._say("\n")
+                self._message = None
+            case ToolStarted() | ToolEnded():
+                self._tell_tool(recorded.event)
+            case RunEnded() as ended:
+                self._tell_end(ended)
+            case event:
+                if text := notice(event):
+                    self._err(f"agentui: {text}\n")
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._out(text)
+            self._ends_line = text.endswith("\n")
+
+    def _tell_tool(self, event: ToolStarted | ToolEnded) -> None:
+        match event:
+            case ToolStarted():
+                label = "" if event.label == "command" else f"{event.label} "
+                command = clean(event.command).strip().replace("\n", "\n    ")
+                self._err(f"{label}$ {command}\n")
+            case ToolEnded():
+                ended = f"exit {event.exit_code}" if event.exit_code is not None else event.outcome
+                if event.exit_code is not None and event.outcome not in ("ok", "error"):
+                    ended += f" ({event.outcome})"
+                said = f": {clean_line(event.message)}" if event.message else ""
+                self._err(f"  {ended}  {human_duration(event.wall_s)}{said}\n")
+
+    def _tell_end(self, ended: RunEnded) -> None:
+        if ended.reason != "done":
+            self._err(f"agentui: {ended.reason}: {clean(ended.error or 'no reason was given')}\n")
+        if ended.pending_changes:
+            self._err(f"agentui: {plural(ended.pending_changes, 'change')} not applied to your project\n")
+        if ended.hint:
+            self._err(f"         {clean(ended.hint)}\n")
+
+
+def notice(event: Event) -> str:
+    """One line about an event that the user should know of, cleaned; empty for all others."""
+    match event:
+        case Warned(_, text, hint):
+            return clean_line(text) + (f" ({clean_line(hint)})" if hint else "")
+        case BackendRetried(_, delay_s, error):
+            return f"{clean_line(error)}; asking again in {human_duration(delay_s)}"
+        case BackendLost(error, hint):
+            return f"{clean_line(error)}" + (f" ({clean_line(hint)})" if hint else "")
+        case Stalled(what, silent_s):
+            return f"no {clean_line(what)} for {human_duration(silent_s)}"
+        case Slept(gap_s):
+            return f"the machine slept for {human_duration(gap_s)}"
+        case LoopSuspected(command, repeats, _):
+            return f"the same command gave the same result {repeats} times: {clean_line(command)}"
+        case GuardChanged(level, why) if level != "ok":
+            return f"memory: {level}: {clean_line(why)}"
+        case CompactionEnded(dropped_messages=dropped, error=None):
+            return f"context compacted: {plural(dropped, 'message')} summarised"
+        case CompactionEnded(error=error):
+            return f"context could not be compacted: {clean_line(error or '')}"
+        case ModelLoadStarted(model, _):
+            return f"loading {clean_line(model)}"
+        case ModelLoadEnded(model, _, wall_s, error):
+            said = f"failed: {clean_line(error)}" if error else f"loaded in {human_duration(wall_s)}"
+            return f"{clean_line(model)} {said}"
+        case _:
+            return _workspace_notice(event)
+
+
+def _workspace_notice(event: Event) -> str:
+    match event:
+        case SandboxBuildProgressed(text):
+            return f"image: {clean_line(text)}"
+        case WorkspaceApplied(_, changes, waiting, _):
+            rest = f", {waiting} waiting" if waiting else ""
+            return f"{plural(len(changes), 'change')} applied to your project{rest}"
+        case WorkspaceUndone(_, paths, redo):
+            return f"{plural(len(paths), 'file')} {'changed again' if redo else 'put back'} in your project"
+        case WorkspaceConflicted(paths):
+            return "changed both by you and by the agent, yours kept: " + ", ".join(map(clean_line, paths))
+        case ApprovalAsked(_, question, _, _, _):
+            return f"waits for you: {clean_line(question)}"
+        case _:
+            return ""

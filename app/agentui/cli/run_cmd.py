@@ -1,0 +1,103 @@
+"""The dashboard on a live session, or on a recorded one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentui.cli.arguments import Start, agree_to_remote
+from agentui.control import Submit
+from agentui.errors import UsageError
+from agentui.events import Recorded
+from agentui.paths import STYLES
+from agentui.session.replay import ReplayServices
+
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
+    """Open the dashboard and stay until the user quits.
+
+    Raises:
+        UsageError: If there is no terminal.
+    """
+    need_terminal()
+    if not args.demo:
+        agree_to_remote(begun, may_ask=True)
+    return asyncio.run(_live(args.task, begun, is_demo=args.demo))
+
+
+async def _live(task: str | None, begun: Start, *, is_demo: bool) -> int:
+    from agentui import wire
+    from agentui.tui.app import AgentuiApp
+
+    settings = begun.loaded.settings
+    session = wire.open_session(settings, project=begun.project, demo=is_demo, interactive=True)
+    if is_demo and not task:
+        task = wire.DEMO_TASK
+    try:
+        app = AgentuiApp(
+            session.services,
+            STYLES,
+            theme=settings.theme,
+            keymap=dict(settings.keymap),
+            apply_asks=settings.apply == "ask" and not is_demo,
+        )
+        if task:
+            session.services.send(Submit(task))
+        with ended_by_signals(app.exit):
+            await app.run_async()
+    finally:
+        await session.aclose()
+    return 0
+
+
+def replay_on_dashboard(records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start) -> int:
+    """Play `records` through the same dashboard, without a run behind it; outputs lie in `folder`.
+
+    Raises:
+        UsageError: If there is no terminal.
+    """
+    need_terminal()
+    return asyncio.run(_replayed(ReplayServices(records, speed, folder), begun))
+
+
+async def _replayed(services: ReplayServices, begun: Start) -> int:
+    from agentui.tui.app import AgentuiApp
+
+    settings = begun.loaded.settings
+    app = AgentuiApp(services, STYLES, theme=settings.theme, keymap=dict(settings.keymap))
+    try:
+        with ended_by_signals(app.exit):
+            await app.run_async()
+    finally:
+        await services.stop()
+    return 0
+
+
+def need_terminal() -> None:
+    """Make sure that a screen can be shown.
+
+    Raises:
+        UsageError: If standard input or output is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the dashboard needs a terminal", hint="without one: agentui -p TASK")
+
+
+@contextmanager
+def ended_by_signals(end: Callable[[], object]) -> Iterator[None]:
+    """Call `end` when the system or the terminal asks us to go, so that the session is saved first."""
+    loop = asyncio.get_running_loop()
+    for number in _ENDING_SIGNALS:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in _ENDING_SIGNALS:
+            loop.remove_signal_handler(number)

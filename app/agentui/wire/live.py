@@ -1,0 +1,250 @@
+"""A session that works: recorder, supervisor, samplers, and what they are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from agentui import __version__
+from agentui.backends.base import Backend
+from agentui.config.settings import Settings
+from agentui.config.trust import TrustStore
+from agentui.control import Quit
+from agentui.errors import AgentuiError
+from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, Warned
+from agentui.harness.base import Harness
+from agentui.harness.loop import LoopSettings, OwnLoop
+from agentui.harness.prompt import find_instructions, system_prompt
+from agentui.paths import Places, places
+from agentui.run.changes import ApplyPolicy
+from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
+from agentui.run.supervisor import Supervisor
+from agentui.session.branch import read_branch
+from agentui.session.journal import JournalWriter
+from agentui.session.recorder import Recorder
+from agentui.session.store import SessionFolder, SessionStore
+from agentui.telemetry.memory.detect import memory_reader
+from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
+from agentui.telemetry.sampler import Intervals, Readers, Sampler
+from agentui.wire.demo import Demo, demo_project, start_demo
+from agentui.wire.servers import find_backend
+from agentui.wire.services import LiveServices
+from agentui.wire.workshops import Workshops
+
+log = logging.getLogger(__name__)
+
+STOP_S = 15.0
+"""How long a session may take to end by itself before it is cancelled."""
+
+
+def new_id(prefix: str) -> str:
+    """An id that is unique in a session: the prefix and 32 random bits."""
+    return prefix + secrets.token_hex(4)
+
+
+def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory:
+    """Makes the own loop for what was found."""
+
+    def make(backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None) -> Harness:
+        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
+        system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
+        loop = LoopSettings(
+            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
+        )
+        return OwnLoop(backend, model, system, loop, new_id)
+
+    return make
+
+
+@dataclass(slots=True)
+class Found:
+    """What turned up while preparing; the screen's services and the sampler ask for it."""
+
+    backend: Backend | None = None
+    workshop: Workshop | None = None
+    demo: Demo | None = None
+    port: int | None = None
+    unsubscribe: list[Callable[[], None]] = field(default_factory=list)
+
+
+class LiveSession:
+    """A session that works: recorder, supervisor and samplers. Close it with `aclose`."""
+
+    def __init__(
+        self, settings: Settings, where: Places, project: Path, is_demo: bool, is_interactive: bool
+    ) -> None:
+        self.project = demo_project(where) if is_demo else project
+        self._is_demo = is_demo
+        self._settings = settings
+        self.trust = TrustStore(where.trust_file)
+        self._folder: SessionFolder = SessionStore(where.sessions).create(datetime.now(UTC))
+        self.recorder = Recorder(JournalWriter(self._folder.journal))
+        self.recorder.emit(
+            SessionStarted(
+                self._folder.session_id,
+                str(self.project),
+                __version__,
+                tuple(sys.argv[1:]),
+                branch=read_branch(self.project),
+            )
+        )
+        self._found = Found()
+        self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
+        always = self.trust.applies_always(self.project)
+        policy = _policy(settings, is_demo, is_interactive, always)
+        self.supervisor = Supervisor(self._parts(where), policy)
+        self._sampler = self._make_sampler()
+        self._serving: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.services = LiveServices(self)
+
+    @property
+    def journal(self) -> Path:
+        """Where the session is written."""
+        return self._folder.journal
+
+    @property
+    def session_folder(self) -> Path:
+        """The folder that relative paths in events are relative to."""
+        return self._folder.folder
+
+    @property
+    def found(self) -> Found:
+        """What turned up while preparing."""
+        return self._found
+
+    def _parts(self, where: Places) -> RunParts:
+        async def find() -> Backend:
+            if not self._is_demo:
+                return await find_backend(self._settings)
+            if self._found.demo is None:
+                self._found.demo = await start_demo(self.project)
+            return await find_backend(replace(self._settings, url=self._found.demo.url, api_key=None))
+
+        async def open_workshop() -> Workshop:
+            self._found.workshop = await self._workshops.open()
+            return self._found.workshop
+
+        def ready(backend: Backend, model: ModelFacts) -> None:
+            self._found.backend = backend
+            self._found.port = urlsplit(backend.facts.base_url).port
+
+        return RunParts(
+            find_backend=find,
+            open_workshop=open_workshop,
+            make_harness=_harness(self._settings, where, self.project),
+            make_sink=self._folder.new_output,
+            emit=self.recorder.emit,
+            flush=self.recorder.flush,
+            ids=new_id,
+            clock=time.monotonic,
+            workdir=str(self.project),
+            ready=ready,
+        )
+
+    def _make_sampler(self) -> Sampler:
+        reader = memory_reader()
+        finders: dict[int | None, ModelProcessFinder] = {}
+
+        async def sandbox_bytes() -> int | None:
+            workshop = self._found.workshop
+            return await workshop.sandbox.memory_bytes() if workshop else None
+
+        readers = Readers(
+            memory=reader,
+            own=OwnProcess().sample,
+            model_process=lambda: finders.setdefault(
+                self._found.port, ModelProcessFinder(reader, self._found.port)
+            ).read(),
+            sandbox_bytes=sandbox_bytes,
+        )
+        settings = self._settings
+        intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
+        return Sampler(self.recorder.emit, readers, intervals)
+
+    def start_sampling(self) -> None:
+        """Begin to read the machine; needs a running event loop."""
+        self._found.unsubscribe.append(self.recorder.subscribe(self._sampler.observe))
+        self._sampler.start()
+
+    def start(self) -> None:
+        """Serve tasks in the background; events tell the rest."""
+        self.start_sampling()
+        self._serving = asyncio.create_task(self._serve(), name="session")
+
+    async def _serve(self) -> None:
+        try:
+            await self.supervisor.serve()
+        except AgentuiError as error:
+            log.exception("the session ended")
+            self.recorder.emit(Warned("session_ended", error.message, error.hint))
+
+    async def run_task(self, task: str) -> RunEnded:
+        """Run one task to its end, without anybody to ask."""
+        self.start_sampling()
+        return await self.supervisor.run_once(task)
+
+    async def aclose(self) -> None:
+        """End the run, save, and close everything; bounded in time. A second call waits for the first."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="closing the session")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.supervisor.send(Quit())
+        if self._serving is not None:
+            done, _ = await asyncio.wait({self._serving}, timeout=STOP_S)
+            if not done:
+                log.error("the session did not end within %s s and is cancelled", STOP_S)
+                self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+        await self._sampler.aclose()
+        for unsubscribe in self._found.unsubscribe:
+            unsubscribe()
+        if self._found.demo is not None:
+            await self._found.demo.aclose()
+        await self.recorder.aclose()
+        self._folder.close()
+
+
+_APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
+_APPLY: dict[str, ApplyPolicy] = {"ask": "ask", "auto": "auto", "never": "never"}
+
+
+def _policy(settings: Settings, is_demo: bool, is_interactive: bool, applies_always: bool) -> RunPolicy:
+    apply: ApplyPolicy = _APPLY[settings.apply]
+    if applies_always and apply == "ask":
+        apply = "auto"
+    return RunPolicy(
+        approve=_APPROVE[settings.approve],
+        apply="accept" if is_demo else apply,
+        max_turns=settings.max_turns,
+        command_timeout_s=settings.command_timeout_s,
+        is_interactive=is_interactive,
+        model=None if is_demo else settings.model,
+        context_tokens=None if is_demo else settings.context_tokens,
+        profile=settings.profile,
+        harness=settings.harness,
+    )
+
+
+def open_session(
+    settings: Settings, *, project: Path, demo: bool = False, interactive: bool = False
+) -> LiveSession:
+    """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
+
+    Makes the session's folder at once; everything else starts with the first task or `start`.
+
+    Raises:
+        SessionError: If the session cannot be kept.
+    """
+    return LiveSession(settings, places(), project, demo, interactive)

@@ -1,0 +1,135 @@
+"""What the screen may ask of a live session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentui.backends.base import ServerModel
+from agentui.control import Apply, Control
+from agentui.errors import AgentuiError, BackendUnavailable, SessionError
+from agentui.events import Recorded
+from agentui.tui.services import ModelChoice
+
+if TYPE_CHECKING:
+    from agentui.wire.live import LiveSession
+
+MAX_OUTPUT_BYTES = 4 << 20
+MAX_COMPLETIONS = 50
+_HIDDEN = frozenset({".git", "node_modules", ".venv", "__pycache__"})
+
+
+class LiveServices:
+    """The screen's side of a live session; see `agentui.tui.services.Services`."""
+
+    read_only = False
+
+    def __init__(self, session: LiveSession) -> None:
+        self._session = session
+
+    def send(self, control: Control) -> None:
+        """Ask something of the run; answers come as events."""
+        self._session.supervisor.send(control)
+
+    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
+        """Call `listener` with every record from now on; returns the way to end that."""
+        return self._session.recorder.subscribe(listener)
+
+    def past(self) -> Sequence[Recorded]:
+        """All records so far. Reads the journal: blocks."""
+        return self._session.recorder.past
+
+    async def start(self) -> None:
+        """Begin the session in the background."""
+        self._session.start()
+
+    async def stop(self) -> None:
+        """End and save the session."""
+        await self._session.aclose()
+
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path of the private copy; what went wrong, if it cannot be made."""
+        workshop = self._session.found.workshop
+        if workshop is None or workshop.workspace is None:
+            return ""
+        try:
+            return await workshop.workspace.diff_text(path)
+        except AgentuiError as error:
+            return error.message
+
+    def output_text(self, path: str) -> str:
+        """The whole output of a command from the disk, at most 4 MiB; blocks for a read.
+
+        Raises:
+            SessionError: If there is no such file in the session's folder.
+        """
+        return read_output(self._session.session_folder, path)
+
+    async def models(self) -> Sequence[ModelChoice]:
+        """The models of the server.
+
+        Raises:
+            BackendError: If the server cannot be asked.
+        """
+        backend = self._session.found.backend
+        if backend is None:
+            raise BackendUnavailable("no model server has been found yet")
+        return [_choice(model) for model in await backend.models() if model.kind != "embedding"]
+
+    def apply_always(self) -> None:
+        """Apply what waits, and from now on without asking in this project."""
+        self._session.trust.apply_always(self._session.project)
+        self.send(Apply(always=True))
+
+    def complete_paths(self, prefix: str) -> Sequence[str]:
+        """Paths of the project that begin with `prefix`, folders with a ``/``; blocks for one folder."""
+        folder, _, start = prefix.rpartition("/")
+        root = self._session.project
+        below = (root / folder).resolve()
+        if below != root.resolve() and root.resolve() not in below.parents:
+            return ()
+        return _names(below, folder, start)
+
+
+def read_output(folder: Path, path: str) -> str:
+    """A command's output below a session's folder, at most 4 MiB; blocks.
+
+    Raises:
+        SessionError: If `path` leads out of the folder, or cannot be read.
+    """
+    file = (folder / path).resolve()
+    if folder.resolve() not in file.parents:
+        raise SessionError(f"{path} does not lie in the session's folder")
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise SessionError(f"the output {path} cannot be read: {error.strerror}") from error
+
+
+def _choice(model: ServerModel) -> ModelChoice:
+    loaded = model.instances[0] if model.instances else None
+    return ModelChoice(
+        name=model.key,
+        display_name=model.display_name,
+        quantization=model.quantization,
+        size_bytes=model.size_bytes,
+        is_loaded=model.is_loaded,
+        loaded_context_tokens=loaded.context_tokens if loaded else None,
+        max_context_tokens=model.trained_context_tokens,
+    )
+
+
+def _names(below: Path, folder: str, start: str) -> list[str]:
+    found: list[str] = []
+    try:
+        with os.scandir(below) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.name.startswith(start) and entry.name not in _HIDDEN:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    found.append(path + "/" * entry.is_dir())
+    except OSError:
+        return []
+    return found[:MAX_COMPLETIONS]

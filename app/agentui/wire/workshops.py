@@ -1,0 +1,99 @@
+"""Which sandbox, on which private copy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from agentui.config.settings import Settings
+from agentui.errors import SandboxUnavailable
+from agentui.paths import Places, private_folder, project_key
+from agentui.run.ports import Workshop, WorkspacePort
+from agentui.sandbox.base import Copy
+from agentui.workspace.settings import WorkspaceSettings
+
+log = logging.getLogger(__name__)
+
+
+class Workshops:
+    """Opens the sandbox that the settings ask for, on the project's private copy."""
+
+    def __init__(
+        self, settings: Settings, where: Places, project: Path, session_id: str, is_demo: bool
+    ) -> None:
+        self._settings = settings
+        self._where = where
+        self._project = project
+        self._session_id = session_id
+        self._is_demo = is_demo
+
+    async def open(self) -> Workshop:
+        """A workshop that is not started yet.
+
+        Raises:
+            SandboxUnavailable: If there is no engine.
+        """
+        if self._is_demo:
+            return await self._for_demo()
+        if self._settings.sandbox == "none":
+            return self._without_sandbox()
+        return await self._docker()
+
+    async def _for_demo(self) -> Workshop:
+        """Docker where it is ready; else the sandbox that knows only the shipped commands. Never builds."""
+        if self._settings.sandbox == "auto":
+            try:
+                found = await self._docker()
+                if found.image is not None and await found.image.is_built():
+                    return found
+                await found.sandbox.aclose()
+            except SandboxUnavailable as error:
+                log.info("the demo runs without Docker: %s", error)
+        from agentui.sandbox.scripted import ScriptedSandbox
+        from agentui.simulator.scripts import shipped_commands
+
+        sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder())
+        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+
+    def _without_sandbox(self) -> Workshop:
+        from agentui.sandbox.none import NoSandbox
+
+        sandbox = NoSandbox(self._copy_folder())
+        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+
+    async def _docker(self) -> Workshop:
+        from agentui.sandbox.docker import DockerSandbox
+        from agentui.sandbox.engine import find_engine
+        from agentui.sandbox.image import ToolsImage
+        from agentui.sandbox.limits import SandboxLimits
+
+        settings = self._settings
+        engine = await asyncio.to_thread(find_engine)
+        image = ToolsImage(engine, settings.base_image)
+        limits = SandboxLimits(
+            memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
+        )
+        sandbox = DockerSandbox(
+            engine,
+            image,
+            project_key(self._project),
+            session=self._session_id,
+            project=self._project.name,
+            limits=limits,
+            uid=os.getuid() or 1000,
+        )
+        return Workshop(sandbox, image, self._workspace(sandbox.copy))
+
+    def _copy_folder(self) -> Path:
+        return private_folder(self._where.copy(self._project))
+
+    def _workspace(self, copy: Copy) -> WorkspacePort:
+        from agentui.workspace.workspace import Workspace
+
+        settings = WorkspaceSettings(
+            include=self._settings.seed_include, exclude=self._settings.seed_exclude, home=self._where.home
+        )
+        state = private_folder(self._where.workspace(self._project))
+        return Workspace(self._project, copy, state, settings)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from agentui.cli.print_cmd import EXIT_CODES, MAX_INPUT_BYTES, joined_task, make_printer, print_run, read_input
+from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
+from agentui.control import Interrupt
+from agentui.errors import UsageError
+from agentui.events import EndReason, Recorded, RunEnded, RunId, ToolStarted, TurnStarted
+from tests.unit.cli.sessions import C1, ScriptedSession, a_run
+
+
+def playing(*, ended: RunEnded | None = None) -> ScriptedSession:
+    async def script(session: ScriptedSession) -> None:
+        for event in a_run(session.task, ended):
+            session.recorder.emit(event)
+            await asyncio.sleep(0)
+
+    return ScriptedSession(script)
+
+
+async def printed_json(
+    session: ScriptedSession, *, samples: bool = False
+) -> tuple[int, list[dict[str, object]]]:
+    out = io.StringIO()
+    code = await print_run(lambda: session, "do it", JsonPrinter(out.write, samples=samples))
+    return code, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+async def test_json_is_one_object_per_line_with_run_ended_last() -> None:
+    session = playing()
+    code, lines = await printed_json(session)
+    types = [line["type"] for line in lines]
+    assert code == 0
+    assert types[:2] == ["SessionStarted", "RunStarted"]
+    assert {"ToolStarted", "ToolEnded", "TextDelta"} < set(types)
+    assert types[-1] == "RunEnded"
+    assert lines[-1]["reason"] == "done"
+    assert "ProcessSample" not in types
+    assert session.is_closed
+
+
+async def test_samples_are_printed_only_when_asked_for() -> None:
+    _, lines = await printed_json(playing(), samples=True)
+    assert "ProcessSample" in [line["type"] for line in lines]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+@pytest.mark.parametrize("reason", sorted(EXIT_CODES))
+async def test_the_exit_code_tells_how_the_run_ended(reason: EndReason) -> None:
+    expected = {"done": 0, "failed": 1, "limit": 3, "guard": 4, "unavailable": 75, "interrupted": 130}
+    code, lines = await printed_json(playing(ended=RunEnded(reason)))
+    assert code == expected[reason]
+    assert lines[-1]["reason"] == reason
+
+
+async def test_text_goes_to_stdout_and_everything_else_to_stderr() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    ended = RunEnded("limit", "5 turns were used", "agentui apply", pending_changes=2)
+    code = await print_run(lambda: playing(ended=ended), "do it", TextPrinter(out.write, err.write))
+    assert code == 3
+    assert out.getvalue() == "I look first.\n"
+    assert err.getvalue().splitlines() == [
+        "$ wc -l",
+        "    report.py",
+        "  exit 1  0.2 s",
+        "agentui: mind this",
+        "agentui: limit: 5 turns were used",
+        "agentui: 2 changes not applied to your project",
+        "         agentui apply",
+    ]
+
+
+def test_nothing_that_a_tool_or_model_says_can_touch_the_terminal() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    printer: Printer = TextPrinter(out.write, err.write)
+    for seq, event in enumerate(
+        [ToolStarted(C1, "bash", "echo \x1b]52;c;x\x07 \x9b31m", ""), *a_run()], start=1
+    ):
+        printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
+    assert not set(out.getvalue() + err.getvalue()) & {"\x1b", "\x9b", "\x07"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_interrupts_saves_and_exits_130(number: signal.Signals) -> None:
+    async def script(session: ScriptedSession) -> None:
+        session.recorder.emit(TurnStarted(1))
+        os.kill(os.getpid(), number)
+        await session.interrupted.wait()
+        session.recorder.emit(RunEnded("interrupted"))
+
+    session = ScriptedSession(script)
+    before = signal.getsignal(number)
+    code, lines = await printed_json(session)
+    assert code == 130
+    assert session.sent == [Interrupt()]
+    assert lines[-1]["type"] == "RunEnded"
+    assert session.is_closed
+    assert signal.getsignal(number) == before
+
+
+async def test_a_second_signal_ends_what_does_not_end() -> None:
+    async def script(session: ScriptedSession) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await session.interrupted.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    session = ScriptedSession(script)
+    with pytest.raises(KeyboardInterrupt):
+        await printed_json(session)
+    assert session.is_closed
+
+
+async def test_a_run_cancelled_from_outside_stays_cancelled() -> None:
+    async def script(session: ScriptedSession) -> None:
+        await asyncio.Event().wait()
+
+    session = ScriptedSession(script)
+    task = asyncio.ensure_future(printed_json(session))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert session.is_closed
+
+
+async def test_a_reader_that_has_gone_interrupts_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentui.cli.print_cmd._forget_output", lambda: None)
+
+    class Gone:
+        def take(self, recorded: Recorded) -> None:
+            if isinstance(recorded.event, TurnStarted):
+                raise BrokenPipeError
+
+    session = playing(ended=RunEnded("interrupted"))
+    assert await print_run(lambda: session, "x", Gone()) == 130
+    assert session.sent == [Interrupt()]
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+
+def test_standard_input_joins_the_task() -> None:
+    assert joined_task("fix this", "Traceback\n  line\n") == "fix this\n\nTraceback\n  line"
+    assert joined_task(None, "only this\n") == "only this"
+    assert joined_task(" only that ", "\n") == "only that"
+    with pytest.raises(UsageError):
+        joined_task("  ", "\n")
+
+
+def test_a_file_on_standard_input_is_read(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"caf\xc3\xa9 \xff")
+    with (tmp_path / "in").open() as stream:
+        assert read_input(stream) == "café \ufffd"
+
+
+def test_a_pipe_on_standard_input_is_read_to_its_end() -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"piped")
+    os.close(write_end)
+    with os.fdopen(read_end) as stream:
+        assert read_input(stream) == "piped"
+
+
+def test_devices_and_odd_streams_give_nothing() -> None:
+    with Path("/dev/null").open() as stream:
+        assert read_input(stream) == ""
+    assert read_input(io.StringIO("not a file")) == ""
+
+
+def test_input_that_fits_no_context_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"x" * (MAX_INPUT_BYTES + 1))
+    with (tmp_path / "in").open() as stream, pytest.raises(UsageError, match="more than any context"):
+        read_input(stream)
+
+
+def test_the_printer_of_a_mode_writes_where_it_should(capsys: pytest.CaptureFixture[str]) -> None:
+    for mode in ("json", "text"):
+        printer = make_printer(mode, samples=False)
+        for seq, event in enumerate(a_run(), start=1):
+            printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
+        captured = capsys.readouterr()
+        if mode == "json":
+            assert all(json.loads(line)["type"] for line in captured.out.splitlines())
+            assert captured.err == ""
+        else:
+            assert captured.out == "I look first.\n"
+            assert "$ wc -l" in captured.err
