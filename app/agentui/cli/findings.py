@@ -111,14 +111,14 @@ def _models_finding(server: ServerFacts, models: Sequence[ServerModel], settings
 
 
 async def _ask_engine(settings: Settings) -> list[Finding]:
-    from agentui.cli.sandbox import tools_image
+    from agentui import wire
 
     if settings.sandbox == "none":
         return [
             Finding("sandbox", "note", "none: commands would run on this machine, on a copy of the project")
         ]
     try:
-        image = await asyncio.to_thread(tools_image, settings)
+        image = await asyncio.to_thread(wire.tools_image, settings)
         is_built = await image.is_built()
     except AgentuiError as error:
         return [Finding("sandbox", "missing", error.message, error.hint, needed=True)]

@@ -64,6 +64,8 @@ class Answer:
     def part(self, part: ChatPart) -> None:
         """Take one part and emit what the screen needs of it."""
         match part:
+            case TextPart("") | ThinkingPart(""):
+                pass  # a token that is held back as a possible mark: it counts for speed only
             case TextPart(text):
                 self._begin()
                 self._end_thinking()

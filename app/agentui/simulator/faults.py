@@ -50,7 +50,7 @@ class Fault(StrEnum):
     STALL = "stall"
     """The stream goes silent and stays open."""
     HTTP_500 = "http-500"
-    """An internal error, in HTML as Express writes it."""
+    """An internal error of the server."""
     MALFORMED_JSON = "malformed-json"
     """One record of the stream cannot be parsed."""
     ENDLESS_REASONING = "endless-reasoning"
@@ -75,6 +75,7 @@ class Fault(StrEnum):
     """GET /api/v1/models takes two seconds."""
 
 
+_STATES = frozenset({Fault.BUSY, Fault.SLOW_MODELS, Fault.WRONG_CONTEXT})
 OVERFLOWS = frozenset(
     {
         Fault.OVERFLOW_KEEP_FIRST,
@@ -106,6 +107,7 @@ class FaultPlan:
         self._at = dict(at)
         self._every = every
         self._next: list[Fault] = []
+        self._states: set[Fault] = set()
 
     def set_every(self, fault: Fault | None) -> None:
         """Make every request fail like this from now on; None switches it off."""
@@ -123,19 +125,24 @@ class FaultPlan:
         """Switch everything off."""
         self._at.clear()
         self._next.clear()
+        self._states.clear()
         self._every = None
 
     def of_request(self, number: int) -> Fault | None:
-        """Return the fault of this chat request and use up what was meant for one request."""
-        if number in self._at:
-            return self._at[number]
-        if self._next:
-            return self._next.pop(0)
-        return self._every
+        """Return the fault of this chat request and use up what was meant for one request.
+
+        A fault that is a state of the server stays on from this request on.
+        """
+        fault = self._at.get(number)
+        if fault is None:
+            fault = self._next.pop(0) if self._next else self._every
+        if fault is not None and fault in _STATES:
+            self._states.add(fault)
+        return fault
 
     def is_on(self, fault: Fault) -> bool:
         """Tell whether the server is in this state outside of chat requests."""
-        return self._every is fault
+        return self._every is fault or fault in self._states
 
     def describe(self) -> dict[str, object]:
         """Return the plan as the control route shows it."""
@@ -143,4 +150,5 @@ class FaultPlan:
             "every": self._every.value if self._every else None,
             "at": {str(number): fault.value for number, fault in sorted(self._at.items())},
             "next": [fault.value for fault in self._next],
+            "states": sorted(fault.value for fault in self._states),
         }

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 _PIECE = re.compile(
-    r" ?[^\W\d_]{1,6}|\d{1,3}|\n+ {0,16}|[ \t]+|_+[^\W\d_]{1,5}|[^\w\s]{1,2}|\s+|.",
+    r"(?:\\n){1,3} {0,16}|(?:\\\"){1,3}| ?[^\W\d_]{1,10}|\d{1,3}|\n+ {0,16}|_+[^\W\d_]{1,8}_*"
+    r"| ?[^\w\s\\]{1,3}|[ \t]+|\s+|.",
     re.DOTALL,
 )
 
@@ -49,16 +50,21 @@ def _segments(messages: Iterable[Mapping[str, object]], tools: Sequence[object])
         calls = message.get("tool_calls")
         if isinstance(calls, Sequence):
             for call in calls:
-                yield _rendered_call(call)
+                yield from _rendered_call(call)
         yield "<turn|>\n"
     yield "<|turn>model\n"
 
 
-def _rendered_call(call: object) -> str:
+def call_opening(name: str) -> str:
+    """Return what the model writes before the arguments of a tool call."""
+    return f"<|tool_call>{name}"
+
+
+def _rendered_call(call: object) -> Iterable[str]:
     function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping):
-        return ""
-    return f"<|tool_call>{function.get('name', '')}{function.get('arguments', '')}"
+    if isinstance(function, Mapping):
+        yield call_opening(str(function.get("name", "")))
+        yield str(function.get("arguments", ""))
 
 
 def prompt_tokens(messages: Iterable[Mapping[str, object]], tools: Sequence[object] = ()) -> tuple[str, ...]:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from agentui.wire.demo import DEMO_TASK
 from agentui.wire.live import LiveSession, open_session
-from agentui.wire.servers import engine_facts, find_backend
+from agentui.wire.servers import find_backend, tools_image
 
-__all__ = ["DEMO_TASK", "LiveSession", "engine_facts", "find_backend", "open_session"]
+__all__ = ["DEMO_TASK", "LiveSession", "find_backend", "open_session", "tools_image"]

@@ -125,10 +125,11 @@ class LiveSession:
     def _parts(self, where: Places) -> RunParts:
         async def find() -> Backend:
             if not self._is_demo:
-                return await find_backend(self._settings)
+                return await find_backend(self._settings, will_chat=True)
             if self._found.demo is None:
                 self._found.demo = await start_demo(self.project)
-            return await find_backend(replace(self._settings, url=self._found.demo.url, api_key=None))
+            own = replace(self._settings, url=self._found.demo.url, api_key=None)
+            return await find_backend(own, will_chat=True)
 
         async def open_workshop() -> Workshop:
             self._found.workshop = await self._workshops.open()

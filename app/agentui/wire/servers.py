@@ -1,34 +1,34 @@
-"""Which model server, and which container engine."""
+"""Which model server, and which image."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 
 if TYPE_CHECKING:
-    from agentui.sandbox.engine import EngineFacts
+    from agentui.sandbox.image import ToolsImage
 
 
-async def find_backend(settings: Settings) -> Backend:
-    """The model server that the settings name.
+async def find_backend(settings: Settings, *, will_chat: bool = False) -> Backend:
+    """The model server that the settings name; `will_chat` prepares the first request in the background.
 
     Raises:
         BackendUnavailable: If nothing usable answers there.
     """
     from agentui.backends.discover import find_server
 
-    return await find_server(settings.url, settings.api_key)
+    return await find_server(settings.url, settings.api_key, will_chat=will_chat)
 
 
-async def engine_facts() -> EngineFacts:
-    """The container engine.
+def tools_image(settings: Settings) -> ToolsImage:
+    """The image that commands run in, on the engine of this machine. Blocks for a question to the engine.
 
     Raises:
-        SandboxUnavailable: If there is none.
+        SandboxUnavailable: If there is no engine.
     """
     from agentui.sandbox.engine import find_engine
+    from agentui.sandbox.image import ToolsImage
 
-    return (await asyncio.to_thread(find_engine)).facts
+    return ToolsImage(find_engine(), settings.base_image)

@@ -12,6 +12,7 @@ from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
 from agentui.run.ports import Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
+from agentui.wire.servers import tools_image
 from agentui.workspace.settings import WorkspaceSettings
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Workshops:
             except SandboxUnavailable as error:
                 log.info("the demo runs without Docker: %s", error)
         from agentui.sandbox.scripted import ScriptedSandbox
-        from agentui.simulator.scripts import shipped_commands
+        from agentui.simulator.scripts.script import shipped_commands
 
         sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder())
         return Workshop(sandbox, None, self._workspace(sandbox.copy))
@@ -65,18 +66,15 @@ class Workshops:
 
     async def _docker(self) -> Workshop:
         from agentui.sandbox.docker import DockerSandbox
-        from agentui.sandbox.engine import find_engine
-        from agentui.sandbox.image import ToolsImage
         from agentui.sandbox.limits import SandboxLimits
 
         settings = self._settings
-        engine = await asyncio.to_thread(find_engine)
-        image = ToolsImage(engine, settings.base_image)
+        image = await asyncio.to_thread(tools_image, settings)
         limits = SandboxLimits(
             memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
         )
         sandbox = DockerSandbox(
-            engine,
+            image.engine,
             image,
             project_key(self._project),
             session=self._session_id,

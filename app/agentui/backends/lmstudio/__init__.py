@@ -1,0 +1,1 @@
+"""LM Studio: its REST routes, its WebSocket, and the backend made of both."""

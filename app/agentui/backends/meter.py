@@ -1,0 +1,247 @@
+"""The meter of one request: folds its parts into the events that gauges and journal live on.
+
+Both harnesses use it, so that their numbers mean the same. One part with text counts as one token while an
+answer runs; the final figures use the server's own count where there is one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agentui.backends.base import (
+    ChatPart,
+    FinishPart,
+    PrefillPart,
+    TextPart,
+    ThinkingPart,
+    Timings,
+    ToolCallPart,
+    UsagePart,
+)
+from agentui.events import (
+    ContextMeasured,
+    Event,
+    Json,
+    PrefillProgressed,
+    RateSample,
+    RequestEnded,
+    RequestId,
+    RequestOutcome,
+    RequestStarted,
+    Source,
+    Usage,
+)
+
+WINDOW_S = 2.0
+LEAST_PREFILL_TOKENS = 128
+"""Tokens read for one answer from which a prefill speed is worth telling."""
+
+SAMPLE_EVERY_S = 0.25
+_STEP_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of a request when it leaves; `likely_cached_tokens` where the prefix was sent before."""
+
+    at_s: float
+    estimated_prompt_tokens: int
+    likely_cached_tokens: int | None
+
+
+class RequestMeter:
+    """Measures one request: `sent` once, `part` for each part, `ended` once.
+
+    Args:
+        request_id: Names the request in all events.
+        emit: Gets the events, at once.
+        clock: Monotonic seconds.
+        limit_tokens: The loaded context, for `ContextMeasured`.
+    """
+
+    def __init__(
+        self,
+        request_id: RequestId,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float],
+        *,
+        limit_tokens: int | None = None,
+    ) -> None:
+        self._id = request_id
+        self._emit = emit
+        self._clock = clock
+        self._limit_tokens = limit_tokens
+        self._sent = Sent(clock(), 0, None)
+        self._rate = _RollingRate()
+        self._tokens = 0
+        self._first_at_s: float | None = None
+        self._last_at_s = 0.0
+        self._sampled_at_s = float("-inf")
+        self._prefill: PrefillPart | None = None
+        self._prefill_began: tuple[float, int] | None = None
+        self._usage: UsagePart | None = None
+        self._finish_reason: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that came so far, counted by parts."""
+        return self._tokens
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from send to the first token."""
+        return None if self._first_at_s is None else self._first_at_s - self._sent.at_s
+
+    def sent(
+        self,
+        body_bytes: int,
+        messages: int | Sequence[Json],
+        estimated_prompt_tokens: int,
+        turn: int,
+        attempt: int = 1,
+        *,
+        likely_cached_tokens: int | None = None,
+    ) -> None:
+        """The request leaves now.
+
+        `likely_cached_tokens` is what an append-only history has sent before (0 for a first request); it makes
+        a prefill speed possible where the server does not tell how much it reused.
+        """
+        self._sent = Sent(self._clock(), estimated_prompt_tokens, likely_cached_tokens)
+        count = messages if isinstance(messages, int) else len(messages)
+        self._emit(RequestStarted(self._id, turn, count, body_bytes, estimated_prompt_tokens, attempt))
+
+    def part(self, part: ChatPart) -> None:
+        """Fold one part."""
+        match part:
+            case TextPart() | ThinkingPart() | ToolCallPart():
+                self._token()
+            case PrefillPart():
+                self._prefilled(part)
+            case UsagePart():
+                self._usage = part
+            case FinishPart(reason, _):
+                self._finish_reason = reason
+
+    def ended(self, outcome: RequestOutcome, error: str | None = None) -> None:
+        """The request is over; emits its figures, the last speeds and the fill of the context."""
+        now = self._clock()
+        usage, usage_source = self._final_usage()
+        decode_s = self._last_at_s - self._first_at_s if self._first_at_s is not None else None
+        timings = self._usage.timings if self._usage and self._usage.timings else Timings()
+        decode = timings.decode_tok_per_s or _per_second((usage.completion_tokens or 0) - 1, decode_s)
+        prefill = timings.prefill_tok_per_s or self._measured_prefill(usage)
+        source: Source = "reported" if timings.decode_tok_per_s else "measured"
+        self._emit(
+            RequestEnded(
+                self._id,
+                outcome,
+                self._finish_reason,
+                usage,
+                self.ttft_s,
+                decode_s,
+                now - self._sent.at_s,
+                decode_tok_per_s=decode,
+                prefill_tok_per_s=prefill,
+                timing_source=source,
+                usage_source=usage_source,
+                error=error,
+            )
+        )
+        if self._tokens:
+            self._emit(RateSample(decode, prefill, self.ttft_s, usage.completion_tokens, source))
+        if usage.prompt_tokens is not None:
+            used = usage.prompt_tokens + (usage.completion_tokens or 0)
+            self._emit(ContextMeasured(used, self._limit_tokens, usage_source))
+
+    def _token(self) -> None:
+        now = self._clock()
+        self._tokens += 1
+        self._last_at_s = now
+        if self._first_at_s is None:
+            self._first_at_s = now
+        self._rate.add(now, self._tokens)
+        rate = self._rate.tok_per_s
+        if rate is not None and now - self._sampled_at_s >= SAMPLE_EVERY_S:
+            self._sampled_at_s = now
+            self._emit(RateSample(rate, self._running_prefill(), self.ttft_s, self._tokens, "measured"))
+
+    def _prefilled(self, part: PrefillPart) -> None:
+        now = self._clock()
+        self._prefill = part
+        if self._prefill_began is None:
+            self._prefill_began = (now, part.processed_tokens)
+        rate = self._prefill_rate(now)
+        left = part.total_tokens - part.processed_tokens
+        eta_s = left / rate if rate else None
+        self._emit(
+            PrefillProgressed(
+                self._id, part.processed_tokens, part.total_tokens, part.cached_tokens, eta_s, part.source
+            )
+        )
+        if rate is not None and now - self._sampled_at_s >= SAMPLE_EVERY_S:
+            self._sampled_at_s = now
+            self._emit(RateSample(None, rate, None, None, "measured"))
+
+    def _prefill_rate(self, now: float) -> float | None:
+        """Speed between the first report and now; the time before it may have been spent in a queue."""
+        if self._prefill is None or self._prefill_began is None:
+            return None
+        began_s, began_tokens = self._prefill_began
+        return _per_second(self._prefill.processed_tokens - began_tokens, now - began_s)
+
+    def _running_prefill(self) -> float | None:
+        return self._prefill_rate(self._first_at_s) if self._first_at_s is not None else None
+
+    def _measured_prefill(self, usage: Usage) -> float | None:
+        """Tokens really read per second until the first token; a lower bound, as queueing is in it."""
+        cached = usage.cached_tokens
+        if cached is None and self._prefill is not None:
+            cached = self._prefill.cached_tokens
+        if cached is None:
+            cached = self._sent.likely_cached_tokens
+        if cached is None or usage.prompt_tokens is None:
+            return self._running_prefill()
+        read_tokens = usage.prompt_tokens - cached
+        # A few tokens drown in the fixed cost of a request: their quotient says nothing of the prefill.
+        return _per_second(read_tokens, self.ttft_s) if read_tokens >= LEAST_PREFILL_TOKENS else None
+
+    def _final_usage(self) -> tuple[Usage, Source]:
+        told = self._usage.usage if self._usage else None
+        if told is not None and told.prompt_tokens is not None and told.completion_tokens is not None:
+            return told, "reported"
+        if not self._tokens:
+            return told or Usage(), "estimated" if told is None else "reported"
+        prompt = told.prompt_tokens if told else None
+        if prompt is None:
+            prompt = self._prefill.total_tokens if self._prefill else self._sent.estimated_prompt_tokens
+        cached = told.cached_tokens if told else None
+        return Usage(prompt, self._tokens, told.reasoning_tokens if told else None, cached), "estimated"
+
+
+class _RollingRate:
+    """Tokens per second over the last `WINDOW_S`; constant cost however fast tokens come."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+        self._now = (0.0, 0)
+
+    def add(self, at_s: float, tokens: int) -> None:
+        self._now = (at_s, tokens)
+        if not self._marks or at_s - self._marks[-1][0] >= _STEP_S:
+            self._marks.append((at_s, tokens))
+        while len(self._marks) > 1 and at_s - self._marks[0][0] > WINDOW_S:
+            self._marks.popleft()
+
+    @property
+    def tok_per_s(self) -> float | None:
+        if not self._marks:
+            return None
+        began_s, began_tokens = self._marks[0]
+        return _per_second(self._now[1] - began_tokens, self._now[0] - began_s)
+
+
+def _per_second(tokens: int, seconds: float | None) -> float | None:
+    return tokens / seconds if seconds and seconds > 0 and tokens > 0 else None

@@ -1,0 +1,248 @@
+"""Streamed chat with an OpenAI-style server, through the `openai` package.
+
+The package is imported with the first request, because that costs the better part of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING, Any
+
+from agentui import __version__
+from agentui.backends.base import ChatPart, ChatRequest
+from agentui.backends.failures import from_exception, malformed, refusal, unfinished
+from agentui.backends.fields import as_object, parse_json
+from agentui.backends.openai_chunks import ChunkReader
+from agentui.errors import BackendError, BackendRefused, ContextOverflow
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, AsyncStream
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 3600.0
+"""Longest silence on the wire. A cold prefill may take many minutes; whether it moves is judged elsewhere."""
+
+_TAIL_S = 10.0
+_CHARACTERS_PER_TOKEN = 4
+_SENT_HEADERS = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding"}
+)
+
+
+class OpenAiChat:
+    """One server's chat route. Every request has its own connection, so that cancelling closes it.
+
+    Args:
+        base_url: Base of the routes, with ``/v1`` where the server has it.
+        api_key: Sent as a bearer token; nothing is sent without one.
+        address: The server in words for messages.
+        extra_body: Fields that this kind of server understands beyond the standard.
+        read_timeout_s: Longest silence on the wire.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        *,
+        address: str,
+        extra_body: Mapping[str, Any] | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self.base_url = base_url
+        self._api_key = api_key
+        self._address = address
+        self._extra_body = dict(extra_body or {})
+        self._read_timeout_s = read_timeout_s
+        self._warming: asyncio.Task[AsyncOpenAI] | None = None
+        self._asks_usage = True
+
+    async def stream(self, request: ChatRequest, context_tokens: int | None) -> AsyncGenerator[ChatPart, None]:
+        """Send `request` and yield its parts, ending with a `FinishPart`.
+
+        Args:
+            request: What to send.
+            context_tokens: The loaded context where it is known, to judge an answer without any content.
+
+        Raises:
+            BackendError: Any of its kinds.
+        """
+        reader = ChunkReader()
+        try:
+            async with AsyncExitStack() as stack:
+                stream = await self._open(request)
+                stack.push_async_callback(stream.close)
+                async with aclosing(self._read(stream, reader)) as parts:
+                    async for part in parts:
+                        yield part
+        except BackendError:
+            raise
+        except Exception as error:
+            if reader.finish_reason is None or not reader.has_answer:
+                raise self._classified(error) from error
+            _log.warning("The stream broke after the answer was complete: %s", error)
+        _require_answer(reader, request, context_tokens)
+        for part in reader.finish():
+            yield part
+
+    def warm_up(self) -> None:
+        """Begin to import and build what the first request needs, in a thread; returns at once.
+
+        It takes up to a second or two, and would count as the server's time if it ran inside the request.
+        """
+        if self._warming is None:
+            build = asyncio.to_thread(_build_client, self.base_url, self._api_key, self._read_timeout_s)
+            self._warming = asyncio.create_task(build)
+
+    async def aclose(self) -> None:
+        """Close the client; running requests are cut."""
+        warming, self._warming = self._warming, None
+        if warming is None:
+            return
+        try:
+            client = await warming
+        except Exception as error:  # the request that needed it has said so already
+            _log.info("There was no client to close: %s", error)
+            return
+        await client.close()
+
+    async def _read(self, stream: AsyncStream[object], reader: ChunkReader) -> AsyncGenerator[ChatPart, None]:
+        kind = stream.response.headers.get("content-type", "")
+        if kind.startswith(("application/json", "text/html")):
+            for part in self._read_whole(await stream.response.aread(), reader):
+                yield part
+            return
+        chunks = aiter(stream)
+        while (chunk := await _next_chunk(chunks, reader.finish_reason is not None)) is not None:
+            for part in reader.read(_checked(chunk, self._address)):
+                yield part
+        if reader.finish_reason is None:
+            raise unfinished(self._address)
+
+    def _read_whole(self, body: bytes, reader: ChunkReader) -> list[ChatPart]:
+        answer = as_object(parse_json(body))
+        if not answer.get("choices"):
+            raise refusal(200, body, self._address)
+        return list(reader.read(answer))
+
+    async def _open(self, request: ChatRequest) -> AsyncStream[object]:
+        client = await self._connected()
+        try:
+            return await self._create(client, request)
+        except Exception as error:
+            if not (self._asks_usage and "stream_options" in str(getattr(error, "body", ""))):
+                raise
+        # Some servers refuse the field instead of ignoring it.
+        self._asks_usage = False
+        return await self._create(client, request)
+
+    async def _create(self, client: AsyncOpenAI, request: ChatRequest) -> AsyncStream[object]:
+        from openai import AsyncStream
+
+        body: dict[str, Any] = {"model": request.model, "messages": [dict(item) for item in request.messages]}
+        if request.tools:
+            body["tools"] = [dict(tool) for tool in request.tools]
+        if request.max_tokens is not None:
+            body["max_tokens"] = request.max_tokens
+        body["stream"] = True
+        if self._asks_usage:
+            body["stream_options"] = {"include_usage": True}
+        body |= {**self._extra_body, **request.sampling}
+        # The plain JSON instead of the package's chunk objects: building those costs four times as much as all
+        # the rest of a token, and they would only be taken apart again.
+        return await client.post(
+            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+        )
+
+    async def _connected(self) -> AsyncOpenAI:
+        self.warm_up()
+        assert self._warming is not None
+        # Shielded: a cancelled request must not take the client from the next one.
+        return await asyncio.shield(self._warming)
+
+    def _classified(self, error: Exception) -> BackendError:
+        found = from_exception(error, self._address)
+        if found is None:
+            _log.exception("The answer of %s could not be read", self._address)
+            return malformed(self._address, f"{type(error).__name__}: {error}")
+        return found
+
+
+def _build_client(base_url: str, api_key: str | None, read_timeout_s: float) -> AsyncOpenAI:
+    """Import the packages and build a client; blocks for up to two seconds, so it runs in a thread."""
+    import httpx2
+    import openai
+
+    async def send_only_ours(outgoing: httpx2.Request) -> None:
+        # The package adds facts about this machine, and headers that the environment holds for OpenAI.
+        for name in [name for name in outgoing.headers if name.lower() not in _SENT_HEADERS]:
+            del outgoing.headers[name]
+        outgoing.headers["User-Agent"] = f"agentui/{__version__}"
+        if api_key:
+            outgoing.headers["Authorization"] = f"Bearer {api_key}"
+
+    transport = openai.DefaultAsyncHttpxClient(
+        trust_env=False,
+        follow_redirects=False,
+        limits=httpx2.Limits(max_keepalive_connections=0),
+        event_hooks={"request": [send_only_ours]},
+    )
+    client = openai.AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key or "none",
+        max_retries=0,
+        timeout=httpx2.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S),
+        http_client=transport,
+    )
+    return client
+
+
+async def _next_chunk(chunks: AsyncIterator[object], is_tail: bool) -> object | None:
+    """The next chunk; after the finish reason only for a moment, since some servers never end a stream."""
+    if not is_tail:
+        return await anext(chunks, None)
+    try:
+        async with asyncio.timeout(_TAIL_S):
+            return await anext(chunks, None)
+    except TimeoutError:
+        return None
+
+
+def _checked(chunk: object, address: str) -> Mapping[str, Any]:
+    """The chunk as an object; raises for what is none, and for errors in disguise: no choices, but words."""
+    if not isinstance(chunk, Mapping):
+        raise malformed(address, f"{str(chunk)[:80]} instead of a chunk")
+    is_odd = chunk.get("choices") is None and chunk.get("usage") is None
+    if is_odd and any(chunk.get(name) for name in ("error", "message", "detail")):
+        raise refusal(200, chunk, address)
+    return chunk
+
+
+def _require_answer(reader: ChunkReader, request: ChatRequest, context_tokens: int | None) -> None:
+    """Raise when a good answer holds nothing at all.
+
+    Seen from LM Studio with GGUF models for prompts that do not fit. A model may also have nothing to say: then
+    the server has counted at least the token that ends the answer.
+    """
+    usage = reader.usage
+    if reader.has_answer or (usage is not None and usage.completion_tokens):
+        return
+    told = usage.prompt_tokens if usage else None
+    prompt = told or sum(len(str(message)) for message in request.messages) // _CHARACTERS_PER_TOKEN
+    of_context = f" of {context_tokens:,}" if context_tokens else ""
+    message = (
+        "The server answered with nothing at all, as LM Studio does when a prompt does not fit into the loaded "
+        f"context (here about {prompt:,}{of_context} tokens)."
+    )
+    if context_tokens is None or prompt * 2 >= context_tokens or reader.finish_reason == "length":
+        hint = "Compact the conversation (/compact), or load the model with a larger context (/context N)."
+        raise ContextOverflow(message, hint=hint, status=200)
+    hint = (
+        "Other programs may have filled the context; asking again often helps. The server's log may say more."
+    )
+    raise BackendRefused(message, hint=hint, status=200, retryable=True)
