@@ -58,7 +58,7 @@ def run_printing(args: argparse.Namespace, begun: Start) -> int:
     def open_session() -> LiveSession:
         from agentui import wire
 
-        return wire.open_session(settings, project=begun.project, demo=args.demo)
+        return wire.open_session(settings, project=begun.project, demo=args.demo, demo_speed=args.demo_speed)
 
     return asyncio.run(print_run(open_session, task, printer))
 

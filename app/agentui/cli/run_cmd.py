@@ -29,15 +29,17 @@ def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
     need_terminal()
     if not args.demo:
         agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args.task, begun, is_demo=args.demo))
+    return asyncio.run(_live(args.task, begun, is_demo=args.demo, demo_speed=args.demo_speed))
 
 
-async def _live(task: str | None, begun: Start, *, is_demo: bool) -> int:
+async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: float) -> int:
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
     settings = begun.loaded.settings
-    session = wire.open_session(settings, project=begun.project, demo=is_demo, interactive=True)
+    session = wire.open_session(
+        settings, project=begun.project, demo=is_demo, demo_speed=demo_speed, interactive=True
+    )
     if is_demo and not task:
         task = wire.DEMO_TASK
     try:

@@ -16,11 +16,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", action="store_true", help="with --mode json: memory and speed samples too")
     parser.add_argument("--demo", action="store_true", help="a simulated model works on a scratch project")
     parser.add_argument(
+        "--demo-speed", type=_speed, default=1.0, metavar="X", help="with --demo: so many times as fast"
+    )
+    parser.add_argument(
         "--trust-project",
         action="store_true",
         help="from now on use this folder's .agentui/config.toml, until it changes",
     )
     add_settings(parser)
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 1000:
+        raise argparse.ArgumentTypeError("a speed goes from 0.1 to 1000")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

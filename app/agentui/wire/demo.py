@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,17 +44,17 @@ def demo_project(where: Places) -> Path:
     return folder
 
 
-async def start_demo(project: Path, simulator_arguments: Sequence[str] = ()) -> Demo:
+async def start_demo(project: Path, speed: float) -> Demo:
     """Start the simulator as a child that ends with us.
 
     Raises:
         BackendUnavailable: If it does not start.
     """
     # -P: a folder called `agentui` where the user stands must not be imported instead of us.
-    command = [sys.executable, "-P", "-m", "agentui", "simulate", "--port", "0", "--json", "--exit-with-parent"]
+    program = [sys.executable, "-P", "-m", "agentui"]
+    command = [*program, "simulate", "--port", "0", "--json", "--exit-with-parent", "--speed", str(speed)]
     process = await asyncio.create_subprocess_exec(
         *command,
-        *simulator_arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

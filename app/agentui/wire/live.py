@@ -80,10 +80,17 @@ class LiveSession:
     """A session that works: recorder, supervisor and samplers. Close it with `aclose`."""
 
     def __init__(
-        self, settings: Settings, where: Places, project: Path, is_demo: bool, is_interactive: bool
+        self,
+        settings: Settings,
+        where: Places,
+        project: Path,
+        is_demo: bool,
+        demo_speed: float,
+        is_interactive: bool,
     ) -> None:
         self.project = demo_project(where) if is_demo else project
         self._is_demo = is_demo
+        self._demo_speed = demo_speed
         self._settings = settings
         self.trust = TrustStore(where.trust_file)
         self._folder: SessionFolder = SessionStore(where.sessions).create(datetime.now(UTC))
@@ -127,7 +134,7 @@ class LiveSession:
             if not self._is_demo:
                 return await find_backend(self._settings, will_chat=True)
             if self._found.demo is None:
-                self._found.demo = await start_demo(self.project)
+                self._found.demo = await start_demo(self.project, self._demo_speed)
             own = replace(self._settings, url=self._found.demo.url, api_key=None)
             return await find_backend(own, will_chat=True)
 
@@ -239,13 +246,18 @@ def _policy(settings: Settings, is_demo: bool, is_interactive: bool, applies_alw
 
 
 def open_session(
-    settings: Settings, *, project: Path, demo: bool = False, interactive: bool = False
+    settings: Settings,
+    *,
+    project: Path,
+    demo: bool = False,
+    demo_speed: float = 1.0,
+    interactive: bool = False,
 ) -> LiveSession:
     """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
 
-    Makes the session's folder at once; everything else starts with the first task or `start`.
+    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. Makes the session's folder at once; everything else starts with the first task or `start`.
 
     Raises:
         SessionError: If the session cannot be kept.
     """
-    return LiveSession(settings, places(), project, demo, interactive)
+    return LiveSession(settings, places(), project, demo, demo_speed, interactive)

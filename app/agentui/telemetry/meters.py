@@ -1,0 +1,152 @@
+"""Folds events into what samples and forecasts need: tokens in the cache, growth of the context per turn.
+
+Speeds are measured where the answer is read, by the request's own meter; here only the newest is kept.
+
+No clock and no IO: all times are those of the recorded events, so a replay gives the same values.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from agentui.events import (
+    ContextMeasured,
+    HistoryReplaced,
+    ModelFacts,
+    ModelLoadEnded,
+    ModelSeen,
+    ModelUnloaded,
+    PrefillProgressed,
+    RateSample,
+    Recorded,
+    RequestEnded,
+    RequestStarted,
+    RunStarted,
+    Slept,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    TurnEnded,
+    TurnStarted,
+)
+
+TURNS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TurnGrowth:
+    """What one turn did to the context; `work_s` is its time without waiting for the user and without sleep."""
+
+    used_tokens: int
+    work_s: float
+
+
+@dataclass(slots=True)
+class _OpenRequest:
+    """A request that is being answered."""
+
+    prompt_tokens: int
+    prompt_source: Source = "estimated"
+    read_tokens: int | None = None
+    answer_tokens: int = 0
+
+
+class Meters:
+    """Current values, folded from events. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self.model: ModelFacts | None = None
+        self.context: ContextMeasured | None = None
+        self.rates: RateSample | None = None
+        self.turns: deque[TurnGrowth] = deque(maxlen=TURNS_KEPT)
+        self._request: _OpenRequest | None = None
+        self._held_tokens: int | None = None
+        self._held_source: Source = "estimated"
+        self._turn_started_t_s: float | None = None
+        self._turn_slept_s = 0.0
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of our sequence in the model's cache, which keeps them between requests; ``None`` before any.
+
+        While the prompt is read: what is read so far. While the answer comes: the prompt and the chunks so far.
+        """
+        request = self._request
+        if request is None:
+            return self._held_tokens
+        if request.answer_tokens:
+            return request.prompt_tokens + request.answer_tokens
+        return self._held_tokens if request.read_tokens is None else request.read_tokens
+
+    @property
+    def cached_source(self) -> Source:
+        """How sure `cached_tokens` is."""
+        request = self._request
+        return self._held_source if request is None else request.prompt_source
+
+    def observe(self, recorded: Recorded) -> bool:
+        """Fold one event; true if a value may have changed. Constant cost."""
+        t_s, event = recorded.t_s, recorded.event
+        match event:
+            case TextDelta(tokens=tokens) | ThinkingDelta(tokens=tokens) | ToolCallDelta(tokens=tokens):
+                if self._request is None:
+                    return False
+                self._request.answer_tokens += tokens
+            case RateSample():
+                self.rates = event
+                return False
+            case RequestStarted():
+                self._request = _OpenRequest(event.estimated_prompt_tokens)
+            case PrefillProgressed():
+                if self._request is None:
+                    return False
+                self._request.prompt_tokens, self._request.prompt_source = event.total_tokens, event.source
+                self._request.read_tokens = event.processed_tokens
+            case RequestEnded():
+                self._request_ended(event)
+            case ContextMeasured():
+                self.context = event
+            case TurnStarted():
+                self._turn_started_t_s, self._turn_slept_s = t_s, 0.0
+            case TurnEnded():
+                self._turn_ended(t_s, event)
+            case Slept(gap_s):
+                self._turn_slept_s += gap_s
+            case HistoryReplaced():
+                self.turns.clear()
+            case RunStarted(model=model) | ModelSeen(model=model):
+                self._use_model(model)
+            case ModelUnloaded() | ModelLoadEnded(error=None):
+                self._held_tokens = None
+            case _:
+                return False
+        return True
+
+    def _request_ended(self, event: RequestEnded) -> None:
+        request, self._request = self._request, None
+        usage = event.usage
+        if usage.prompt_tokens is not None:
+            # The last sampled token is not yet in the cache.
+            answer = max(0, (usage.completion_tokens or 0) - 1)
+            self._held_tokens, self._held_source = usage.prompt_tokens + answer, event.usage_source
+        elif request is not None and request.answer_tokens:
+            self._held_tokens = request.prompt_tokens + request.answer_tokens - 1
+            self._held_source = "estimated"
+
+    def _turn_ended(self, t_s: float, event: TurnEnded) -> None:
+        used = self.context.used_tokens if self.context is not None else None
+        started = self._turn_started_t_s
+        self._turn_started_t_s = None
+        if used is None or started is None:
+            return
+        if self.turns and used < self.turns[-1].used_tokens:
+            self.turns.clear()  # the context shrank: what was before says nothing about its growth
+        self.turns.append(TurnGrowth(used, max(0.0, t_s - started - event.waiting_s - self._turn_slept_s)))
+
+    def _use_model(self, model: ModelFacts) -> None:
+        if self.model is not None and self.model.model != model.model:
+            self._held_tokens = None
+            self.turns.clear()
+        self.model = model

@@ -1,0 +1,262 @@
+"""Reads the machine at fixed intervals and turns what the meters know into samples.
+
+The sampler owns three asyncio tasks: memory, our own process, and values that follow from events. Blocking
+reads run in threads. A reading that fails becomes a sample with `error`, and the next one is tried as usual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from agentui.errors import AgentuiError
+from agentui.events import (
+    Event,
+    ForecastMade,
+    KvSample,
+    MemorySample,
+    ModelFacts,
+    ProcessSample,
+    Recorded,
+    TurnEnded,
+)
+from agentui.telemetry.cache import CacheModel, FindCache, find_builtin_cache
+from agentui.telemetry.forecast import context_forecast
+from agentui.telemetry.memory.process import ModelProcess
+from agentui.telemetry.memory.reader import MachineMemory, MemoryReader
+from agentui.telemetry.meters import Meters
+
+_LOG = logging.getLogger(__name__)
+
+REMOTE = "the model runs on another machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """How often things are read, in seconds; `change_s` is the least time between samples made from events."""
+
+    memory_s: float = 2.0
+    process_s: float = 2.0
+    change_s: float = 0.5
+
+
+def _no_process() -> ModelProcess | None:
+    return None
+
+
+async def _no_sandbox() -> int | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Where the readings come from.
+
+    `memory` and `model_process` block and are called in threads; so may `find_cache`. `sandbox_bytes` is the
+    memory that commands have in use now. `own` must be quick.
+    """
+
+    memory: MemoryReader
+    own: Callable[[], ProcessSample]
+    model_process: Callable[[], ModelProcess | None] = _no_process
+    sandbox_bytes: Callable[[], Awaitable[int | None]] = _no_sandbox
+    find_cache: FindCache = find_builtin_cache
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What was emitted last, so that only changes are."""
+
+    kv: KvSample | None = None
+    cache: CacheModel | None = None
+    cache_error: str | None = None
+    cache_for: ModelFacts | None = None
+    forecasts: list[ForecastMade] = field(default_factory=list)
+
+
+class Sampler:
+    """Emits samples until it is closed. `observe` must see every recorded event, on the event loop's thread."""
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        readers: Readers,
+        intervals: Intervals | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.meters = Meters()
+        self._emit = emit
+        self._readers = readers
+        self._intervals = intervals or Intervals()
+        self._sleep = sleep
+        self._tasks: list[asyncio.Task[None]] = []
+        self._has_change = asyncio.Event()
+        self._last = _Changes()
+        self._own_bytes: int | None = None
+        self._logged: set[str] = set()
+
+    def start(self) -> None:
+        """Begin to sample; needs a running event loop. A second call does nothing."""
+        if self._tasks:
+            return
+        loops = {"memory": self._sample_memory, "process": self._sample_process, "change": self._follow_changes}
+        self._tasks = [asyncio.create_task(loop(), name=f"sampler-{name}") for name, loop in loops.items()]
+
+    async def aclose(self) -> None:
+        """Stop sampling. A reading that is still running in a thread ends by itself, unheard."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def observe(self, recorded: Recorded) -> None:
+        """Take in one event. Constant cost; emits nothing by itself, so it may be called while emitting."""
+        if not self.meters.observe(recorded):
+            return
+        if isinstance(recorded.event, TurnEnded):
+            context = self.meters.context
+            limit = None if context is None else context.limit_tokens
+            self._last.forecasts.append(context_forecast(list(self.meters.turns), limit))
+        self._has_change.set()
+
+    async def _sample_memory(self) -> None:
+        while True:
+            self._emit(await self.read_memory())
+            await self._sleep(self._intervals.memory_s)
+
+    async def _sample_process(self) -> None:
+        while True:
+            try:
+                sample = self._readers.own()
+            except Exception as error:  # the edge of a sampler: whatever fails here must not end the others
+                self._log_once("own process", error)
+            else:
+                self._own_bytes = sample.rss_bytes
+                self._emit(sample)
+            await self._sleep(self._intervals.process_s)
+
+    async def _follow_changes(self) -> None:
+        while True:
+            await self._has_change.wait()
+            self._has_change.clear()
+            await self._emit_changes()
+            await self._sleep(self._intervals.change_s)
+
+    # --- memory ----------------------------------------------------------------------------------
+
+    async def read_memory(self) -> MemorySample:
+        """One reading of everything that holds memory; never raises for a reading that fails."""
+        model = self.meters.model
+        if model is not None and model.is_remote:
+            return self._memory_sample(MachineMemory(), None, None, REMOTE)
+        errors: list[str] = []
+        machine = await self._machine(errors)
+        process = await self._model_process(errors)
+        sandbox_bytes = await self._sandbox_bytes(errors)
+        if process is not None and process.memory.mapped_bytes:
+            machine = machine.counting_mapped(process.memory.mapped_bytes)
+        return self._memory_sample(machine, process, sandbox_bytes, "; ".join(errors) or None)
+
+    async def _machine(self, errors: list[str]) -> MachineMemory:
+        try:
+            return await asyncio.to_thread(self._readers.memory.machine)
+        except Exception as error:  # the edge of a sampler
+            errors.append(self._log_once("memory", error))
+            return MachineMemory()
+
+    async def _model_process(self, errors: list[str]) -> ModelProcess | None:
+        try:
+            return await asyncio.to_thread(self._readers.model_process)
+        except Exception as error:  # the edge of a sampler
+            errors.append(self._log_once("the model's process", error))
+            return None
+
+    async def _sandbox_bytes(self, errors: list[str]) -> int | None:
+        try:
+            return await self._readers.sandbox_bytes()
+        except Exception as error:  # the edge of a sampler
+            errors.append(self._log_once("the sandbox", error))
+            return None
+
+    def _memory_sample(
+        self, machine: MachineMemory, process: ModelProcess | None, sandbox_bytes: int | None, error: str | None
+    ) -> MemorySample:
+        return MemorySample(
+            total_bytes=machine.total_bytes,
+            used_bytes=machine.used_bytes,
+            available_bytes=machine.available_bytes,
+            swap_used_bytes=machine.swap_used_bytes,
+            model_process_bytes=None if process is None else process.memory.held_bytes,
+            sandbox_bytes=sandbox_bytes,
+            own_bytes=self._own_bytes,
+            gpu_limit_bytes=machine.gpu_limit_bytes,
+            gpu_limit_source=machine.gpu_limit_source,
+            pressure=machine.pressure,
+            source="measured",
+            gpu_busy_percent=machine.gpu_busy_percent,
+            weights_bytes=self._weights(machine.used_bytes),
+            error=error,
+        )
+
+    def _weights(self, used_bytes: int | None) -> int | None:
+        """The weights' size as the server says; unknown where they cannot all be in this memory."""
+        model = self.meters.model
+        if model is None or model.size_bytes is None or used_bytes is None or model.size_bytes > used_bytes:
+            return None
+        return model.size_bytes
+
+    # --- values that follow from events ----------------------------------------------------------
+
+    async def _emit_changes(self) -> None:
+        last = self._last
+        kv = await self.read_kv()
+        if kv is not None and kv != last.kv:
+            last.kv = kv
+            self._emit(kv)
+        forecasts, last.forecasts = last.forecasts, []
+        for forecast in forecasts:
+            self._emit(forecast)
+
+    async def read_kv(self) -> KvSample | None:
+        """The cache as it is now; ``None`` before a model is known."""
+        model, tokens = self.meters.model, self.meters.cached_tokens
+        if model is None:
+            return None
+        await self._find_cache(model)
+        cache = self._last.cache
+        if cache is None:
+            error = self._last.cache_error
+            return KvSample(
+                None, None, None, tokens, "estimated", f"the shape of {model.model} is not known", error
+            )
+        now = cache.at(tokens or 0)
+        return KvSample(
+            filled_bytes=None if tokens is None else now.filled_bytes,
+            allocated_bytes=now.allocated_bytes,
+            checkpoint_bytes=None if tokens is None else now.checkpoint_bytes,
+            tokens=tokens,
+            source="estimated" if self.meters.cached_source == "estimated" else cache.source,
+            basis=cache.basis,
+        )
+
+    async def _find_cache(self, model: ModelFacts) -> None:
+        last = self._last
+        if last.cache_for == model:
+            return
+        last.cache_for, last.cache, last.cache_error = model, None, None
+        try:
+            last.cache = await asyncio.to_thread(self._readers.find_cache, model)
+        except AgentuiError as error:
+            last.cache_error = error.message
+        except Exception as error:  # the edge of a sampler
+            last.cache_error = self._log_once("the model's shape", error)
+
+    def _log_once(self, what: str, error: Exception) -> str:
+        """Log a failure the first time; a reader that fails every two seconds must not fill the log."""
+        text = f"{what} cannot be read: {error or type(error).__name__}"
+        if text not in self._logged:
+            self._logged.add(text)
+            _LOG.warning("%s", text, exc_info=error)
+        return text

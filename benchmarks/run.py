@@ -1,0 +1,216 @@
+"""Measure agentui against the floor and print the ratios with their bars.
+
+    python -m benchmarks.run                 everything, some six minutes
+    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, memory
+    python -m benchmarks.run --floor-only    the floor alone, to judge the machine
+    python -m benchmarks.run --json FILE     the figures as JSON too ("-": on stdout instead of the table)
+
+Exit code 1 if a bar is not reached. Let the machine rest meanwhile: both programs are measured in turns, but
+only the same rest makes the ratios comparable from day to day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isnan
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.subject import AgentuiSubject, FloorSubject, Subject
+
+MIB = 1024**2
+PARTS = ("stream", "unpaced", "echo", "start", "idle", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `bar` is the largest ratio (or value, without a floor) that is good enough."""
+
+    what: str
+    unit: str
+    measured: float
+    bar: float
+    floor: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Measured against the floor; the plain value where there is none."""
+        return self.measured if self.floor is None else self.measured / self.floor
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the bar is reached."""
+        return self.ratio <= self.bar
+
+
+@dataclass
+class Bench:
+    """Runs measurements of both subjects in turns and collects rows."""
+
+    agentui: Subject | None
+    quick: bool = False
+    repeat: int = 3
+    floor: Subject = field(default_factory=FloorSubject)
+    rows: list[Row] = field(default_factory=list)
+
+    def both(
+        self, what: str, measure_one: Callable[[Subject], float], repeat: int | None = None
+    ) -> tuple[float, float]:
+        """Median of a figure for the floor and for agentui; NaN for agentui if only the floor is wanted."""
+        times = repeat or self.repeat
+        floors: list[float] = []
+        ours: list[float] = []
+        for turn in range(times):
+            print(f"  {what} {turn + 1}/{times} ...", file=sys.stderr, flush=True)
+            floors.append(measure_one(self.floor))
+            if self.agentui is not None:
+                ours.append(measure_one(self.agentui))
+        return statistics.median(floors), statistics.median(ours) if ours else float("nan")
+
+    def compare(self, what: str, unit: str, bar: float, measure_one: Callable[[Subject], float]) -> None:
+        """Measure both and add a row."""
+        floor, ours = self.both(what, measure_one)
+        self.rows.append(Row(what, unit, ours, bar, floor))
+
+    def stream(self) -> None:
+        """CPU at a readable pace."""
+        tokens = 600 if self.quick else 2000
+
+        def one(subject: Subject) -> float:
+            return measure.stream(subject, tokens, measure.PACE_TOK_PER_S).cpu_s_per_1000
+
+        self.compare("CPU per 1,000 tokens at 100 tok/s", "s", 1.6, one)
+
+    def unpaced(self) -> None:
+        """As fast as the server can send, and whether it gets slower."""
+        tokens = 3000 if self.quick else 10_000
+        seen: dict[str, list[measure.Stream]] = {"floor": [], "agentui": []}
+
+        def one(subject: Subject) -> float:
+            seen[subject.name].append(measure.stream(subject, tokens, 0.0))
+            return seen[subject.name][-1].wall_s
+
+        self.compare(f"{tokens:,} tokens as fast as they come", "s", 3.0, one)
+        for name in ("floor",) if self.agentui is None else ("floor", "agentui"):
+            per_1000 = statistics.median(one.cpu_s_per_1000 for one in seen[name])
+            growth = statistics.median(one.last_fifth_cpu_s / one.first_fifth_cpu_s for one in seen[name])
+            limit = 1.2 if name == "agentui" else float("inf")
+            self.rows.append(Row(f"{name}: CPU per 1,000 tokens unpaced", "s", per_1000, float("inf")))
+            self.rows.append(Row(f"{name}: last fifth against first, CPU", "x", growth, limit))
+
+    def echo(self) -> None:
+        """Key to echo while an answer streams."""
+        keys = 40 if self.quick else 150
+        middles: dict[str, list[float]] = {"floor": [], "agentui": []}
+
+        def one(subject: Subject) -> float:
+            found = measure.echoes_s(subject, keys)
+            middles[subject.name].append(measure.percentile(found, 50) * 1000)
+            return measure.percentile(found, 95) * 1000
+
+        self.compare("key to echo while streaming, p95", "ms", 1.0, one)
+        ours = statistics.median(middles["agentui"] or [float("nan")])
+        self.rows.append(
+            Row(
+                "key to echo while streaming, p50",
+                "ms",
+                ours,
+                float("inf"),
+                statistics.median(middles["floor"]),
+            )
+        )
+
+    def start(self) -> None:
+        """From start to the first echo of a key."""
+        measure.start_s(self.floor)  # the first start compiles and fills the disk's cache
+        if self.agentui is not None:
+            measure.start_s(self.agentui)
+        self.compare("start: ready for typing", "s", 1.6, measure.start_s)
+        if self.agentui is not None:
+            early = {"openai", "docker"} & measure.imported_when_ready(self.agentui)
+            label = f"slow imports before ready {sorted(early) if early else ''}".rstrip()
+            self.rows.append(Row(label, "", float(len(early)), 0.0))
+
+    def idle(self) -> None:
+        """Share of a core while nothing happens."""
+        seconds = 8.0 if self.quick else 20.0
+        self.compare("idle", "% of a core", 1.5, lambda subject: measure.idle_cpu_percent(subject, seconds))
+
+    def memory(self) -> None:
+        """Memory around a long answer."""
+        tokens = 3000 if self.quick else 10_000
+        if self.agentui is None:
+            return
+        print("  memory ...", file=sys.stderr, flush=True)
+        found = measure.memory(self.agentui, tokens)
+        over_bare = (found.after_bytes - found.bare_bytes) / MIB
+        growth = (found.after_bytes - found.early_bytes) / MIB
+        self.rows.append(Row(f"memory over bare imports, {tokens:,} tokens", "MB", over_bare, 45.0))
+        self.rows.append(Row("memory, growth after the first 1,000 tokens", "MB", growth, 10.0))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows for people."""
+    lines = [f"{'what':<46}{'floor':>10}{'agentui':>10}  {'unit':<12}{'ratio':>7}{'bar':>7}"]
+    for row in rows:
+        floor = "" if row.floor is None else f"{row.floor:.2f}"
+        ratio = "" if row.floor is None else f"{row.ratio:.2f}"
+        has_bar = row.bar != float("inf")
+        bar = f"{row.bar:g}" if has_bar else ""
+        verdict = ("ok" if row.is_good else "OVER") if has_bar and not isnan(row.measured) else ""
+        figures = f"{floor:>10}{row.measured:>10.2f}  {row.unit:<12}{ratio:>7}{bar:>7}  {verdict}"
+        lines.append(f"{row.what:<46}{figures}".rstrip())
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """The rows for programs; figures that do not exist are null."""
+    machine = {"machine": platform.platform(), "python": platform.python_version()}
+    figures = [asdict(row) | {"ratio": row.ratio, "is_good": row.is_good} for row in rows]
+    clean = [
+        {
+            key: None if isinstance(value, float) and value - value != 0 else value
+            for key, value in figure.items()
+        }
+        for figure in figures
+    ]
+    return json.dumps(machine | {"rows": clean}, indent=2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and say by the exit code whether all bars were reached."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.run", description="agentui against a bare Textual program"
+    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part (may be repeated)")
+    parser.add_argument("--floor-only", action="store_true", help="measure the floor alone")
+    parser.add_argument("--quick", action="store_true", help="short and rough")
+    parser.add_argument("--repeat", type=int, default=3, help="median of so many turns (default 3)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
+    parser.add_argument(
+        "--options",
+        default="--sandbox none",
+        help='options for agentui, separated by spaces (default "%(default)s")',
+    )
+    given = parser.parse_args(arguments)
+    agentui = None if given.floor_only else AgentuiSubject(options=given.options.split())
+    bench = Bench(agentui, given.quick, 1 if given.quick else given.repeat)
+    for part in given.only or PARTS:
+        getattr(bench, part)()
+    if given.json == "-":
+        print(as_json(bench.rows))
+    else:
+        print(table(bench.rows))
+    if given.json and given.json != "-":
+        Path(given.json).write_text(as_json(bench.rows) + "\n")
+    return 0 if given.floor_only or all(row.is_good for row in bench.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
