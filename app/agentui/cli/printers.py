@@ -141,7 +141,8 @@ def notice(event: Event) -> str:
         case GuardChanged(level, why) if level != "ok":
             return f"memory: {level}: {clean_line(why)}"
         case CompactionEnded(dropped_messages=dropped, error=None):
-            return f"context compacted: {plural(dropped, 'message')} summarised"
+            went = "" if dropped is None else f": {plural(dropped, 'message')} summarised"
+            return f"context compacted{went}"
         case CompactionEnded(error=error):
             return f"context could not be compacted: {clean_line(error or '')}"
         case ModelLoadStarted(model, _):

@@ -8,10 +8,16 @@ from collections import deque
 from pathlib import Path
 from typing import Literal
 
+from agentui.errors import SessionError
+
 log = logging.getLogger(__name__)
+
+OUTPUTS = "outputs"
+"""The folder of whole outputs, below a session's own."""
 
 HEAD_BYTES = 8 << 20
 TAIL_BYTES = 2 << 20
+MAX_SHOWN_BYTES = 4 << 20
 
 
 class OutputFile:
@@ -85,3 +91,20 @@ class OutputFile:
             log.error("output file %s takes no more: %s", self._path, error)
         if rest and not is_ours:
             self._dropped_bytes += len(rest)
+
+
+def read_output(folder: Path, path: str) -> str:
+    """The kept output of a command of the session in `folder`, at most 4 MiB; exact text. Reads a file.
+
+    Raises:
+        SessionError: If `path` is not an output of this session, or cannot be read.
+    """
+    outputs = (folder / OUTPUTS).resolve()
+    file = (folder / path).resolve()
+    if outputs not in file.parents:
+        raise SessionError(f"{path!r} is not an output of this session")
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_SHOWN_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise SessionError(f"the output {path} cannot be read: {error.strerror}") from error

@@ -11,13 +11,12 @@ from pathlib import Path
 from agentui.control import Control, Pause, Resume, Step
 from agentui.errors import SessionError
 from agentui.events import Recorded, RequestStarted, ToolStarted
+from agentui.session.output_file import read_output
 
 log = logging.getLogger(__name__)
 
 # At full speed, other tasks get their turn after this many records.
 _BATCH = 64
-MAX_OUTPUT_BYTES = 4 << 20
-"""What is read of a command's kept output; the file itself may hold more."""
 
 
 def parse_speed(text: str) -> float | None:
@@ -157,15 +156,7 @@ class ReplayServices:
         """
         if self._folder is None:
             raise SessionError("this recording has no folder with outputs of commands")
-        outputs = (self._folder / "outputs").resolve()
-        file = (self._folder / path).resolve()
-        if outputs not in file.parents:
-            raise SessionError(f"{path!r} is not an output of this session")
-        try:
-            with file.open("rb") as opened:
-                return opened.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
-        except OSError as error:
-            raise SessionError(f"the output {path} cannot be read: {error.strerror}") from error
+        return read_output(self._folder, path)
 
     async def models(self) -> tuple[()]:
         """None: the server of then is not asked now."""

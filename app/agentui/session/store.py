@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentui.errors import SessionError
-from agentui.session.output_file import OutputFile
+from agentui.session.output_file import OUTPUTS, OutputFile
 
 JOURNAL = "journal.jsonl"
-OUTPUTS = "outputs"
 
 _FOLDER = re.compile(r"(\d{8}T\d{6}Z)-([0-9a-f]{8})")
 

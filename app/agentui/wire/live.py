@@ -255,7 +255,8 @@ def open_session(
 ) -> LiveSession:
     """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
 
-    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. Makes the session's folder at once; everything else starts with the first task or `start`.
+    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. Makes the session's folder at
+    once; everything else starts with the first task or `start`.
 
     Raises:
         SessionError: If the session cannot be kept.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from agentui.backends.base import ServerModel
 from agentui.control import Apply, Control
-from agentui.errors import AgentuiError, BackendUnavailable, SessionError
+from agentui.errors import AgentuiError, BackendUnavailable
 from agentui.events import Recorded
+from agentui.session.output_file import read_output
 from agentui.tui.services import ModelChoice
 
 if TYPE_CHECKING:
     from agentui.wire.live import LiveSession
 
-MAX_OUTPUT_BYTES = 4 << 20
 MAX_COMPLETIONS = 50
 _HIDDEN = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
@@ -91,22 +91,6 @@ class LiveServices:
         if below != root.resolve() and root.resolve() not in below.parents:
             return ()
         return _names(below, folder, start)
-
-
-def read_output(folder: Path, path: str) -> str:
-    """A command's output below a session's folder, at most 4 MiB; blocks.
-
-    Raises:
-        SessionError: If `path` leads out of the folder, or cannot be read.
-    """
-    file = (folder / path).resolve()
-    if folder.resolve() not in file.parents:
-        raise SessionError(f"{path} does not lie in the session's folder")
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
-    except OSError as error:
-        raise SessionError(f"the output {path} cannot be read: {error.strerror}") from error
 
 
 def _choice(model: ServerModel) -> ModelChoice:

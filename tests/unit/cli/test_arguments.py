@@ -40,7 +40,8 @@ def test_flags_reach_the_settings() -> None:
     assert loaded.settings.system_file == Path("s.md")
 
 
-def test_without_flags_nothing_counts_as_typed() -> None:
+def test_without_flags_nothing_counts_as_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AGENTUI_BASE_IMAGE", raising=False)
     assert begun().loaded.settings == Settings()
 
 
