@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: how long an example takes is for the benchmarks to say.
+settings.register_profile("agentui", deadline=None)
+settings.load_profile("agentui")
 
 _TERMINAL = {
     "TERM": "xterm-256color",
@@ -29,8 +34,8 @@ _FORBIDDEN = {
     "SSH_CONNECTION",
 }
 
-# The image of the Docker tests is chosen from outside.
-_KEPT = {"AGENTUI_BASE_IMAGE"}
+# The image of the Docker tests is chosen from outside; the snapshot plugin keeps its own folder here.
+_KEPT = {"AGENTUI_BASE_IMAGE", "TEXTUAL_SNAPSHOT_TEMPDIR"}
 
 
 @pytest.fixture(autouse=True)

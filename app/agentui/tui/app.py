@@ -1,0 +1,90 @@
+"""The Textual application: styles, theme, keys, and one dashboard over one session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from agentui.tui.palette import palette_commands
+from agentui.tui.screens.dashboard import DashboardScreen
+from agentui.tui.screens.deck import DeckScreen
+from agentui.tui.services import Services
+from agentui.tui.theme import OWN_THEMES, pick_theme
+
+STYLE_FILES = ("base.tcss", "dashboard.tcss", "output.tcss", "diff.tcss", "models.tcss", "question.tcss")
+
+
+class AgentuiApp(App[None]):
+    """Shows one session.
+
+    Args:
+        services: The session, live or replayed.
+        styles: The folder of the style sheets.
+        theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
+        keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
+        apply_asks: Whether changes are offered at the end of a run.
+    """
+
+    TITLE = "agentui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "ask_quit", "Quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        services: Services,
+        styles: Path,
+        *,
+        theme: str | None = None,
+        keymap: Mapping[str, str] | None = None,
+        apply_asks: bool = True,
+    ) -> None:
+        super().__init__(css_path=[styles / name for name in STYLE_FILES])
+        self.services = services
+        self.rebound_keys = dict(keymap or {})
+        self._wanted_theme = theme
+        self._apply_asks = apply_asks
+
+    def get_default_screen(self) -> Screen[None]:
+        """The dashboard is the ground of the screen stack."""
+        return DashboardScreen(self.services, apply_asks=self._apply_asks)
+
+    def on_mount(self) -> None:
+        """Colours and keys, then the session begins."""
+        for theme in OWN_THEMES:
+            self.register_theme(theme)
+        available = frozenset(self.available_themes)
+        self.theme = pick_theme(self._wanted_theme, self.console.color_system, available)
+        if self.rebound_keys:
+            self.set_keymap(self.rebound_keys)
+        self.run_worker(self.services.start(), group="session", exit_on_error=True)
+
+    @property
+    def dashboard(self) -> DashboardScreen:
+        """The ground of the screen stack."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, DashboardScreen)
+        return screen
+
+    @property
+    def is_dashboard_ready(self) -> bool:
+        """True once the dashboard was composed and drew the past."""
+        return (
+            bool(self.screen_stack)
+            and isinstance(self.screen_stack[0], DashboardScreen)
+            and hasattr(self.screen_stack[0], "painter")
+        )
+
+    def action_ask_quit(self) -> None:
+        """Quit, asking first while a run works."""
+        self.dashboard.ask_quit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Our commands, then the themes; nothing of Textual's that would not fit here."""
+        if isinstance(screen, DeckScreen):
+            yield from palette_commands(screen)
+        yield SystemCommand("Change theme", "choose other colours", self.action_change_theme)

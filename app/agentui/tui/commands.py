@@ -1,0 +1,233 @@
+"""Slash commands: everything the keys can do, and what needs a word with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentui.control import (
+    Apply,
+    Compact,
+    Control,
+    Discard,
+    Interrupt,
+    Pause,
+    Redo,
+    Resume,
+    SendNow,
+    Step,
+    Submit,
+    SwitchModel,
+    TakeBack,
+    Undo,
+)
+from agentui.tui.arrange import LAYOUTS
+from agentui_widgets.prompt import Candidate, Completion
+
+
+class Deck(Protocol):
+    """What commands can do to the screen."""
+
+    def send(self, control: Control) -> None:
+        """Ask something of the run."""
+        ...
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Tell the user something, briefly."""
+        ...
+
+    def open_help(self) -> None:
+        """Show keys and commands."""
+        ...
+
+    def open_review(self, path: str) -> None:
+        """Show the changes per file, from `path` on."""
+        ...
+
+    def open_models(self) -> None:
+        """Choose a model."""
+        ...
+
+    def open_output(self, number: str) -> None:
+        """Show a command's full output; the last one's without a number."""
+        ...
+
+    def use_theme(self, name: str) -> None:
+        """Change colours."""
+        ...
+
+    def use_layout(self, name: str) -> None:
+        """Force a layout, or follow the size again with ``auto``."""
+        ...
+
+    def fold_all(self) -> None:
+        """Fold or unfold."""
+        ...
+
+    def copy(self, what: str) -> None:
+        """Copy the last answer, or all of the transcript."""
+        ...
+
+    def answer(self, word: str) -> None:
+        """Answer the open question."""
+        ...
+
+    def ask_quit(self) -> None:
+        """Quit, asking first while a run works."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command; `run` gets what stands behind the name."""
+
+    name: str
+    words: str
+    run: Callable[[Deck, str], None]
+    argument: str = ""
+
+
+def _simple(control: Control) -> Callable[[Deck, str], None]:
+    return lambda deck, _: deck.send(control)
+
+
+def _context(deck: Deck, argument: str) -> None:
+    """``64k`` and ``65536`` are both understood."""
+    text = argument.strip().lower()
+    try:
+        tokens = int(text[:-1]) * 1024 if text.endswith("k") else int(text)
+    except ValueError:
+        deck.say("/context needs a number of tokens, as in /context 64k", is_error=True)
+        return
+    deck.send(SwitchModel(context_tokens=tokens))
+
+
+def _model(deck: Deck, argument: str) -> None:
+    if argument.strip():
+        deck.send(SwitchModel(model=argument.strip()))
+    else:
+        deck.open_models()
+
+
+def _text(queue: bool) -> Callable[[Deck, str], None]:
+    def run(deck: Deck, argument: str) -> None:
+        if argument.strip():
+            deck.send(Submit(argument.strip(), queue=queue))
+        else:
+            deck.say("say what: /queue TEXT", is_error=True)
+
+    return run
+
+
+def _apply(deck: Deck, argument: str) -> None:
+    words = argument.split()
+    if words == ["all"]:
+        deck.send(Apply(include_ask=True))
+    else:
+        deck.send(Apply(paths=tuple(words) or None, include_ask=bool(words)))
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("pause", "hold at the next safe point", _simple(Pause())),
+    Command("freeze", "hold at once", _simple(Pause(freeze=True))),
+    Command("resume", "go on", _simple(Resume())),
+    Command("step", "go on to the next safe point", _simple(Step())),
+    Command("interrupt", "end the run now; queued text stays", _simple(Interrupt())),
+    Command("queue", "send when the agent would stop", _text(True), "TEXT"),
+    Command("steer", "send before the next request", _text(False), "TEXT"),
+    Command("now", "cut the answer and ask again with what is queued", _simple(SendNow())),
+    Command("takeback", "take the last queued text back", _simple(TakeBack())),
+    Command("answer", "answer the open question", lambda deck, a: deck.answer(a.strip()), "WORD"),
+    Command("apply", "bring changes to your project", _apply, "[all|PATH …]"),
+    Command("review", "see the changes per file", lambda deck, a: deck.open_review(a.strip()), "[PATH]"),
+    Command(
+        "discard",
+        "drop changes from the copy",
+        lambda deck, a: deck.send(Discard(tuple(a.split()) or None)),
+        "[PATH …]",
+    ),
+    Command("undo", "take back the last apply", _simple(Undo())),
+    Command("redo", "apply again what was undone", _simple(Redo())),
+    Command("model", "choose a model", _model, "[NAME]"),
+    Command("context", "reload with another context length", _context, "N"),
+    Command("compact", "summarise the history at the next safe point", _simple(Compact())),
+    Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
+    Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
+    Command(
+        "copy",
+        "copy the last answer or the whole transcript",
+        lambda deck, a: deck.copy(a.strip()),
+        "[last|all]",
+    ),
+    Command(
+        "layout", "force a layout", lambda deck, a: deck.use_layout(a.strip()), "auto|" + "|".join(LAYOUTS)
+    ),
+    Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "NAME"),
+    Command("help", "keys and commands", lambda deck, _: deck.open_help()),
+    Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def run_command(deck: Deck, line: str) -> None:
+    """Run ``/name argument``; unknown names are said, not sent to the model."""
+    name, _, argument = line.removeprefix("/").partition(" ")
+    command = BY_NAME.get(name)
+    if command is None:
+        near = [n for n in BY_NAME if n.startswith(name[:2])] if name else []
+        deck.say(f"no command /{name}" + (f"; did you mean /{near[0]}?" if near else ""), is_error=True)
+        return
+    command.run(deck, argument)
+
+
+def is_command(text: str) -> bool:
+    """True for ``/word``; a path such as ``/usr/bin`` is text for the model."""
+    name = text.removeprefix("/").split(maxsplit=1)
+    return text.startswith("/") and bool(name) and name[0].isalpha()
+
+
+class Completer:
+    """Completes commands, their fixed arguments, and paths after ``@``."""
+
+    def __init__(self, paths: Callable[[str], Sequence[str]], themes: Callable[[], Sequence[str]]) -> None:
+        self._paths = paths
+        self._themes = themes
+
+    def __call__(self, before: str) -> Completion | None:
+        """What can stand at the cursor, given the text of the line before it."""
+        if before.startswith("/"):
+            return self._command(before)
+        start = before.rfind("@")
+        if start < 0 or (start > 0 and not before[start - 1].isspace()):
+            return None
+        prefix = before[start + 1 :]
+        if any(character.isspace() for character in prefix):
+            return None
+        found = tuple(Candidate(f"@{path}") for path in self._paths(prefix))
+        return Completion(len(prefix) + 1, found)
+
+    def _command(self, before: str) -> Completion | None:
+        name, space, argument = before[1:].partition(" ")
+        if not space:
+            found = [c for c in COMMANDS if c.name.startswith(name)]
+            if len(found) == 1 and found[0].name == name:
+                return None
+            return Completion(
+                len(before), tuple(Candidate(f"/{c.name}", f"{c.words}  {c.argument}".rstrip()) for c in found)
+            )
+        words = self._words(name)
+        left = tuple(Candidate(word) for word in words if word.startswith(argument) and word != argument)
+        return Completion(len(argument), left)
+
+    def _words(self, name: str) -> Sequence[str]:
+        """The fixed arguments of a command."""
+        match name:
+            case "theme":
+                return self._themes()
+            case "layout":
+                return ("auto", *LAYOUTS)
+            case "copy":
+                return ("last", "all")
+            case _:
+                return ()

@@ -1,0 +1,207 @@
+"""Header, footer, titles, queue and question as rows of facts."""
+
+from __future__ import annotations
+
+from agentui.events import Change, ModelFacts
+from agentui.text import clean_line, human_bytes, human_context, human_rate, plural
+from agentui.tui.keys import KEYS, shown_key
+from agentui.view.changes import Changes
+from agentui.view.fold import View
+from agentui.view.status import Status
+from agentui.view.words import RESTING
+from agentui_widgets.changes import ChangeRow
+from agentui_widgets.line_bar import Fact
+from agentui_widgets.transcript import Tone
+
+_MARKS = {"added": "A", "modified": "M", "deleted": "D", "mode": "P", "link": "L", "type": "T"}
+_SHOWN_QUEUE = 3
+
+
+def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
+    """Project, model, context and sandbox; the state at the right, which never goes."""
+    status = view.status
+    left = [Fact("agentui", "accent", 9)]
+    if read_only:
+        left.append(Fact("replay", "warning", 1))
+    if status.project:
+        branch = f" ({clean_line(status.branch)})" if status.branch else ""
+        left.append(Fact(f"{clean_line(status.project)}{branch}", "text", 4))
+    if status.model is not None:
+        left += _model_facts(status.model)
+    left += _sandbox_facts(status)
+    return left, [Fact(state(view), state_tone(status), 0)]
+
+
+def _model_facts(model: ModelFacts) -> list[Fact]:
+    name = " ".join(
+        clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
+    )
+    facts = [Fact(name, "text", 3)]
+    if model.is_simulated:
+        facts.append(Fact("simulated model", "warning", 2))
+    if model.is_remote:
+        facts.append(Fact("remote model", "error", 1))
+    loaded, asked = model.loaded_context_tokens, model.requested_context_tokens
+    if loaded is not None and asked is not None and loaded != asked:
+        facts.append(Fact(f"ctx {human_context(loaded)}, asked {human_context(asked)}", "error", 2))
+    else:
+        facts.append(Fact(f"ctx {human_context(loaded)}", "text", 5))
+    return facts
+
+
+def _sandbox_facts(status: Status) -> list[Fact]:
+    sandbox = status.sandbox
+    if sandbox is None:
+        return [Fact("talk only", "warning", 3)] if status.runs else []
+    if not sandbox.is_isolated:
+        return [Fact(clean_line(sandbox.label), "error", 1)]
+    tone: Tone = "text" if status.profile == "default" else "warning"
+    return [Fact(clean_line(sandbox.label), tone, 6)]
+
+
+def state(view: View) -> str:
+    """The state in words, with the speed while it generates."""
+    status, speed = view.status, view.gauges.speed
+    words = f"● {status.words}" if status.phase not in RESTING or status.hold != "none" else f"○ {status.words}"
+    is_generating = status.phase == "generating" and status.hold == "none"
+    if is_generating and speed.is_live and speed.decode_tok_per_s is not None:
+        words = f"{words} {human_rate(speed.decode_tok_per_s)} tok/s"
+    return words
+
+
+def state_tone(status: Status) -> Tone:
+    """How urgent the state is."""
+    if status.needs_user or status.hold in ("paused", "frozen", "pausing"):
+        return "warning"
+    match status.phase:
+        case "failed":
+            return "error"
+        case "done":
+            return "good"
+        case "retrying" | "waiting_for_user":
+            return "warning"
+        case "idle":
+            return "dim"
+        case _:
+            return "accent"
+
+
+def footer(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
+    """The keys that matter in this state, and what we cost."""
+    status = view.status
+    keys: list[tuple[str, str, int]] = []
+    if status.hold != "none":
+        keys += [("space", "freeze now" if status.hold == "pausing" else "resume", 1), (".", "step", 4)]
+    elif status.is_running or read_only:
+        keys += [("space", "pause", 1), (".", "step", 4)]
+    if status.is_running:
+        keys.append(("esc", "interrupt", 2))
+    keys += [("/", "commands", 3), ("ctrl+n", "panes", 6), ("ctrl+p", "palette", 7), ("?", "help", 1)]
+    left = [Fact(f"{key} {word}", "dim", rank) for key, word, rank in keys]
+    process = view.gauges.process
+    if process is None:
+        return left, []
+    cost = f"agentui {process.cpu_percent:.1f} % cpu {human_bytes(process.rss_bytes)}"
+    return left, [Fact(cost, "dim", 5)]
+
+
+def changes_title(changes: Changes) -> tuple[list[Fact], list[Fact]]:
+    """How much changed, and whether the project is untouched."""
+    left = [Fact("Changes", "text", 0)]
+    if changes.pending:
+        left.append(Fact(plural(len(changes.pending), "file"), "text", 1))
+    if changes.is_project_untouched:
+        right = [Fact("your project: untouched", "good", 0)]
+    else:
+        words = f"your project: {plural(changes.applied_files, 'file')} applied"
+        right = [Fact(words, "accent", 0), Fact("/undo", "dim", 3)]
+    return left, right
+
+
+def change_rows(changes: Changes) -> list[ChangeRow]:
+    """What waits, the ask list first; when nothing does, what was applied."""
+    order = {"conflict": 0, "ask": 1, "never": 2, "free": 3}
+    if changes.pending:
+        ordered = sorted(changes.pending, key=lambda change: order[change.rule])
+        return [change_row(change) for change in ordered]
+    newest = {change.path: change for unit in changes.applied for change in unit.changes}
+    return [change_row(change, is_applied=True) for change in newest.values()]
+
+
+def change_row(change: Change, *, is_applied: bool = False, prefix: str = "") -> ChangeRow:
+    """One changed path; `prefix` stands before its mark."""
+    counts = " ".join(
+        f"{sign}{count}" for sign, count in (("+", change.added_lines), ("−", change.removed_lines)) if count
+    )
+    tone: Tone = "good" if is_applied else "text"
+    if change.rule in ("ask", "conflict"):
+        tone = "error"
+    elif change.rule == "never":
+        tone = "dim"
+    words = {"ask": "asks", "conflict": "conflict", "never": "never applied", "free": ""}[change.rule]
+    why = ": ".join(part for part in (words, clean_line(change.why)) if part)
+    return ChangeRow(
+        key=change.path,
+        version=0,
+        mark=(f"{prefix} " if prefix else "") + ("✓" if is_applied else _MARKS[change.kind]),
+        path=clean_line(change.path),
+        counts=counts,
+        why=why,
+        tone=tone,
+    )
+
+
+def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list[Fact], list[Fact]]:
+    """What Enter and Tab would do now, and what waits: for the model, or for a word of the user's."""
+    status, changes = view.status, view.changes
+    if read_only:
+        return [Fact("replay: nothing is sent", "dim", 0)], []
+    waiting = [Fact(f"{len(status.queue)} waiting", "accent", 1)] if status.queue else []
+    if is_offered:
+        waiting.append(Fact(f"{plural(len(changes.pending), 'change')}: a apply, r review", "accent", 2))
+    if status.is_running:
+        return [Fact("enter steers · tab queues", "dim", 0)], waiting
+    return [Fact("enter starts a run", "dim", 0)], waiting
+
+
+def queue_rows(status: Status) -> list[list[Fact]]:
+    """Text that has not reached the model."""
+    rows: list[list[Fact]] = []
+    for waiting in status.queue[-_SHOWN_QUEUE:]:
+        kind = "steer" if waiting.mode == "steer" else "queued"
+        rows.append([Fact(f"{kind} ▸", "accent", 0), Fact(clean_line(waiting.text), "text", 0)])
+    if rows:
+        hint = "enter now, up takes back" if status.queue[-1].mode == "steer" else "up takes back"
+        rows[-1].append(Fact(hint, "dim", 3))
+    return rows
+
+
+def question_keys(choices: tuple[str, ...]) -> dict[str, str]:
+    """A key for each choice: its first letter where that is unique, else its number."""
+    letters = [choice[:1].lower() for choice in choices]
+    keys: dict[str, str] = {}
+    for number, (letter, choice) in enumerate(zip(letters, choices, strict=True), start=1):
+        is_unique = letters.count(letter) == 1 and letter.isascii() and letter.isalpha()
+        keys[letter if is_unique else str(number)] = choice
+    return keys
+
+
+def question_rows(status: Status) -> list[list[Fact]]:
+    """The oldest open question, with a key for each answer."""
+    if not status.questions:
+        return []
+    asked = status.questions[0]
+    rows = [[Fact("?", "accent", 0), Fact(clean_line(asked.question), "accent", 0)]]
+    if asked.why:
+        rows.append([Fact(" ", "dim", 0), Fact(clean_line(asked.why), "dim", 0)])
+    answers = [
+        Fact(f"{key} {clean_line(word)}", "text", 0) for key, word in question_keys(asked.choices).items()
+    ]
+    more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
+    rows.append([Fact(" ", "dim", 0), *answers, *more])
+    return rows
+
+
+def key_table() -> list[tuple[str, str]]:
+    """Keys and their words for the help, in groups."""
+    return [(" ".join(shown_key(k) for k in key.keys.split(",")), key.words) for key in KEYS]

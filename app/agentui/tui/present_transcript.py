@@ -1,0 +1,200 @@
+"""Blocks and tool entries of the view as the plain values that widgets draw."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agentui.text import clean_line, human_bytes, human_duration, plural
+from agentui.view.blocks import (
+    Block,
+    CallBlock,
+    MessageBlock,
+    NoticeBlock,
+    NoticeLevel,
+    QuestionBlock,
+    ThinkingBlock,
+)
+from agentui.view.fold import View
+from agentui.view.tools import ToolEntry
+from agentui_widgets.tool_log import ToolRow
+from agentui_widgets.transcript import Entry, Tone
+
+_NOTICE_TONES: dict[NoticeLevel, Tone] = {"info": "dim", "good": "good", "warning": "warning", "error": "error"}
+_NOTICE_MARKS: dict[NoticeLevel, str] = {"info": "·", "good": "✓", "warning": "!", "error": "✗"}
+_ROLE_LABELS = {"user": "you", "agent": "agent", "system": "·"}
+_SNIPPET_CHARS = 60
+
+
+def entry_of(block: Block, view: View) -> Entry:
+    """A block as the transcript draws it; growing text is shared, so its length does not matter."""
+    match block:
+        case MessageBlock():
+            return _message(block)
+        case ThinkingBlock():
+            return _thinking(block)
+        case CallBlock():
+            return _call(block, view)
+        case NoticeBlock():
+            return Entry(
+                block.block_id,
+                "notice",
+                block.version,
+                label=_NOTICE_MARKS[block.level],
+                parts=(block.text,),
+                hint=block.hint,
+                tone=_NOTICE_TONES[block.level],
+            )
+        case QuestionBlock():
+            return _question(block)
+
+
+def _message(block: MessageBlock) -> Entry:
+    stopped = {"cut": "cut", "error": "broken off", "length": "stopped at its length limit"}.get(
+        block.stop_reason
+    )
+    return Entry(
+        block.block_id,
+        block.role,
+        block.version,
+        label=block.label if block.role == "user" and block.label else _ROLE_LABELS[block.role],
+        title=block.label if block.role == "system" else "",
+        parts=block.body.parts,
+        hint=f"({stopped})" if stopped else "",
+        tone="dim" if block.role == "system" else "text",
+        is_open=block.is_open,
+        is_folded=block.role == "system" and bool(block.label) and not block.is_open,
+    )
+
+
+def _thinking(block: ThinkingBlock) -> Entry:
+    title = f"thinking {human_duration(block.seconds)} · {plural(block.tokens, 'token')}"
+    if block.is_open and (snippet := _snippet(block.body.parts)):
+        title = f"{title}  … {snippet}"
+    return Entry(
+        block.block_id,
+        "thinking",
+        block.version,
+        label="◌",
+        title=title,
+        parts=block.body.parts,
+        tone="dim",
+        is_open=block.is_open,
+        is_folded=True,
+    )
+
+
+def _snippet(parts: list[str]) -> str:
+    """The last words of a growing text, from its last parts only."""
+    tail = ""
+    for part in reversed(parts[-8:]):
+        tail = part + tail
+        if len(tail) > _SNIPPET_CHARS:
+            break
+    words = " ".join(tail.split())
+    return words[-_SNIPPET_CHARS:]
+
+
+def _call(block: CallBlock, view: View) -> Entry:
+    entry = None if block.call_id is None else view.tools.entry(block.call_id)
+    if entry is None:
+        words = "writing a command" if block.is_open else "command not sent"
+        title = f"{words} · {plural(block.tokens, 'token')}"
+        return Entry(
+            block.block_id,
+            "call",
+            block.version,
+            label="$",
+            title=title,
+            parts=block.body.parts,
+            tone="dim",
+            is_open=block.is_open,
+        )
+    result, tone = tool_result(entry)
+    first, _, rest = entry.command.partition("\n")
+    return Entry(
+        block.block_id,
+        "call",
+        block.version + entry.version,
+        label="check" if entry.label == "check" else "!" if entry.label == "user" else "$",
+        title=f"{first} …" if rest else first,
+        aside=f"{result}  {human_duration(entry.wall_s)}" if entry.wall_s is not None else result,
+        aside_tone=tone,
+        parts=(entry.command,) if rest else (),
+        is_folded=True,
+    )
+
+
+def _question(block: QuestionBlock) -> Entry:
+    answer = f"{block.verdict} ({block.by})" if block.verdict else clean_line(" / ".join(block.choices))
+    return Entry(
+        block.block_id,
+        "question",
+        block.version,
+        label="?",
+        title=block.question,
+        aside=answer,
+        aside_tone="text" if block.verdict else "accent",
+        parts=(block.why,) if block.why else (),
+        tone="text" if block.verdict else "accent",
+    )
+
+
+def tool_result(entry: ToolEntry) -> tuple[str, Tone]:
+    """How a command ended, in a word or two, and the tone of that."""
+    match entry.outcome:
+        case None:
+            return ("frozen", "warning") if entry.is_frozen else ("running", "accent")
+        case "ok" | "error":
+            if entry.exit_code is None:
+                return entry.outcome, "text" if entry.outcome == "ok" else "warning"
+            return f"exit {entry.exit_code}", "dim" if entry.exit_code == 0 else "warning"
+        case "oom":
+            return "no memory", "error"
+        case "killed" | "lost" | "refused" | "denied" | "timeout":
+            return entry.outcome, "error"
+        case "skipped" | "cancelled":
+            return entry.outcome, "dim"
+
+
+def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
+    """A command as the tool log draws it; `now_s` is the session's clock, for how long it has been running."""
+    result, tone = tool_result(entry)
+    seconds = now_s - entry.started_t_s if entry.wall_s is None else entry.wall_s
+    prefix = "! " if entry.label == "user" else "$ "
+    command = entry.command
+    if entry.label == "check" and entry.check:
+        command, prefix = f"{entry.command} · throwaway, no net", ""
+    return ToolRow(
+        key=entry.call_id,
+        version=entry.version,
+        time=local_time(entry.at_utc),
+        command=prefix + command,
+        result=result,
+        duration=human_duration(seconds),
+        tone=tone,
+        facts=_facts(entry),
+        tail=entry.tail.shown(),
+        is_running=entry.is_running,
+    )
+
+
+def _facts(entry: ToolEntry) -> list[str]:
+    facts = [f"in {entry.cwd}"] if entry.cwd else []
+    if entry.message:
+        facts.append(entry.message)
+    hidden = entry.tail.total_lines - len(entry.tail.lines)
+    if entry.output_bytes:
+        facts.append(f"output {human_bytes(entry.output_bytes)}, all of it: o")
+    if entry.dropped_bytes:
+        facts.append(f"{human_bytes(entry.dropped_bytes)} were dropped")
+    if hidden > 0:
+        facts.append(f"… {plural(hidden, 'line')} before")
+    return facts
+
+
+def local_time(at_utc: str) -> str:
+    """The clock time of an event where the user sits; empty when the stamp cannot be read."""
+    try:
+        return datetime.fromisoformat(at_utc).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return ""

@@ -1,0 +1,291 @@
+"""The one screen: panes placed by size, keys routed, changes painted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+
+from agentui.control import Answer, RunCommand, SendNow, Submit, TakeBack
+from agentui.events import Recorded, RunEnded, SteerWithdrawn
+from agentui.text import clean
+from agentui.tui.arrange import PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
+from agentui.tui.bridge import Bridge
+from agentui.tui.commands import Completer, is_command, run_command
+from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings
+from agentui.tui.painter import FIGURES_S, Painter, Parts
+from agentui.tui.present_bars import question_keys
+from agentui.tui.screens.deck import DeckScreen
+from agentui.tui.services import Services
+from agentui_widgets.block_view import BlockView
+from agentui_widgets.changes import ChangeList
+from agentui_widgets.footer import FooterBar
+from agentui_widgets.gauges import GaugePanel
+from agentui_widgets.header import HeaderBar
+from agentui_widgets.line_bar import FactRows, TitleBar
+from agentui_widgets.prompt import Prompt
+from agentui_widgets.statusline import GaugeLine
+from agentui_widgets.tool_log import ToolLog
+from agentui_widgets.transcript import Transcript
+
+OFFER_QUIET_S = 1.0
+"""Letters that act are taken only so long after they were offered: before that somebody was still typing."""
+
+
+class DashboardScreen(DeckScreen):
+    """Composes and routes; what it shows is in the bridge's view.
+
+    Args:
+        services: The session.
+        apply_asks: Whether changes are offered at the end of a run (``--apply ask``).
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    AUTO_FOCUS = "#prompt-area"
+
+    class Due(Message):
+        """The bridge has events to take."""
+
+    def __init__(self, services: Services, *, apply_asks: bool = True) -> None:
+        super().__init__(services, Bridge(services, self._wake))
+        self.zoom: Pane | None = None
+        self._kind: LayoutKind = "wide"
+        self._apply_asks = apply_asks
+        self._offered_s = float("inf")
+        self._asked_s = float("inf")
+        self._was_waiting = False
+        self._late_timer: Timer | None = None
+
+    def _wake(self) -> None:
+        self.post_message(self.Due())
+
+    def compose(self) -> ComposeResult:
+        """Header, the panes, gauge line, footer."""
+        yield HeaderBar(id="header")
+        with Body(self._regions, id="body"):
+            yield from self._pane("transcript", Transcript(id="transcript-view"))
+            yield from self._pane("gauges", GaugePanel(id="gauges-view"))
+            yield from self._pane("tools", ToolLog(id="tools-view"))
+            yield from self._pane("changes", ChangeList(id="changes-view"))
+            with Vertical(id="prompt"):
+                yield TitleBar(id="prompt-title")
+                yield FactRows(id="question")
+                yield FactRows(id="queue")
+                completer = Completer(self.services.complete_paths, lambda: sorted(self.app.available_themes))
+                yield Prompt(completer, clean, id="prompt-box")
+        yield GaugeLine(id="gauge-line")
+        yield FooterBar(id="footer")
+
+    def _pane(self, name: str, content: Widget) -> ComposeResult:
+        with Vertical(id=name, classes="pane"):
+            yield TitleBar(id=f"{name}-title")
+            yield content
+
+    def on_mount(self) -> None:
+        """Lay out, fold the past, listen."""
+        self.prompt = self.query_one(Prompt)
+        self.parts = Parts(
+            self.query_one(HeaderBar),
+            self.query_one("#footer", FooterBar),
+            self.query_one(GaugeLine),
+            self.query_one(Transcript),
+            self.query_one(ToolLog),
+            self.query_one(GaugePanel),
+            self.query_one(ChangeList),
+            self.query_one("#question", FactRows),
+            self.query_one("#queue", FactRows),
+            {name: self.query_one(f"#{name}-title", TitleBar) for name in (*PANES, "prompt")},
+        )
+        self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only)
+        self.bridge.open()
+        self._lay_out(self.app.size)
+        self._react(())
+        self.painter.paint_all()
+
+    def on_unmount(self) -> None:
+        """Listen no more."""
+        self.bridge.close()
+
+    # --- layout
+
+    def _regions(self, size: Size) -> dict[str, Region]:
+        if not hasattr(self, "painter"):
+            return {}
+        return arrange(self._kind, size.width, size.height, self._wants())
+
+    def _wants(self) -> Wants:
+        rows = 1 + self.parts.question.rows + self.parts.queue.rows + self.prompt.rows
+        changes = self.bridge.view.changes
+        files = len(changes.pending) or changes.applied_files
+        return Wants(rows, files, len(self.bridge.view.tools.entries), self.zoom)
+
+    def _lay_out(self, size: Size) -> None:
+        self._kind = self.forced_layout or layout_for(size.width, size.height)
+        if self._kind == "one" and self.zoom is None:
+            self.zoom = "transcript"
+        shown = arrange(self._kind, size.width, size.height, self._wants())
+        for name in PANES:
+            self.query_one(f"#{name}").display = name in shown
+        has_gauges = "gauges" in shown
+        self.query_one(GaugeLine).display = not has_gauges
+        self.set_class(self._kind == "one" or self.zoom is not None, "-one")
+        self.query_one("#body").refresh(layout=True)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Follow the terminal's size."""
+        if not hasattr(self, "painter"):
+            return
+        before = self._kind
+        if before == "one" and (self.forced_layout or layout_for(*event.size)) != "one":
+            self.zoom = None
+        self._lay_out(event.size)
+
+    def set_zoom(self, pane: Pane | None) -> None:
+        """Show one pane alone, or all that fit."""
+        self.zoom = pane
+        self._lay_out(self.app.size)
+
+    def action_cycle(self) -> None:
+        """The next pane alone; after the last one all of them, where they fit."""
+        order: list[Pane | None] = list(PANES)
+        if self._kind != "one":
+            order = [None, *PANES]
+        self.set_zoom(order[(order.index(self.zoom) + 1) % len(order)])
+
+    def lay_out_again(self) -> None:
+        """Place the panes anew, after a change of the forced layout."""
+        self.zoom = None
+        self._lay_out(self.app.size)
+
+    def relayout_prompt(self) -> None:
+        """The prompt wants another height."""
+        self.query_one("#body").refresh(layout=True)
+
+    # --- events
+
+    @on(Due)
+    def _take(self) -> None:
+        """Fold and paint what the bridge collected."""
+        rows = self._wants()
+        queued = {waiting.steer_id: waiting.text for waiting in self.bridge.view.status.queue}
+        changed, batch = self.bridge.take()
+        with self.app.batch_update():
+            self._react(batch)
+            for recorded in batch:
+                if isinstance(recorded.event, SteerWithdrawn) and recorded.event.why == "taken back":
+                    self._take_back(queued.get(recorded.event.steer_id, ""))
+            self.painter.paint(changed)
+            if self._wants() != rows:
+                self.relayout_prompt()
+        if self.painter.is_late and self._late_timer is None:
+            self._late_timer = self.set_timer(FIGURES_S, self._paint_late)
+
+    def _paint_late(self) -> None:
+        self._late_timer = None
+        self.painter.paint_late()
+
+    def _react(self, batch: Sequence[Recorded]) -> None:
+        """What events mean for keys, offers and attention."""
+        status, changes = self.bridge.view.status, self.bridge.view.changes
+        now = asyncio.get_running_loop().time()
+        is_offered = (
+            self._apply_asks
+            and status.end is not None
+            and bool(changes.pending)
+            and not self.services.read_only
+        )
+        if is_offered != self.painter.is_apply_offered:
+            self.painter.is_apply_offered = is_offered
+            self._offered_s = now if is_offered else float("inf")
+            self.painter.repaint_offer()
+        if bool(status.questions) != (self._asked_s != float("inf")):
+            self._asked_s = now if status.questions else float("inf")
+        self.prompt.set_hot_keys(question_keys(status.questions[0].choices) if status.questions else ())
+        ended = any(isinstance(r.event, RunEnded) for r in batch)
+        if (ended or (status.needs_user and not self._was_waiting)) and not self.app.app_focus:
+            self.app.bell()
+        self._was_waiting = status.needs_user
+
+    def _take_back(self, text: str) -> None:
+        if text:
+            self.prompt.text = f"{text}\n{self.prompt.text}" if self.prompt.text else text
+
+    # --- prompt
+
+    @on(Prompt.Submitted)
+    def _submitted(self, message: Prompt.Submitted) -> None:
+        text = message.text
+        if is_command(text):
+            run_command(self, text)
+        elif text.startswith("!") and text[1:].strip():
+            self.send(RunCommand(text[1:].strip()))
+        else:
+            self.send(Submit(text, queue=message.queue))
+
+    @on(Prompt.Empty)
+    def _empty(self, message: Prompt.Empty) -> None:
+        queue = self.bridge.view.status.queue
+        if message.key == "enter":
+            if any(waiting.mode == "steer" for waiting in queue):
+                self.send(SendNow())
+        elif queue:
+            self.send(TakeBack())
+        else:
+            self.prompt.recall(-1)
+
+    @on(Prompt.Changed)
+    def _prompt_changed(self) -> None:
+        self.relayout_prompt()
+
+    @on(Prompt.HotKey)
+    def _hot_key(self, message: Prompt.HotKey) -> None:
+        """A letter answers the open question, once it had time to be read."""
+        questions = self.bridge.view.status.questions
+        if not questions or self._is_too_soon(self._asked_s):
+            self.prompt.text = message.key
+            return
+        word = question_keys(questions[0].choices).get(message.key)
+        if word is not None:
+            self.send(Answer(questions[0].ask_id, word))
+
+    def _is_too_soon(self, since_s: float) -> bool:
+        return asyncio.get_running_loop().time() - since_s < OFFER_QUIET_S
+
+    def on_key(self, event: events.Key) -> None:
+        """Typing anywhere goes to the prompt."""
+        if event.key == "o" and self.parts.tools.has_focus:
+            event.stop()
+            self.action_output()
+        elif event.is_printable and event.character and self.focused is not self.prompt.area:
+            event.stop()
+            self.prompt.area.focus()
+            self.prompt.area.insert(event.character)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters act only on an empty prompt, and the ones for changes only while those are offered."""
+        if action in EMPTY_PROMPT_ACTIONS:
+            if not hasattr(self, "prompt") or self.prompt.text or self.prompt.is_popup_open:
+                return False
+            if action in ("apply_offer", "review_offer", "always_offer"):
+                return self.painter.is_apply_offered and not self._is_too_soon(self._offered_s)
+        return True
+
+    # --- clicks
+
+    @on(BlockView.Activated)
+    def _activated(self, message: BlockView.Activated) -> None:
+        if message.view is self.parts.changes:
+            self.open_review(message.key)
+        elif message.view is self.parts.tools:
+            self.parts.tools.toggle(message.key)
+        else:
+            self.parts.transcript.toggle(message.key)

@@ -1,0 +1,80 @@
+"""What the screen needs from the world, as protocols; `wire` fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentui.control import Control
+from agentui.events import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown."""
+
+    name: str
+    display_name: str = ""
+    quantization: str | None = None
+    size_bytes: int | None = None
+    is_loaded: bool = False
+    loaded_context_tokens: int | None = None
+    max_context_tokens: int | None = None
+
+
+class Services(Protocol):
+    """A session as the screen sees it: live, or a replay of one (`read_only`)."""
+
+    @property
+    def read_only(self) -> bool:
+        """True for a replay: nothing can be sent, Space holds the replay itself."""
+        ...
+
+    def send(self, control: Control) -> None:
+        """Ask something of the run; the answer comes as events. Never blocks."""
+        ...
+
+    def past(self) -> Sequence[Recorded]:
+        """Everything recorded before the screen subscribed."""
+        ...
+
+    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop for every new event; returns what ends that."""
+        ...
+
+    async def start(self) -> None:
+        """Begin the session in the background; events tell the rest."""
+        ...
+
+    async def stop(self) -> None:
+        """Save and end the session."""
+        ...
+
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one changed path; exact text, to be cleaned."""
+        ...
+
+    def output_text(self, path: str) -> str:
+        """A command's full output from disk, bounded; exact text, to be cleaned. Reads a file.
+
+        Raises:
+            SessionError: If there is no such file.
+        """
+        ...
+
+    async def models(self) -> Sequence[ModelChoice]:
+        """The models of the server.
+
+        Raises:
+            BackendError: If the server cannot be asked.
+        """
+        ...
+
+    def complete_paths(self, prefix: str) -> Sequence[str]:
+        """Paths of the project that begin with `prefix`, a bounded number; must be quick."""
+        ...
+
+    def apply_always(self) -> None:
+        """Apply what waits, and from now on without asking in this project."""
+        ...

@@ -1,0 +1,161 @@
+"""The gauges' part of the fold: the newest values with their sources, and a short history for charts."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentui.events import (
+    ContextMeasured,
+    Event,
+    ForecastMade,
+    GuardChanged,
+    GuardLevel,
+    KvSample,
+    MemorySample,
+    PrefillProgressed,
+    ProcessSample,
+    RateSample,
+    Recorded,
+    RequestEnded,
+    RequestStarted,
+    RunEnded,
+    Source,
+)
+from agentui.text import clean_line
+from agentui.view.blocks import BlockId
+
+HISTORY_POINTS = 600
+"""Samples kept for the charts: ten minutes at one a second."""
+
+MEMORY = BlockId("@memory")
+KV = BlockId("@kv")
+CONTEXT = BlockId("@context")
+SPEED = BlockId("@speed")
+PROCESS = BlockId("@process")
+
+
+@dataclass(frozen=True, slots=True)
+class KvPoint:
+    """One sample of the KV cache, in bytes; `t_s` is seconds of the session."""
+
+    t_s: float
+    filled_bytes: int | None
+    allocated_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """One sample of the decode speed."""
+
+    t_s: float
+    decode_tok_per_s: float
+
+
+@dataclass(slots=True)
+class Speed:
+    """Speeds in tokens per second: `decode` of the answer now or last, `prefill` and `ttft_s` of the last."""
+
+    decode_tok_per_s: float | None = None
+    prefill_tok_per_s: float | None = None
+    ttft_s: float | None = None
+    source: Source = "measured"
+    is_live: bool = False
+
+
+@dataclass(slots=True)
+class Gauges:
+    """The newest value of everything that is measured; ``None`` means not known."""
+
+    memory: MemorySample | None = None
+    kv: KvSample | None = None
+    context: ContextMeasured | None = None
+    prefill: PrefillProgressed | None = None
+    speed: Speed = field(default_factory=Speed)
+    reused_tokens: int | None = None
+    read_tokens: int | None = None
+    process: ProcessSample | None = None
+    guard: GuardLevel = "ok"
+    guard_why: str = ""
+    forecasts: dict[Literal["context", "memory"], ForecastMade] = field(default_factory=dict)
+    kv_history: deque[KvPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+    rate_history: deque[RatePoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+
+    def apply(self, recorded: Recorded) -> frozenset[BlockId]:
+        """Fold one event; constant cost."""
+        changed = self._apply_sample(recorded) or self._apply_request(recorded.event)
+        return frozenset() if changed is None else frozenset((changed,))
+
+    def _apply_sample(self, recorded: Recorded) -> BlockId | None:
+        event = recorded.event
+        match event:
+            case MemorySample():
+                self.memory = event
+                return MEMORY
+            case KvSample():
+                self.kv = event
+                self.kv_history.append(KvPoint(recorded.t_s, event.filled_bytes, event.allocated_bytes))
+                return KV
+            case RateSample():
+                return self._rate(recorded.t_s, event)
+            case ProcessSample():
+                self.process = event
+                return PROCESS
+            case ForecastMade():
+                self.forecasts[event.limit] = event
+                return MEMORY
+            case GuardChanged():
+                self.guard, self.guard_why = event.level, clean_line(event.why)
+                return MEMORY
+            case _:
+                return None
+
+    def _apply_request(self, event: Event) -> BlockId | None:
+        match event:
+            case ContextMeasured():
+                self.context = event
+                return CONTEXT
+            case RequestStarted():
+                self.prefill = None
+                return SPEED
+            case PrefillProgressed():
+                self.prefill = event
+                return SPEED
+            case RequestEnded():
+                return self._request_ended(event)
+            case RunEnded():
+                self.speed.is_live = False
+                return SPEED
+            case _:
+                return None
+
+    def _rate(self, t_s: float, event: RateSample) -> BlockId:
+        speed = self.speed
+        speed.is_live = event.decode_tok_per_s is not None
+        speed.source = event.source
+        if event.decode_tok_per_s is not None:
+            speed.decode_tok_per_s = event.decode_tok_per_s
+            self.rate_history.append(RatePoint(t_s, event.decode_tok_per_s))
+        if event.prefill_tok_per_s is not None:
+            speed.prefill_tok_per_s = event.prefill_tok_per_s
+        if event.ttft_s is not None:
+            speed.ttft_s = event.ttft_s
+        return SPEED
+
+    def _request_ended(self, event: RequestEnded) -> BlockId:
+        self.prefill = None
+        speed = self.speed
+        speed.is_live = False
+        if event.decode_tok_per_s is not None:
+            speed.decode_tok_per_s, speed.source = event.decode_tok_per_s, event.timing_source
+        if event.prefill_tok_per_s is not None:
+            speed.prefill_tok_per_s = event.prefill_tok_per_s
+        if event.ttft_s is not None:
+            speed.ttft_s = event.ttft_s
+        usage = event.usage
+        if usage.prompt_tokens is not None:
+            self.reused_tokens = usage.cached_tokens
+            cached = usage.cached_tokens
+            self.read_tokens = None if cached is None else usage.prompt_tokens - cached
+        return SPEED

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from textual.app import App, ComposeResult
+
+from agentui_widgets.chart import Curve, chart_strips
+from agentui_widgets.gauges import BarPart, BarRow, GaugePanel, LegendRow, TextRow
+from agentui_widgets.line_bar import Fact, FactRows, LineBar, TitleBar, fit
+
+
+def test_the_least_important_fact_goes_first_and_rank_zero_stays() -> None:
+    left = [Fact("project", rank=4), Fact("model", rank=3)]
+    right = [Fact("state", rank=0)]
+    assert fit(left, right, 40) == (left, right)
+    assert fit(left, right, 14) == ([left[1]], right)
+    assert fit(left, right, 3) == ([], right)
+
+
+class BarApp(App[None]):
+    CSS = "GaugePanel { height: 14; }"
+
+    def compose(self) -> ComposeResult:
+        yield LineBar(id="bar")
+        yield TitleBar(id="title")
+        yield FactRows(id="rows")
+        yield GaugePanel(id="gauges")
+
+
+async def test_bars_say_their_facts_in_exactly_their_width() -> None:
+    app = BarApp()
+    async with app.run_test(size=(50, 20)) as pilot:
+        bar, title, rows = app.query_one("#bar", LineBar), app.query_one(TitleBar), app.query_one(FactRows)
+        bar.show([Fact("agentui"), Fact("[/x] ~/shop")], [Fact("done", rank=0)])
+        title.show([Fact("Tools")], [Fact("3 run", "dim")])
+        rows.show([[Fact("a")], [Fact("b")]])
+        await pilot.pause()
+        assert bar.render_line(0).text == " agentui  [/x] ~/shop".ljust(45) + "done "
+        assert title.render_line(0).text.startswith("─ Tools ───")
+        assert title.render_line(0).text.endswith("── 3 run ─")
+        assert title.render_line(0).cell_length == bar.render_line(0).cell_length == 50
+        assert rows.size.height == 2
+        rows.show([])
+        await pilot.pause()
+        assert rows.size.height == 0
+
+
+async def test_gauges_give_the_room_left_to_the_curve() -> None:
+    app = BarApp()
+    async with app.run_test(size=(60, 24)) as pilot:
+        panel = app.query_one(GaugePanel)
+        parts = (BarPart("weights", 0.5, "weights 8.0"), BarPart("kv", 0.1, "~kv 1.5"))
+        panel.show(
+            [TextRow((Fact("8 of 16 GiB"),)), BarRow(parts, 0.75), LegendRow(parts)],
+            [TextRow((Fact("x"),), "Speed")],
+        )
+        panel.show_curve(Curve(tuple(range(60)), tuple(n / 60 for n in range(60)), 1.5, " GiB"))
+        await pilot.pause()
+        rows = [panel.render_line(y).text for y in range(14)]
+        assert rows[1].count("█") == 29
+        assert rows[1].count("│") == 1
+        assert "~kv 1.5" in rows[2]
+        assert "1.5 GiB" in rows[3]
+        assert any("⠤" in row or "⠒" in row for row in rows[3:13])
+        assert rows[13].startswith(" Speed    x")
+        assert {panel.render_line(y).cell_length for y in range(14)} == {60}
+
+
+def test_a_curve_of_one_point_or_no_room_is_not_drawn() -> None:
+    from rich.style import Style
+
+    assert chart_strips(Curve((1.0,), (1.0,)), 60, 8, Style()) == []
+    assert chart_strips(Curve((1.0, 2.0), (1.0, 1.0)), 10, 8, Style()) == []
+    assert len(chart_strips(Curve((1.0, 2.0), (0.0, 0.0)), 60, 8, Style())) == 8

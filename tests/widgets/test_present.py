@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentui.events import (
+    CallId,
+    ContextMeasured,
+    ForecastMade,
+    KvSample,
+    ModelSeen,
+    RateSample,
+    SandboxFacts,
+    SandboxStarted,
+    StateChanged,
+    ToolEnded,
+    ToolStarted,
+)
+from agentui.tui import present_bars as bars
+from agentui.tui import present_gauges as figures
+from agentui.tui.commands import BY_NAME, COMMANDS, Completer
+from agentui.tui.keys import KEYS
+from agentui.tui.present_transcript import tool_result
+from agentui.view.fold import View
+from agentui_widgets.gauges import LegendRow, TextRow
+from tests.unit.view.scenes import MODEL, Tape, kv, memory, whole_run
+
+
+def view_of(tape: Tape) -> View:
+    view = View()
+    view.apply_all(tape.records)
+    return view
+
+
+def words(rows: list[object]) -> str:
+    out: list[str] = []
+    for row in rows:
+        if isinstance(row, TextRow):
+            out += [row.label, *(fact.text for fact in row.facts)]
+        elif isinstance(row, LegendRow):
+            out += [part.text for part in row.parts]
+    return " ".join(out)
+
+
+def test_unknown_is_a_question_mark_and_never_a_zero() -> None:
+    view = View()
+    shown = words([*figures.rows_above(view.gauges), *figures.rows_below(view.gauges)])
+    assert shown.count("?") >= 5
+    assert "0" not in shown
+    left, _ = figures.gauge_line(view.gauges)
+    assert left[0].text == "mem ?/? GiB"
+
+
+def test_estimates_wear_a_tilde_and_measurements_do_not() -> None:
+    tape = Tape()
+    tape.add(memory(), kv(12_000), ContextMeasured(12_400, 65_536, "estimated"))
+    tape.add(RateSample(42.3, None, None, None, "measured"))
+    gauges = view_of(tape).gauges
+    shown = words([*figures.rows_above(gauges), *figures.rows_below(gauges)])
+    assert "44.1 of 64.0 GiB" in shown
+    assert "~44.1" not in shown
+    assert "~kv 1.5" in shown
+    assert "~0.42 of 1.50 GiB filled" in shown
+    assert "~12.4k / 64k" in shown
+    assert "decode 42.3" in shown
+    tape.add(replace(kv(12_000), source="measured"))
+    assert "~0.42" not in words(list(figures.rows_above(view_of(tape).gauges)))
+
+
+def test_a_sampler_that_failed_says_why() -> None:
+    tape = Tape()
+    tape.add(KvSample(None, None, None, None, "estimated", error="no \x1b[1mshape"))
+    assert "KV ? no shape" in words(list(figures.rows_above(view_of(tape).gauges)))
+
+
+def test_the_bar_never_adds_up_to_more_than_was_used() -> None:
+    tape = Tape()
+    tape.add(memory(), kv(12_000))
+    row = figures.rows_above(view_of(tape).gauges)[2]
+    assert isinstance(row, LegendRow)
+    assert abs(sum(part.ratio for part in row.parts) - 44.1 / 64) < 0.001
+
+
+def test_a_near_limit_is_a_warning() -> None:
+    tape = Tape()
+    tape.add(ForecastMade("context", 2.0, None, "x"), ForecastMade("memory", None, 4.0, "x"))
+    facts = figures.forecast_facts(view_of(tape).gauges)
+    assert [(fact.text, fact.tone) for fact in facts] == [
+        ("~context full in 2 turns", "warning"),
+        ("~wall in 4 min 00 s", "warning"),
+    ]
+
+
+def test_the_header_is_red_where_something_is_not_as_it_should_be() -> None:
+    tape = Tape()
+    tape.add(ModelSeen(replace(MODEL, loaded_context_tokens=8192, is_remote=True, is_simulated=True)))
+    tape.add(SandboxStarted(SandboxFacts("none", "no sandbox", is_isolated=False)))
+    left, right = bars.header(view_of(tape), read_only=False)
+    tones = {fact.text: fact.tone for fact in left}
+    assert tones["ctx 8k, asked 64k"] == tones["remote model"] == tones["no sandbox"] == "error"
+    assert tones["simulated model"] == "warning"
+    assert right[0].text == "○ ready"
+
+
+def test_the_footer_names_what_space_does_now() -> None:
+    tape = Tape()
+    for hold, word in (("pausing", "space freeze now"), ("paused", "space resume")):
+        tape.add(StateChanged("generating", hold))  # type: ignore[arg-type]
+        left, _ = bars.footer(view_of(tape), read_only=False)
+        assert word in [fact.text for fact in left]
+
+
+def test_every_outcome_of_a_command_has_a_word() -> None:
+    from typing import get_args
+
+    from agentui.events import ToolOutcome
+
+    for outcome in get_args(ToolOutcome):
+        tape = Tape()
+        tape.add(ToolStarted(CallId("c"), "bash", "x", "/"), ToolEnded(CallId("c"), outcome, None, 0.1))
+        assert tool_result(view_of(tape).tools.entries[0])[0]
+
+
+def test_the_ask_list_stands_first_and_in_red() -> None:
+    view = View()
+    view.apply_all(whole_run())
+    rows = bars.change_rows(view.changes)
+    assert (rows[0].path, rows[0].tone, rows[0].why) == ("setup.cfg", "error", "asks: build configuration")
+
+
+def test_question_keys_are_unique_letters_or_numbers() -> None:
+    assert bars.question_keys(("yes", "no", "always")) == {"y": "yes", "n": "no", "a": "always"}
+    assert bars.question_keys(("compact", "continue", "go on")) == {
+        "1": "compact",
+        "2": "continue",
+        "g": "go on",
+    }
+
+
+def test_ids_of_keys_and_names_of_commands_are_unique() -> None:
+    assert len({key.id for key in KEYS}) == len(KEYS)
+    assert len(BY_NAME) == len(COMMANDS)
+
+
+def test_completion_of_commands_arguments_and_paths() -> None:
+    paths = ("report.py", "README.md")
+    complete = Completer(lambda prefix: [p for p in paths if p.startswith(prefix)], lambda: ["dark", "light"])
+    found = complete("/pa")
+    assert found is not None
+    assert (found.replaces, [c.text for c in found.candidates]) == (3, ["/pause"])
+    found = complete("/theme li")
+    assert found is not None
+    assert (found.replaces, [c.text for c in found.candidates]) == (2, ["light"])
+    found = complete("look at @re")
+    assert found is not None
+    assert (found.replaces, [c.text for c in found.candidates]) == (3, ["@report.py"])
+    assert complete("mail a@b") is None
+    assert complete("plain") is None

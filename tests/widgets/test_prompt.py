@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from textual import events
+from textual.app import App, ComposeResult
+
+from agentui.text import clean
+from agentui_widgets.prompt import Candidate, Completion, Prompt
+
+
+def complete(before: str) -> Completion | None:
+    words = ("/pause", "/play", "/quit")
+    if before.startswith("/") and (found := [w for w in words if w.startswith(before) and w != before]):
+        return Completion(len(before), [Candidate(word, "[/x] help") for word in found])
+    return None
+
+
+class PromptApp(App[None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, ...]] = []
+
+    def compose(self) -> ComposeResult:
+        yield Prompt(complete, clean)
+
+    def on_mount(self) -> None:
+        self.query_one(Prompt).area.focus()
+
+    def on_prompt_submitted(self, message: Prompt.Submitted) -> None:
+        self.seen.append(("queue" if message.queue else "send", message.text))
+
+    def on_prompt_empty(self, message: Prompt.Empty) -> None:
+        self.seen.append(("empty", message.key))
+
+    def on_prompt_hot_key(self, message: Prompt.HotKey) -> None:
+        self.seen.append(("hot", message.key))
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+
+async def test_enter_sends_tab_queues_and_ctrl_j_breaks_the_line() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("a", "ctrl+j", "b", "enter")
+        await pilot.press("c", "tab")
+        await pilot.pause()
+        assert app.seen == [("send", "a\nb"), ("queue", "c")]
+        assert app.prompt.text == ""
+
+
+async def test_up_on_an_empty_prompt_is_asked_outside_first_and_history_keeps_the_draft() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("o", "n", "e", "enter", "t", "w", "o", "enter", "up")
+        await pilot.pause()
+        assert app.seen[-1] == ("empty", "up")
+        await pilot.press("d")
+        await pilot.press("up", "up")
+        await pilot.pause()
+        assert app.prompt.text == "one"
+        await pilot.press("down", "down")
+        await pilot.pause()
+        assert app.prompt.text == "d"
+
+
+async def test_the_popup_completes_and_escape_free_keys_stay_ours() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.press("/", "p")
+        await pilot.pause()
+        assert app.prompt.is_popup_open
+        await pilot.press("down", "tab")
+        await pilot.pause()
+        assert app.prompt.text == "/play"
+        assert not app.prompt.is_popup_open
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.seen == [("send", "/play")]
+
+
+async def test_enter_on_a_whole_command_sends_it_at_once() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.press("/", "q", "enter")
+        await pilot.pause()
+        assert app.seen == [("send", "/quit")]
+
+
+async def test_pasted_control_never_gets_into_the_text() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.prompt.area.post_message(events.Paste("a\x1b]0;owned\x07\x1b[31mb\r\nc\u202e"))
+        await pilot.pause()
+        assert app.prompt.text == "ab\nc\ufffd"
+
+
+async def test_hot_keys_work_only_on_an_empty_prompt() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.prompt.set_hot_keys(["y"])
+        await pilot.press("y", "x", "y")
+        await pilot.pause()
+        assert app.seen == [("hot", "y")]
+        assert app.prompt.text == "xy"
+
+
+async def test_the_prompt_grows_with_its_text_up_to_a_limit() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.prompt.text = "\n".join("abcdefghijkl")
+        await pilot.pause()
+        assert app.prompt.rows == 8

@@ -1,0 +1,68 @@
+"""A curve over time in braille, drawn by plotext."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.strip import Strip
+
+MIN_HEIGHT = 4
+MIN_WIDTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points in time order: seconds and values.
+
+    `top` is the upper end of the axis, ``None`` for the highest value; `unit` stands behind its figure.
+    """
+
+    seconds: Sequence[float]
+    values: Sequence[float]
+    top: float | None = None
+    unit: str = ""
+
+
+def chart_strips(curve: Curve, width: int, height: int, style: Style) -> list[Strip]:
+    """The curve as `height` rows; empty with fewer than two points or too little room. Costs some 6 ms."""
+    if len(curve.values) < 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
+        return []
+    # plotext costs 60 ms to import: only when the first curve is drawn
+    import plotext
+
+    last = curve.seconds[-1]
+    minutes = [(second - last) / 60 for second in curve.seconds]
+    high = curve.top if curve.top else max(curve.values)
+    figure = plotext.figure
+    # the figure is one global: it is drawn and built here without giving way to anything else
+    figure.clear.all()
+    figure.theme("colorless")
+    figure.plot_size(width, height)
+    figure.draw(figure.signal(minutes, list(curve.values), marker="braille").lines())
+    figure.axes(False)
+    high = high if high > 0 else 1.0
+    figure.ruler("y").lim(0, high)
+    figure.ruler("y").ticks([0, high], [f"{0:.1f}", f"{high:.1f}{curve.unit}"])
+    marks = _minute_marks(minutes[0])
+    figure.ruler("x").ticks(marks, [f"{mark:g} min" for mark in marks])
+    text = Text.from_ansi(figure.build().string(), no_wrap=True)
+    return [_row(line.plain, width, style) for line in text.split("\n", allow_blank=True)[:height]]
+
+
+def _minute_marks(first: float) -> list[float]:
+    """Round minutes between `first` (below zero) and now, not at the very ends."""
+    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if s * 4 >= -first), 30.0)
+    marks: list[float] = []
+    mark = -step
+    while mark > first * 0.95:
+        marks.append(mark)
+        mark -= step
+    return marks
+
+
+def _row(text: str, width: int, style: Style) -> Strip:
+    return Strip([Segment(text[:width].ljust(width), style)], width)

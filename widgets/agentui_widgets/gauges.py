@@ -1,0 +1,169 @@
+"""The gauges: rows of figures, a stacked bar, and a curve where there is room for one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from agentui_widgets.chart import MIN_HEIGHT, Curve, chart_strips
+from agentui_widgets.line_bar import Fact, fit
+from agentui_widgets.wrapping import Span, cells, make_strip, truncate
+
+TONES = ("text", "dim", "accent", "good", "warning", "error")
+PARTS = ("weights", "kv", "checkpoint", "sandbox", "rest")
+_FILLS = {"weights": "█", "kv": "▓", "checkpoint": "▒", "sandbox": "░", "rest": "▪"}
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """Facts in one row; `label` stands in a column of its own."""
+
+    facts: tuple[Fact, ...]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BarPart:
+    """A share of the bar, 0..1, named in the legend under it; `name` chooses colour and pattern."""
+
+    name: str
+    ratio: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarRow:
+    """A stacked bar; `wall_ratio` marks a limit on it."""
+
+    parts: tuple[BarPart, ...]
+    wall_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegendRow:
+    """The names and sizes of a bar's parts."""
+
+    parts: tuple[BarPart, ...]
+
+
+GaugeRow: TypeAlias = TextRow | BarRow | LegendRow
+LABEL_WIDTH = 9
+
+
+class GaugePanel(Widget):
+    """Rows above, a curve in whatever height is left, rows below; the curve is drawn only when it changed."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in TONES} | {
+        f"gauge--{name}" for name in (*PARTS, "free", "wall", "curve")
+    }
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._above: tuple[GaugeRow, ...] = ()
+        self._below: tuple[GaugeRow, ...] = ()
+        self._curve = Curve((), ())
+        self._chart: list[Strip] = []
+        self._chart_key: tuple[int, int] | None = None
+
+    def show(self, above: Sequence[GaugeRow], below: Sequence[GaugeRow]) -> None:
+        """Set the rows above and below the curve; free when nothing changed."""
+        if (tuple(above), tuple(below)) == (self._above, self._below):
+            return
+        self._above, self._below = tuple(above), tuple(below)
+        self.refresh()
+
+    def show_curve(self, curve: Curve) -> None:
+        """Set the curve; call at most once a second, drawing it costs some 6 ms. Free while out of sight."""
+        self._curve = curve
+        self._chart_key = None
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Draw the curve in the new colours."""
+        super().notify_style_update()
+        self._chart_key = None
+
+    def _chart_strips(self, width: int, height: int) -> list[Strip]:
+        """The curve for that room; drawn when it is painted first, so never for a hidden panel."""
+        if height < MIN_HEIGHT:
+            return []
+        if self._chart_key != (width, height):
+            self._chart_key = (width, height)
+            style = self.get_component_rich_style("gauge--curve")
+            self._chart = chart_strips(self._curve, width - 2, height, style)
+        return self._chart
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the panel."""
+        width, height = self.content_size
+        base = self.get_component_rich_style("rows--text")
+        if y < len(self._above):
+            return self._row(self._above[y], width, base)
+        below = y - max(len(self._above), height - len(self._below))
+        if 0 <= below < len(self._below):
+            return self._row(self._below[below], width, base)
+        chart = self._chart_strips(width, height - len(self._above) - len(self._below))
+        place = y - len(self._above)
+        if place < len(chart):
+            return Strip.join([Strip.blank(1, base), chart[place]]).adjust_cell_length(width, base)
+        return Strip.blank(width, base)
+
+    def _row(self, row: GaugeRow, width: int, base: Style) -> Strip:
+        match row:
+            case TextRow():
+                return make_strip(self._text_spans(row, width), width, base)
+            case BarRow():
+                return make_strip(self._bar_spans(row, width), width, base)
+            case LegendRow():
+                return make_strip(self._legend_spans(row, width), width, base)
+
+    def _text_spans(self, row: TextRow, width: int) -> list[Span]:
+        tone = self.get_component_rich_style
+        label = row.label.ljust(LABEL_WIDTH) if row.label else ""
+        spans: list[Span] = [(f" {label}", tone("rows--dim"))]
+        facts, _ = fit(row.facts, (), width - 2 - len(label))
+        left = width - 2 - len(label)
+        for number, fact in enumerate(facts):
+            gap = "  " if number else ""
+            text = truncate(fact.text, max(0, left - len(gap)))
+            left -= len(gap) + cells(text)
+            spans += [(gap, tone("rows--text")), (text, tone(f"rows--{fact.tone}"))]
+        return spans
+
+    def _bar_spans(self, row: BarRow, width: int) -> list[Span]:
+        room = max(1, width - 2)
+        style = self.get_component_rich_style
+        names = ["free"] * room
+        position = 0.0
+        for part in row.parts:
+            start, position = position, position + part.ratio * room
+            end = max(round(position), round(start) + 1) if part.ratio > 0 else round(start)
+            for cell in range(round(start), min(end, room)):
+                names[cell] = part.name
+        if row.wall_ratio is not None and row.wall_ratio < 1:
+            names[min(room - 1, round(row.wall_ratio * room))] = "wall"
+        spans: list[Span] = [(" ", style("rows--text"))]
+        for name, run in itertools.groupby(names):
+            fill = "│" if name == "wall" else _FILLS.get(name, "─")
+            spans.append((fill * len(list(run)), style(f"gauge--{name}")))
+        return spans
+
+    def _legend_spans(self, row: LegendRow, width: int) -> list[Span]:
+        style = self.get_component_rich_style
+        spans: list[Span] = []
+        used = 1
+        for part in row.parts:
+            text = f"{part.text}"
+            if used + cells(text) + 4 > width:
+                break
+            used += cells(text) + 4
+            spans += [(f" {_FILLS.get(part.name, '─')} ", style(f"gauge--{part.name}"))]
+            spans += [(f"{text} ", style("rows--text"))]
+        return spans

@@ -1,0 +1,150 @@
+"""One row of facts: some from the left, some at the right, the least important give way first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.style import Style
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from agentui_widgets.transcript import Tone
+from agentui_widgets.wrapping import Span, cells, make_strip, truncate
+
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped."""
+
+    text: str
+    tone: Tone = "text"
+    rank: int = 1
+
+
+class LineBar(Widget):
+    """A row that is redrawn only when what it says changes."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "LineBar { height: 1; }"
+    FILL: ClassVar[str] = " "
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"rows--{name}" for name in ("text", "dim", "accent", "good", "warning", "error")
+    }
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._left: tuple[Fact, ...] = ()
+        self._right: tuple[Fact, ...] = ()
+
+    def show(self, left: Sequence[Fact], right: Sequence[Fact] = ()) -> None:
+        """Say something else; free when it is the same."""
+        if (tuple(left), tuple(right)) == (self._left, self._right):
+            return
+        self._left, self._right = tuple(left), tuple(right)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The row."""
+        width = self.size.width
+        base = self.get_component_rich_style("rows--text")
+        if y:
+            return Strip.blank(width, base)
+        return make_strip(self._spans(width, base), width, base)
+
+    def _spans(self, width: int, base: Style) -> list[Span]:
+        style = self.get_component_rich_style
+        line = style("rows--dim")
+        edge, fill = (f"{self.FILL} ", self.FILL) if self.FILL != " " else (" ", " ")
+        left, right = fit(self._left, self._right, width - 2 * len(edge))
+        right_width = _width(right)
+        spans: list[Span] = [(edge, line)]
+        used = len(edge)
+        room = width - 2 * len(edge) - right_width - (GAP if right else 0)
+        for number, fact in enumerate(left):
+            gap = " " * GAP if number else ""
+            text = truncate(fact.text, max(0, room - (used - len(edge)) - len(gap)))
+            spans += [(gap, base), (text, style(f"rows--{fact.tone}"))]
+            used += cells(text) + len(gap)
+        if not right and self.FILL != " ":
+            return [*spans, (" " + fill * max(0, width - used - 1), line)]
+        middle = width - used - right_width - len(edge)
+        pad = 1 if self.FILL != " " else 0
+        spans.append((" " * pad + fill * max(0, middle - 2 * pad) + " " * pad, line))
+        for number, fact in enumerate(right):
+            gap = " " * GAP if number else ""
+            spans += [(gap, base), (fact.text, style(f"rows--{fact.tone}"))]
+        spans.append((edge[::-1], line))
+        return spans
+
+
+class TitleBar(LineBar):
+    """The rule above a pane, with its name at the left and its summary at the right."""
+
+    FILL: ClassVar[str] = "─"
+
+
+class FactRows(Widget):
+    """A few rows of facts, as high as there are rows."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "FactRows { height: auto; }"
+    COMPONENT_CLASSES: ClassVar[set[str]] = LineBar.COMPONENT_CLASSES
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: tuple[tuple[Fact, ...], ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are shown."""
+        return len(self._rows)
+
+    def show(self, rows: Sequence[Sequence[Fact]]) -> None:
+        """Say something else; free when it is the same."""
+        new = tuple(tuple(row) for row in rows)
+        if new == self._rows:
+            return
+        is_as_high = len(new) == len(self._rows)
+        self._rows = new
+        self.refresh(layout=not is_as_high)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One row each."""
+        return len(self._rows)
+
+    def render_line(self, y: int) -> Strip:
+        """One row."""
+        width = self.size.width
+        style = self.get_component_rich_style
+        base = style("rows--text")
+        if y >= len(self._rows):
+            return Strip.blank(width, base)
+        spans: list[Span] = [(" ", base)]
+        facts, _ = fit(self._rows[y], (), width - 2)
+        for number, fact in enumerate(facts):
+            spans += [(" " * GAP if number else "", base), (fact.text, style(f"rows--{fact.tone}"))]
+        return make_strip(spans, width, base)
+
+
+def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[Fact], list[Fact]]:
+    """The facts that fit into `width` cells: while they do not, the one of highest rank goes."""
+    kept_left = [fact for fact in left if fact.text]
+    kept_right = [fact for fact in right if fact.text]
+    while _width(kept_left) + _width(kept_right) + (GAP if kept_left and kept_right else 0) > width:
+        everyone = [*kept_left, *kept_right]
+        worst = max(everyone, key=lambda fact: fact.rank, default=None)
+        if worst is None or worst.rank == 0:
+            break
+        side = kept_right if any(fact is worst for fact in kept_right) else kept_left
+        position = max(i for i, fact in enumerate(side) if fact is worst)
+        del side[position]
+    return kept_left, kept_right
+
+
+def _width(facts: Sequence[Fact]) -> int:
+    return sum(cells(fact.text) for fact in facts) + GAP * max(0, len(facts) - 1)

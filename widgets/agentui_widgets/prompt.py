@@ -1,0 +1,300 @@
+"""The prompt: a text area that sends, queues, remembers and completes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, TextArea
+from textual.widgets.option_list import Option
+
+from agentui_widgets.wrapping import truncate
+
+MAX_ROWS = 8
+MAX_CHOICES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One completion: what is inserted, and a word about it."""
+
+    text: str
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What can stand in place of the last `replaces` characters before the cursor."""
+
+    replaces: int
+    candidates: Sequence[Candidate]
+
+
+Complete = Callable[[str], Completion | None]
+
+
+class PromptArea(TextArea):
+    """The text itself. Enter sends, Tab queues, Ctrl+J breaks the line; all else is a text area's."""
+
+    class Pressed(Message):
+        """A key that the prompt as a whole decides about."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, clean: Callable[[str], str], *, placeholder: str, id: str | None = None) -> None:
+        super().__init__(
+            id=id,
+            compact=True,
+            soft_wrap=True,
+            show_line_numbers=False,
+            placeholder=placeholder,
+            tab_behavior="focus",
+        )
+        self._clean = clean
+        # a blinking cursor repaints twice a second: two thirds of what an idle screen costs
+        self.cursor_blink = False
+        self.takes_arrows = False
+        self.hot_keys: frozenset[str] = frozenset()
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """An empty prompt leaves letters to the bindings; what none of them takes is typed all the same."""
+        return bool(self.text) and super().check_consume_key(key, character)
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key in ("ctrl+j", "shift+enter"):
+            event.stop()
+            event.prevent_default()
+            self.insert("\n")
+            return
+        if self._is_for_prompt(event.key):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Pressed(event.key))
+            return
+        await super()._on_key(event)
+
+    def _is_for_prompt(self, key: str) -> bool:
+        if key in ("enter", "alt+enter") or (not self.text and key in self.hot_keys):
+            return True
+        if key == "tab":
+            return bool(self.text) or self.takes_arrows
+        if key == "up":
+            return self.takes_arrows or self.cursor_location[0] == 0
+        if key == "down":
+            return self.takes_arrows or self.cursor_location[0] == self.document.line_count - 1
+        return False
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """Pasted text is untrusted too: a raw escape in the prompt would reach the terminal."""
+        event.prevent_default()
+        event.stop()
+        if not self.read_only and (text := self._clean(event.text)):
+            self.insert(text)
+
+
+class Prompt(Vertical):
+    """Prompt with history and a popup of completions above it.
+
+    Args:
+        complete: Gives completions for the text before the cursor; called on every change, must be quick.
+        clean: Takes control out of pasted text.
+    """
+
+    class Submitted(Message):
+        """The user sent `text`; `queue` when it should wait until the agent would stop."""
+
+        def __init__(self, text: str, queue: bool) -> None:
+            super().__init__()
+            self.text = text
+            self.queue = queue
+
+    class Empty(Message):
+        """Enter or Up on an empty prompt: what it means depends on the queue."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class HotKey(Message):
+        """One of the keys of `set_hot_keys` was pressed on an empty prompt."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class Changed(Message):
+        """The text changed between empty and not empty, or its number of rows did."""
+
+    def __init__(self, complete: Complete, clean: Callable[[str], str], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._complete = complete
+        self._completion: Completion | None = None
+        self._history: list[str] = []
+        self._place = 0
+        self._draft = ""
+        self._shape = (True, 1)
+        self._area = PromptArea(clean, placeholder="give a task, /command, @file, !cmd", id="prompt-area")
+        self._popup = OptionList(id="prompt-popup", compact=True, markup=False)
+
+    def compose(self) -> ComposeResult:
+        """The popup above, the text below."""
+        self._popup.can_focus = False
+        self._popup.display = False
+        yield self._popup
+        yield self._area
+
+    # --- what the screen needs
+
+    @property
+    def text(self) -> str:
+        """The text as it stands."""
+        return self._area.text
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._area.text = text
+        self._area.move_cursor(self._area.document.end)
+
+    @property
+    def area(self) -> PromptArea:
+        """The text area, for focus and selection."""
+        return self._area
+
+    @property
+    def rows(self) -> int:
+        """Rows the prompt wants now, with its popup."""
+        popup = min(self._popup.option_count, MAX_CHOICES) if self.is_popup_open else 0
+        return min(max(1, self._area.wrapped_document.height), MAX_ROWS) + popup
+
+    @property
+    def is_popup_open(self) -> bool:
+        """True while completions are offered."""
+        return bool(self._popup.display)
+
+    def close_popup(self) -> None:
+        """Hide the completions until the text changes again."""
+        self._popup.display = False
+        self._area.takes_arrows = False
+        self._tell()
+
+    def set_placeholder(self, text: str) -> None:
+        """What stands in the empty prompt; written by us, never by a model."""
+        self._area.placeholder = Content(text)
+
+    def set_hot_keys(self, keys: Iterable[str]) -> None:
+        """Keys that are not typed while the prompt is empty, but posted as `HotKey`."""
+        self._area.hot_keys = frozenset(keys)
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Put earlier inputs into the history, oldest first."""
+        self._history = [*texts, *self._history]
+        self._place = len(self._history)
+
+    # --- keys
+
+    def on_prompt_area_pressed(self, message: PromptArea.Pressed) -> None:
+        """Keys the text area does not keep."""
+        message.stop()
+        key = message.key
+        if self.is_popup_open and key in ("up", "down", "tab", "enter"):
+            self._popup_key(key)
+        elif not self.text and key in self._area.hot_keys:
+            self.post_message(self.HotKey(key))
+        elif key in ("enter", "tab", "alt+enter"):
+            self._submit(queue=key != "enter")
+        elif key in ("up", "down"):
+            self._recall(-1 if key == "up" else 1)
+
+    def _submit(self, *, queue: bool) -> None:
+        text = self.text.strip()
+        if not text:
+            self.post_message(self.Empty("enter"))
+            return
+        if not self._history or self._history[-1] != text:
+            self._history.append(text)
+        self._place = len(self._history)
+        self.text = ""
+        self.post_message(self.Submitted(text, queue))
+
+    def _recall(self, step: int) -> None:
+        if step < 0 and not self.text and self._place == len(self._history):
+            self.post_message(self.Empty("up"))
+            return
+        self.recall(step)
+
+    def recall(self, step: int) -> None:
+        """Go back (-1) or forth (1) in the history; the text being written is kept at its end."""
+        place = self._place + step
+        if not 0 <= place <= len(self._history):
+            return
+        if self._place == len(self._history):
+            self._draft = self.text
+        self._place = place
+        self.text = self._draft if place == len(self._history) else self._history[place]
+
+    # --- completion
+
+    def on_text_area_changed(self, message: TextArea.Changed) -> None:
+        """Offer completions for what stands before the cursor."""
+        message.stop()
+        row, column = self._area.cursor_location
+        before = self._area.document.get_line(row)[:column] if self.text else ""
+        completion = self._complete(before) if (before and row == 0) or "@" in before else None
+        self._offer(completion if completion and completion.candidates else None)
+        self._tell()
+
+    def _offer(self, completion: Completion | None) -> None:
+        self._completion = completion
+        self._area.takes_arrows = completion is not None
+        self._popup.display = completion is not None
+        if completion is None:
+            return
+        width = max((len(c.text) for c in completion.candidates), default=0) + 2
+        self._popup.clear_options()
+        for candidate in completion.candidates[:50]:
+            label = Text(truncate(candidate.text, 60).ljust(min(width, 60)))
+            label.append(candidate.help, style="dim")
+            self._popup.add_option(Option(label))
+        self._popup.highlighted = 0
+
+    def _popup_key(self, key: str) -> None:
+        if key == "up":
+            self._popup.action_cursor_up()
+        elif key == "down":
+            self._popup.action_cursor_down()
+        else:
+            is_whole = self._accept()
+            if key == "enter" and is_whole and self.text.startswith("/"):
+                self._submit(queue=False)
+
+    def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
+        """A click on a completion."""
+        message.stop()
+        self._accept()
+        self._area.focus()
+
+    def _accept(self) -> bool:
+        """Insert the highlighted completion; True when the prompt holds nothing else."""
+        completion, index = self._completion, self._popup.highlighted
+        if completion is None or index is None:
+            return False
+        row, column = self._area.cursor_location
+        start = (row, column - completion.replaces)
+        self._area.replace(completion.candidates[index].text, start, (row, column))
+        is_whole = start == (0, 0)
+        self.close_popup()
+        return is_whole
+
+    def _tell(self) -> None:
+        shape = (not self.text, self.rows)
+        if shape != self._shape:
+            self._shape = shape
+            self.post_message(self.Changed())
