@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import events
 from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
 
 from agentui.text import clean
 from agentui_widgets.prompt import Candidate, Completion, Prompt
@@ -111,3 +114,31 @@ async def test_the_prompt_grows_with_its_text_up_to_a_limit() -> None:
         app.prompt.text = "\n".join("abcdefghijkl")
         await pilot.pause()
         assert app.prompt.rows == 8
+
+
+async def test_a_space_typed_right_behind_letters_is_text_and_not_a_command() -> None:
+    """Keys that arrive faster than the text area handles them: each must see the text before it."""
+
+    class TypingApp(App[None]):
+        BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "pause", "pause")]
+        pauses = 0
+
+        def compose(self) -> ComposeResult:
+            yield Prompt(lambda before: None, str, lambda key: key == "space")
+
+        def action_pause(self) -> None:
+            self.pauses += 1
+
+    app = TypingApp()
+    async with app.run_test() as pilot:
+        prompt = app.query_one(Prompt)
+        prompt.area.focus()
+        await pilot.pause()
+        for name, character in (("k", "k"), ("space", " "), ("p", "p")):
+            app.post_message(events.Key(name, character))
+        await pilot.pause()
+        assert (prompt.text, app.pauses) == ("k p", 0)
+        prompt.text = ""
+        await pilot.press("space")
+        await pilot.pause()
+        assert (prompt.text, app.pauses) == ("", 1)

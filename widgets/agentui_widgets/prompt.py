@@ -49,7 +49,14 @@ class PromptArea(TextArea):
             super().__init__()
             self.key = key
 
-    def __init__(self, clean: Callable[[str], str], *, placeholder: str, id: str | None = None) -> None:
+    def __init__(
+        self,
+        clean: Callable[[str], str],
+        takes_empty: Callable[[str], bool],
+        *,
+        placeholder: str,
+        id: str | None = None,
+    ) -> None:
         super().__init__(
             id=id,
             compact=True,
@@ -59,6 +66,7 @@ class PromptArea(TextArea):
             tab_behavior="focus",
         )
         self._clean = clean
+        self._takes_empty = takes_empty
         # a blinking cursor repaints twice a second: two thirds of what an idle screen costs
         self.cursor_blink = False
         self.takes_arrows = False
@@ -78,6 +86,11 @@ class PromptArea(TextArea):
             event.stop()
             event.prevent_default()
             self.post_message(self.Pressed(event.key))
+            return
+        if not self.text and self._takes_empty(event.key):
+            # Left to the bindings it bubbles up to. Decided here, where keys arrive in order: whoever looks
+            # earlier sees an empty prompt while the letters typed before this key are still on their way.
+            event.prevent_default()
             return
         await super()._on_key(event)
 
@@ -106,6 +119,7 @@ class Prompt(Vertical):
     Args:
         complete: Gives completions for the text before the cursor; called on every change, must be quick.
         clean: Takes control out of pasted text.
+        takes_empty: Whether a key on an empty prompt is a command; it is then left to the screen's bindings.
     """
 
     class Submitted(Message):
@@ -133,7 +147,14 @@ class Prompt(Vertical):
     class Changed(Message):
         """The text changed between empty and not empty, or its number of rows did."""
 
-    def __init__(self, complete: Complete, clean: Callable[[str], str], *, id: str | None = None) -> None:
+    def __init__(
+        self,
+        complete: Complete,
+        clean: Callable[[str], str],
+        takes_empty: Callable[[str], bool] = lambda key: False,
+        *,
+        id: str | None = None,
+    ) -> None:
         super().__init__(id=id)
         self._complete = complete
         self._completion: Completion | None = None
@@ -141,7 +162,9 @@ class Prompt(Vertical):
         self._place = 0
         self._draft = ""
         self._shape = (True, 1)
-        self._area = PromptArea(clean, placeholder="give a task, /command, @file, !cmd", id="prompt-area")
+        self._area = PromptArea(
+            clean, takes_empty, placeholder="give a task, /command, @file, !cmd", id="prompt-area"
+        )
         self._popup = OptionList(id="prompt-popup", compact=True, markup=False)
 
     def compose(self) -> ComposeResult:

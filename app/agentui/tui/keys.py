@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
@@ -50,9 +51,13 @@ EMPTY_PROMPT_ACTIONS = frozenset(key.action for key in KEYS if key.is_for_empty_
 
 
 def bindings(group: str | None = None) -> list[Binding]:
-    """The bindings for a screen; priority, because a focused text area would take letters first."""
+    """The bindings for a screen.
+
+    Priority, because a focused text area would take keys first; but keys for an empty prompt must wait for it:
+    only there do they arrive in the order in which they were typed.
+    """
     return [
-        Binding(key.keys, key.action, key.words, id=key.id, priority=True, show=False)
+        Binding(key.keys, key.action, key.words, id=key.id, priority=not key.is_for_empty_prompt, show=False)
         for key in KEYS
         if group is None or key.group == group
     ]
@@ -61,3 +66,13 @@ def bindings(group: str | None = None) -> list[Binding]:
 def shown_key(name: str) -> str:
     """A key as people write it."""
     return {"full_stop": ".", "question_mark": "?", "escape": "esc"}.get(name, name)
+
+
+def empty_prompt_actions(rebound: Mapping[str, str]) -> dict[str, str]:
+    """What each key does on an empty prompt, with the user's own keys (ids to keys, by commas) in place."""
+    return {
+        name.strip(): key.action
+        for key in KEYS
+        if key.is_for_empty_prompt
+        for name in rebound.get(key.id, key.keys).split(",")
+    }

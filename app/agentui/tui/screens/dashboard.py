@@ -21,7 +21,7 @@ from agentui.text import clean
 from agentui.tui.arrange import PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
 from agentui.tui.bridge import Bridge
 from agentui.tui.commands import Completer, is_command, run_command
-from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings
+from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings, empty_prompt_actions
 from agentui.tui.painter import FIGURES_S, Painter, Parts
 from agentui.tui.present_bars import question_keys
 from agentui.tui.screens.deck import DeckScreen
@@ -64,6 +64,7 @@ class DashboardScreen(DeckScreen):
         self._asked_s = float("inf")
         self._was_waiting = False
         self._late_timer: Timer | None = None
+        self._empty_actions: dict[str, str] = {}
 
     def _wake(self) -> None:
         self.post_message(self.Due())
@@ -81,7 +82,7 @@ class DashboardScreen(DeckScreen):
                 yield FactRows(id="question")
                 yield FactRows(id="queue")
                 completer = Completer(self.services.complete_paths, lambda: sorted(self.app.available_themes))
-                yield Prompt(completer, clean, id="prompt-box")
+                yield Prompt(completer, clean, self._takes_empty, id="prompt-box")
         yield GaugeLine(id="gauge-line")
         yield FooterBar(id="footer")
 
@@ -93,6 +94,7 @@ class DashboardScreen(DeckScreen):
     def on_mount(self) -> None:
         """Lay out, fold the past, listen."""
         self.prompt = self.query_one(Prompt)
+        self._empty_actions = empty_prompt_actions(getattr(self.app, "rebound_keys", {}))
         self.parts = Parts(
             self.query_one(HeaderBar),
             self.query_one("#footer", FooterBar),
@@ -269,6 +271,11 @@ class DashboardScreen(DeckScreen):
             event.stop()
             self.prompt.area.focus()
             self.prompt.area.insert(event.character)
+
+    def _takes_empty(self, key: str) -> bool:
+        """Whether a key on the empty prompt is a command now, and not the beginning of a text."""
+        action = self._empty_actions.get(key)
+        return action is not None and bool(self.check_action(action, ()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Letters act only on an empty prompt, and the ones for changes only while those are offered."""
