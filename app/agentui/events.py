@@ -135,8 +135,35 @@ class SessionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionResumed:
+    """The journal goes on after an end or a crash; `after_seq` is the last record that was read back."""
+
+    after_seq: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Last event of a journal that was closed; without it the session ended by a crash."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessStarted:
+    """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later."""
+
+    kind: str
+    version: str
+    session_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A task was given; the run ends with `RunEnded`."""
+    """A task was given; the run ends with `RunEnded`.
+
+    `tools` and `sampling` are sent with every request, in front of the history: they belong to the prefix.
+    """
 
     task: str
     model: ModelFacts
@@ -145,6 +172,8 @@ class RunStarted:
     harness: str
     sandbox: SandboxFacts | None
     profile: str = "default"
+    tools: tuple[Json, ...] = ()
+    sampling: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +224,13 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class HistoryAppended:
-    """One message was added to the end of the model's context; `message` is the exact JSON sent."""
+    """One message was added to the end of the model's context; `message` is the exact JSON sent.
+
+    `steer_id` is that of the queued text it carries: one record, so that a crash cannot part the two.
+    """
 
     message: Json
+    steer_id: SteerId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,6 +463,13 @@ class SteerWithdrawn:
     why: str = "taken back"
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeQueued:
+    """A notice of ours for the end of the model's history: an undo, a conflict, a command of the user's."""
+
+    text: str
+
+
 # --- context, model, trouble ---------------------------------------------------------------------
 
 
@@ -439,6 +479,21 @@ class ContextMeasured:
 
     used_tokens: int
     limit_tokens: int | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMeasured:
+    """How much of a prompt the server reused and how much it read again, and what the latter cost.
+
+    `first_changed` is the index of the first message that differs from the last request, ``None`` for none.
+    """
+
+    request_id: RequestId
+    reused_tokens: int | None
+    reread_tokens: int | None
+    cost_s: float | None
+    first_changed: int | None
     source: Source
 
 
@@ -456,8 +511,8 @@ class CompactionEnded:
 
     before_tokens: int | None
     after_tokens: int | None
-    dropped_messages: int
-    kept_messages: int
+    dropped_messages: int | None
+    kept_messages: int | None
     summary: str
     error: str | None = None
 
@@ -665,6 +720,14 @@ class HostEditsCopied:
     merged: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CommitsTaken:
+    """Commits of the agent came to the host as objects below `ref`; no branch and no file was touched."""
+
+    ref: str
+    commits: tuple[str, ...]
+
+
 # --- samples -------------------------------------------------------------------------------------
 
 
@@ -732,6 +795,9 @@ class ForecastMade:
 
 Event: TypeAlias = (
     SessionStarted
+    | SessionResumed
+    | SessionEnded
+    | HarnessStarted
     | RunStarted
     | RunEnded
     | StateChanged
@@ -760,7 +826,9 @@ Event: TypeAlias = (
     | SteerQueued
     | SteerApplied
     | SteerWithdrawn
+    | NoticeQueued
     | ContextMeasured
+    | PrefixMeasured
     | CompactionStarted
     | CompactionEnded
     | ModelSeen
@@ -787,6 +855,7 @@ Event: TypeAlias = (
     | WorkspaceDiscarded
     | WorkspaceConflicted
     | HostEditsCopied
+    | CommitsTaken
     | MemorySample
     | KvSample
     | RateSample

@@ -1,0 +1,64 @@
+"""What a project may decide about its private copy, and the question a very large project raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentui.errors import WorkspaceError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSettings:
+    """The ``[seed]`` table and its neighbours, as values.
+
+    `include` and `exclude` are patterns in the form of a ``.gitignore``, relative to the project; include takes
+    even ignored files and secrets, exclude wins over everything. `ignored_too` seeds what git ignores as well.
+    `max_seed_bytes` None means the user has agreed to any size. `folds_case` None means: find out.
+    `global_ignore` is the user's own ignore file (git's ``core.excludesFile``), if there is one.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ignored_too: bool = False
+    with_git: bool = True
+    max_seed_bytes: int | None = 500_000_000
+    max_file_bytes: int = 512 * 1024 * 1024
+    folds_case: bool | None = None
+    global_ignore: Path | None = None
+    home: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSize:
+    """How much of the seed lies below a folder; `path` as in `Change.path`, ``.`` for the project itself."""
+
+    path: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedQuestion:
+    """A project too large to be copied without a yes; `folders` are the largest, at most two levels deep."""
+
+    files: int
+    size_bytes: int
+    limit_bytes: int
+    folders: tuple[FolderSize, ...]
+
+
+class SeedTooLarge(WorkspaceError):
+    """The project is larger than may be copied unasked; nothing was copied.
+
+    Ask the user, then prepare again with `max_seed_bytes` None or with more `exclude` patterns.
+    """
+
+    def __init__(self, question: SeedQuestion) -> None:
+        largest = ", ".join(f"{f.path} {f.size_bytes / 1e6:.0f} MB" for f in question.folders[:3])
+        super().__init__(
+            f"the project has {question.size_bytes / 1e6:.0f} MB to copy, "
+            f"more than the {question.limit_bytes / 1e6:.0f} MB that are copied unasked ({largest})",
+            hint="leave folders out with [seed] exclude, or agree to the size",
+        )
+        self.question = question

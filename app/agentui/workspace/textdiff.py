@@ -1,0 +1,71 @@
+"""Line differences of texts: counts for the list of changes, unified diffs for the screen."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+
+# difflib compares every line with every other in the worst case.
+_MAX_PRODUCT = 4_000_000
+
+
+def line_counts(before: bytes, after: bytes) -> tuple[int, int]:
+    """Lines added and removed.
+
+    Exact for texts of ordinary size; for very large ones a line that only moved counts as nothing.
+    """
+    a, b = _middle(_byte_lines(before), _byte_lines(after))
+    if not a or not b:
+        return len(b), len(a)
+    if len(a) * len(b) > _MAX_PRODUCT:
+        left, right = Counter(a), Counter(b)
+        return (right - left).total(), (left - right).total()
+    same = sum(
+        block.size for block in difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+    )
+    return len(b) - same, len(a) - same
+
+
+def unified(before: bytes | None, after: bytes | None, path: str) -> str:
+    """A unified diff; ``None`` is an absent file. Bad bytes become replacement characters; ends with a newline.
+
+    A last line without a newline is marked as git marks it.
+    """
+    a, b = _lines(before), _lines(after)
+    old = "/dev/null" if before is None else f"a/{path}"
+    new = "/dev/null" if after is None else f"b/{path}"
+    if len(a) * len(b) > 100 * _MAX_PRODUCT:
+        return f"--- {old}\n+++ {new}\n({len(a)} lines became {len(b)}: too many to compare here)\n"
+    lines: list[str] = []
+    for line in difflib.unified_diff(a, b, old, new, lineterm="\n"):
+        lines.append(line)
+        if not line.endswith("\n"):
+            lines.append("\n\\ No newline at end of file\n")
+    return "".join(lines)
+
+
+def _lines(content: bytes | None) -> list[str]:
+    if not content:
+        return []
+    # Not str.splitlines: that cuts at form feeds and other characters which are no line ends in a diff.
+    parts = content.decode("utf-8", "replace").split("\n")
+    lines = [part + "\n" for part in parts[:-1]]
+    return [*lines, parts[-1]] if parts[-1] else lines
+
+
+def _byte_lines(content: bytes) -> list[bytes]:
+    parts = content.split(b"\n")
+    lines = [part + b"\n" for part in parts[:-1]]
+    return [*lines, parts[-1]] if parts[-1] else lines
+
+
+def _middle(a: Sequence[bytes], b: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    start = 0
+    limit = min(len(a), len(b))
+    while start < limit and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < limit - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    return list(a[start : len(a) - end]), list(b[start : len(b) - end])
