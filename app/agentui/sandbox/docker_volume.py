@@ -1,0 +1,182 @@
+"""The volume that holds a private copy. Everything here blocks.
+
+Docker takes ``noexec`` neither for a plain volume nor for a writable bind mount, but honours it for an overlay
+of three folders of its own disk. So a workspace is two volumes: a plain one for the data, and an overlay over
+it, which is what gets mounted. Engines that cannot (rootless ones, some VMs) get the plain one alone, and a
+note.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentui.errors import SandboxUnavailable
+from agentui.sandbox.docker_labels import THROWAWAY
+from agentui.sandbox.engine import Engine, explanation
+
+_log = logging.getLogger(__name__)
+_UID = "agentui.uid"
+_PREPARE = (
+    "mkdir -p /data/lower /data/upper /data/work"
+    ' && chown "$1:$1" /data/upper && chmod 700 /data/upper /data/work && chmod 755 /data/lower'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceVolume:
+    """A volume ready to be mounted. `is_noexec` says whether files in it can be executed."""
+
+    name: str
+    is_noexec: bool
+    names: tuple[str, ...]
+    """All volumes that belong to it, in the order in which they can be removed."""
+
+
+def open_volume(
+    engine: Engine, image: str, workspace_id: str, uid: int, labels: Mapping[str, str]
+) -> WorkspaceVolume:
+    """The workspace's volume, made if it is not there; what it holds is kept.
+
+    Raises:
+        SandboxUnavailable: If the engine can make no volume at all.
+    """
+    import requests
+    from docker.errors import DockerException
+
+    name = f"agentui-{workspace_id}"
+    try:
+        data = f"{name}-data"
+        had_data = _inspect(engine, data) is not None
+        path = _make(engine, data, {}, labels)["Mountpoint"]
+        if engine.facts.is_rootless:
+            return WorkspaceVolume(_plain(engine, image, name, uid, labels), False, (f"{name}-plain", data))
+        paths = f"lowerdir={path}/lower,upperdir={path}/upper,workdir={path}/work,noexec,nosuid,nodev"
+        options = {"type": "overlay", "device": "overlay", "o": paths}
+        if had_data and _is_prepared(_inspect(engine, name), options, uid):
+            return WorkspaceVolume(name, True, (name, data))
+        _prepare(engine, image, data, uid)
+        try:
+            _remake(engine, name, options, {**labels, _UID: str(uid)})
+            _try_mount(engine, image, name)
+            return WorkspaceVolume(name, True, (name, data))
+        except DockerException as error:
+            _log.warning("no noexec volume on this engine: %s", explanation(error))
+            plain = WorkspaceVolume(_plain(engine, image, name, uid, labels), False, (f"{name}-plain", data))
+            # Else the next start would take it for one that mounted.
+            remove_volume(engine, WorkspaceVolume(name, True, (name,)))
+            return plain
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SandboxUnavailable(
+            f"The engine could not make the volume {name} for the workspace: {explanation(error)}",
+            hint="See what it says with: docker info; docker system df",
+        ) from error
+
+
+def remove_volume(engine: Engine, volume: WorkspaceVolume) -> None:
+    """Remove a workspace with all it holds; failures are logged."""
+    import requests
+    from docker.errors import DockerException, NotFound
+
+    for name in volume.names:
+        try:
+            engine.api.remove_volume(name, force=True)
+        except NotFound:
+            continue
+        except (DockerException, requests.RequestException, OSError) as error:
+            _log.warning("volume %s could not be removed: %s", name, explanation(error))
+
+
+def workspace_labels(labels: Mapping[str, str], is_throwaway: bool) -> dict[str, str]:
+    """Labels of a volume: one that is kept outlives its owner."""
+    return {**labels, THROWAWAY: "yes"} if is_throwaway else dict(labels)
+
+
+def _is_prepared(overlay: dict[str, Any] | None, options: dict[str, str], uid: int) -> bool:
+    """Whether an earlier session made this very overlay, which it did after preparing and mounting it."""
+    if overlay is None:
+        return False
+    return overlay.get("Options") == options and (overlay.get("Labels") or {}).get(_UID) == str(uid)
+
+
+def _inspect(engine: Engine, name: str) -> dict[str, Any] | None:
+    from docker.errors import NotFound
+
+    try:
+        record: dict[str, Any] = engine.api.inspect_volume(name)
+    except NotFound:
+        return None
+    return record
+
+
+def _make(engine: Engine, name: str, options: dict[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
+    record: dict[str, Any] = engine.api.create_volume(
+        name, driver="local", driver_opts=options, labels=dict(labels)
+    )
+    return record
+
+
+def _remake(engine: Engine, name: str, options: dict[str, str], labels: Mapping[str, str]) -> None:
+    """The overlay holds nothing itself and names paths that may have moved: made anew unless it is in use."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        engine.api.remove_volume(name)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != 409:
+            raise
+        return
+    _make(engine, name, options, labels)
+
+
+def _plain(engine: Engine, image: str, name: str, uid: int, labels: Mapping[str, str]) -> str:
+    plain = f"{name}-plain"
+    _make(engine, plain, {}, labels)
+    _run(engine, image, plain, 'chown "$1:$1" /data', str(uid))
+    return plain
+
+
+def _prepare(engine: Engine, image: str, data: str, uid: int) -> None:
+    _run(engine, image, data, _PREPARE, str(uid))
+
+
+def _try_mount(engine: Engine, image: str, name: str) -> None:
+    _run(engine, image, name, ": >/data/.agentui-probe && rm /data/.agentui-probe", "")
+
+
+def _run(engine: Engine, image: str, volume: str, script: str, argument: str) -> None:
+    """Run a script of ours as root in a container of its own, with the volume at /data.
+
+    Raises:
+        docker.errors.DockerException: If the engine refuses or the script fails.
+    """
+    from docker.errors import DockerException
+    from docker.types import Mount
+
+    api = engine.api
+    container = api.create_container(
+        image,
+        ["/bin/bash", "-c", script, "prepare", argument],
+        user="0:0",
+        environment={"BASH_ENV": ""},
+        host_config=api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            cap_add=["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+            security_opt=["no-new-privileges:true"],
+            mounts=[Mount(target="/data", source=volume, type="volume", no_copy=True)],
+        ),
+    )
+    try:
+        api.start(container["Id"])
+        code = int(api.wait(container["Id"])["StatusCode"])
+        if code != 0:
+            text = api.logs(container["Id"]).decode("utf-8", "replace").strip()
+            raise DockerException(text or f"preparing the volume failed with exit code {code}")
+    finally:
+        api.remove_container(container["Id"], force=True)

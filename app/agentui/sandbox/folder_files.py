@@ -1,0 +1,97 @@
+"""Reach entries below a folder without following links that somebody put there. Everything here blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def parent_of(root: int, path: bytes, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
+    """The open folder that holds `path`, and the path's last part.
+
+    Args:
+        root: Descriptor of the folder that `path` is relative to.
+        path: Relative, without empty, ``.`` or ``..`` parts.
+        make: Make missing folders, and replace what stands in a folder's place.
+
+    Raises:
+        OSError: If a part above is missing or no real folder, and `make` is off.
+        ValueError: If `path` is not of that form.
+    """
+    *folders, leaf = path.split(b"/")
+    if any(part in (b"", b".", b"..") for part in (*folders, leaf)):
+        raise ValueError(f"not a path below a folder: {path!r}")
+    here = os.dup(root)
+    try:
+        for part in folders:
+            below = _step(here, part, make)
+            os.close(here)
+            here = below
+        yield here, leaf
+    finally:
+        os.close(here)
+
+
+def write_below(root: int, path: bytes, content: BinaryIO) -> None:
+    """Write a new file, private to us; folders above are made.
+
+    Raises:
+        OSError: If it exists or cannot be written.
+    """
+    with parent_of(root, path, make=True) as (folder, leaf):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(leaf, flags, 0o600, dir_fd=folder), "wb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+
+
+def remove_below(folder: int, name: bytes) -> None:
+    """Remove an entry of an open folder with all it holds, never following a link; missing is no error.
+
+    Raises:
+        OSError: If something in it cannot be removed even after its folder was made writable.
+    """
+    try:
+        status = os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    if status.st_mode & 0o700 != 0o700:
+        # Not a link, as was just seen; without these bits its owner can neither list nor empty it.
+        os.chmod(name, 0o700, dir_fd=folder)
+    below = os.open(name, _FOLDER, dir_fd=folder)
+    try:
+        for child in os.listdir(below):
+            remove_below(below, os.fsencode(child))
+    finally:
+        os.close(below)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _step(here: int, part: bytes, make: bool) -> int:
+    if not make:
+        return os.open(part, _FOLDER, dir_fd=here)
+    try:
+        return os.open(part, _FOLDER, dir_fd=here)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        os.chmod(part, 0o700, dir_fd=here)
+        return os.open(part, _FOLDER, dir_fd=here)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        # A file or a link where a folder is needed.
+        remove_below(here, part)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(part, 0o755, dir_fd=here)
+    return os.open(part, _FOLDER, dir_fd=here)

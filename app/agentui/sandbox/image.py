@@ -1,0 +1,192 @@
+"""The image of the agent's shell: named by its content, built from package data."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import logging
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentui.errors import SandboxUnavailable
+from agentui.sandbox.engine import Engine, explanation
+from agentui.sandbox.settle import settled
+
+DEFAULT_BASE = "debian:bookworm-slim"
+TOOLS_FOLDER = Path(__file__).parent / "images" / "tools"
+BASE_HINT = (
+    "Connect to a registry once (docker pull {base}), or make a base from the Debian mirror with "
+    "scripts/make-base-image.sh and name it in AGENTUI_BASE_IMAGE."
+)
+
+_log = logging.getLogger(__name__)
+
+
+class ToolsImage:
+    """The image for one engine and one base.
+
+    Args:
+        engine: Where it is kept and built.
+        base: What it is built from; the default is pulled when absent, and only while building.
+    """
+
+    def __init__(self, engine: Engine, base: str | None = None) -> None:
+        self.engine = engine
+        self.base = base or DEFAULT_BASE
+        self.tag = image_tag(self.base)
+
+    async def is_built(self) -> bool:
+        """Whether the engine has it; never pulls.
+
+        Raises:
+            SandboxUnavailable: If the engine does not answer.
+        """
+        return await asyncio.to_thread(_has_image, self.engine, self.tag)
+
+    async def build(self, note: Callable[[str], None]) -> None:
+        """Build it; `note` gets the builder's lines on the event loop. Takes from seconds to minutes.
+
+        Only this step may use the network: for the base, and for packages that the base lacks.
+
+        Raises:
+            SandboxUnavailable: If the base is absent and cannot be pulled, or a step fails.
+        """
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+
+        def tell(line: str) -> None:
+            loop.call_soon_threadsafe(note, line)
+
+        work = asyncio.ensure_future(asyncio.to_thread(self._build, tell, stop))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await settled(_done(work))
+            raise
+
+    def _build(self, note: Callable[[str], None], stop: threading.Event) -> None:
+        import requests
+        from docker.errors import DockerException
+
+        has_base = _has_image(self.engine, self.base)
+        note(f"building {self.tag} from {self.base}" + ("" if has_base else " (pulled first)"))
+        client = self.engine.new_client()
+        last_lines: list[str] = []
+        try:
+            records = client.build(
+                fileobj=build_context(TOOLS_FOLDER),
+                custom_context=True,
+                tag=self.tag,
+                buildargs={"BASE_IMAGE": self.base},
+                # The only network the build can have where the engine runs without a bridge.
+                network_mode="host",
+                pull=False,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for line in build_lines(records):
+                if stop.is_set():
+                    return
+                last_lines = [*last_lines[-4:], line]
+                note(line)
+        except _BuildFailed as failure:
+            if not has_base and not _has_image(self.engine, self.base):
+                raise SandboxUnavailable(
+                    f"The base image {self.base} is not here and could not be pulled: {failure}",
+                    hint=BASE_HINT.format(base=self.base),
+                ) from failure
+            raise SandboxUnavailable(
+                f"The sandbox image could not be built from {self.base}: {failure}. "
+                f"Before that: {' | '.join(last_lines)}",
+                hint="Build it by hand to see everything: agentui sandbox build",
+            ) from failure
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise SandboxUnavailable(
+                f"The engine could not build the sandbox image: {explanation(error)}",
+                hint="See what it says with: docker info; docker system df",
+            ) from error
+        finally:
+            client.close()
+        self._remove_stages()
+
+    def _remove_stages(self) -> None:
+        """The stage before the flattening weighs twice the image and is of no further use."""
+        import requests
+        from docker.errors import DockerException
+
+        try:
+            self.engine.api.prune_images(  # type: ignore[no-untyped-call]
+                filters={"dangling": True, "label": "agentui.stage=prep"}
+            )
+        except (DockerException, requests.RequestException, OSError) as error:
+            _log.warning("the build's intermediate images could not be removed: %s", error)
+
+
+class _BuildFailed(Exception):
+    """A step of the build failed; the text is the builder's."""
+
+
+def image_tag(base: str, folder: Path = TOOLS_FOLDER) -> str:
+    """The image's name: a hash of everything it is made from. Reads the files."""
+    digest = hashlib.sha256(base.encode())
+    for path in _files(folder):
+        content = path.read_bytes()
+        digest.update(f"\0{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+    return f"agentui-tools:{digest.hexdigest()[:12]}"
+
+
+def build_context(folder: Path) -> io.BytesIO:
+    """The folder as a tar archive without owners and times, so that equal files build from the cache."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in _files(folder):
+            info = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            content = path.read_bytes()
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+    buffer.seek(0)
+    return buffer
+
+
+def build_lines(records: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+    """The builder's records as lines; downloads without their progress bars.
+
+    Raises:
+        _BuildFailed: At a record that is an error.
+    """
+    for record in records:
+        if "error" in record:
+            raise _BuildFailed(str(record["error"]).strip())
+        text = str(record.get("stream") or "")
+        if not text and record.get("status") and not record.get("progressDetail"):
+            text = f"{record['status']} {record.get('id', '')}"
+        for line in text.splitlines():
+            if line.strip():
+                yield line.strip()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _has_image(engine: Engine, name: str) -> bool:
+    import requests
+    from docker.errors import DockerException, ImageNotFound
+
+    try:
+        engine.api.inspect_image(name)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        return False
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SandboxUnavailable(f"The engine does not answer: {explanation(error)}") from error
+    return True
+
+
+async def _done(work: asyncio.Future[None]) -> None:
+    await asyncio.wait({work})

@@ -1,0 +1,96 @@
+"""The demo's sandbox where there is no Docker: runs shipped commands, byte for byte, and nothing else.
+
+It contains nothing. It is safe because the commands are ours and known beforehand, and the folder is fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from agentui.errors import SandboxError, SandboxUnavailable
+from agentui.events import SandboxFacts
+from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
+from agentui.sandbox.folder_copy import FolderCopy, make_folder
+from agentui.sandbox.host_process import HostRunner
+
+
+class ScriptedSandbox:
+    """Runs a command only if it is byte-identical to one in `allowed`.
+
+    Args:
+        allowed: The commands of the played script, as shipped.
+        folder: The scratch copy; must be empty or absent at the first start.
+    """
+
+    def __init__(self, allowed: frozenset[str], folder: Path) -> None:
+        self._allowed = allowed
+        self._copy = FolderCopy(folder)
+        self._runner = HostRunner(folder)
+        self._is_ours = False
+
+    @property
+    def facts(self) -> SandboxFacts:
+        """What it is, in words."""
+        return SandboxFacts(
+            kind="scripted",
+            label="scripted: only the demo's own commands",
+            is_isolated=False,
+            network="host",
+            notes=(
+                "commands run on this machine, in a scratch folder; anything the demo did not ship is refused",
+            ),
+        )
+
+    @property
+    def copy(self) -> Copy:
+        """The scratch folder's files."""
+        return self._copy
+
+    async def start(self, note: Callable[[str], None]) -> None:
+        """Make the scratch folder.
+
+        Raises:
+            SandboxUnavailable: If the folder holds something that is not ours, or there is no bash.
+        """
+        await asyncio.to_thread(self._open)
+        note("the demo's own commands run in a scratch folder; anything else is refused")
+
+    async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
+        """Run a shipped command; every other is refused unrun."""
+        if command.text not in self._allowed:
+            text = "Without Docker the demo runs only the commands shipped with it; this one is not among them."
+            return CommandResult("refused", None, 0.0, command.cwd, text)
+        return await self._runner.run(command, on_output)
+
+    async def freeze(self) -> bool:
+        """Stop the running command."""
+        return await self._runner.freeze()
+
+    async def thaw(self) -> None:
+        """Let it go on."""
+        await self._runner.thaw()
+
+    async def memory_bytes(self) -> int | None:
+        """Memory of the running command."""
+        return await self._runner.memory_bytes()
+
+    async def aclose(self) -> None:
+        """End the running command; the folder stays."""
+        await self._runner.aclose()
+
+    def _open(self) -> None:
+        folder = self._copy.folder
+        try:
+            make_folder(folder)
+            is_empty = next(folder.iterdir(), None) is None
+        except (SandboxError, OSError) as error:
+            raise SandboxUnavailable(f"The demo's scratch folder cannot be used: {error}") from error
+        if not (is_empty or self._is_ours):
+            raise SandboxUnavailable(
+                f"The demo's scratch folder {folder} is not empty",
+                hint="The demo only works in a fresh folder.",
+            )
+        self._is_ours = True
+        self._runner.open()

@@ -1,0 +1,72 @@
+"""The commands that the sandbox contract plays, and how each sandbox is made for them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentui.sandbox.base import Command, CommandResult, OutputChunk, Sandbox
+from agentui.sandbox.docker import DockerSandbox
+from agentui.sandbox.image import ToolsImage
+from agentui.sandbox.limits import SandboxLimits
+from agentui.sandbox.none import NoSandbox
+from agentui.sandbox.scripted import ScriptedSandbox
+
+SHIPPED: set[str] = set()
+"""Every command of the contract: the scripted sandbox runs nothing else."""
+
+
+def shipped(text: str) -> str:
+    SHIPPED.add(text)
+    return text
+
+
+def docker_sandbox(image: ToolsImage, workspace_id: str = "", *, is_throwaway: bool = True) -> DockerSandbox:
+    return DockerSandbox(
+        image.engine,
+        image,
+        workspace_id or f"test-{uuid.uuid4().hex[:12]}",
+        session="contract",
+        project="/nowhere",
+        limits=SandboxLimits(memory_bytes=256 * 1024 * 1024),
+        is_throwaway=is_throwaway,
+        may_build=True,
+    )
+
+
+def host_sandbox(kind: str, folder: Path) -> Sandbox:
+    if kind == "scripted":
+        return ScriptedSandbox(frozenset(SHIPPED), folder)
+    return NoSandbox(folder)
+
+
+@dataclass(slots=True)
+class Ran:
+    """A command's result and all it printed."""
+
+    result: CommandResult
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True)
+class Collector:
+    """Takes output, and calls back at the first of it."""
+
+    on_first: Callable[[], None] | None = None
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+
+    def __call__(self, chunk: OutputChunk) -> None:
+        (self.stdout if chunk.stream == "stdout" else self.stderr).extend(chunk.data)
+        first, self.on_first = self.on_first, None
+        if first is not None:
+            first()
+
+
+async def play(sandbox: Sandbox, text: str, *, cwd: str = "", timeout_s: float | None = 60.0) -> Ran:
+    output = Collector()
+    result = await sandbox.run(Command(text, cwd, timeout_s), output)
+    return Ran(result, bytes(output.stdout), bytes(output.stderr))
