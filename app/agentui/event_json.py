@@ -67,7 +67,7 @@ _READERS: dict[type[Any], dict[str, Reader]] = {}
 def _readers(cls: type[Any]) -> dict[str, Reader]:
     readers = _READERS.get(cls)
     if readers is None:
-        hints = typing.get_type_hints(cls, vars(events))
+        hints = typing.get_type_hints(cls, dict(vars(events)))
         readers = _READERS[cls] = {name: _reader(hints[name]) for name in _names(cls)}
     return readers
 

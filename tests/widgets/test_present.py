@@ -7,6 +7,7 @@ from agentui.events import (
     ContextMeasured,
     ForecastMade,
     KvSample,
+    MemorySample,
     ModelSeen,
     RateSample,
     SandboxFacts,
@@ -155,3 +156,17 @@ def test_completion_of_commands_arguments_and_paths() -> None:
     assert (found.replaces, [c.text for c in found.candidates]) == (3, ["@report.py"])
     assert complete("mail a@b") is None
     assert complete("plain") is None
+
+
+def test_a_cache_larger_than_what_is_used_holds_none_of_this_memory() -> None:
+    """A simulated model's cache, or one on another machine: counting it would invent memory."""
+    tape = Tape()
+    tape.add(KvSample(1 << 30, 2 << 30, None, 10, "estimated"), memory_used(1 << 30))
+    assert "kv" not in words(list(figures.rows_above(view_of(tape).gauges)))
+    tape.add(memory_used(9 << 30))
+    assert "kv" in words(list(figures.rows_above(view_of(tape).gauges)))
+
+
+def memory_used(used_bytes: int) -> MemorySample:
+    total = 24 << 30
+    return MemorySample(total, used_bytes, total - used_bytes, 0, None, 0, 0, None, "ok", "measured")

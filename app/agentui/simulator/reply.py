@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Literal
 
 from agentui.simulator.faults import Fault
@@ -75,21 +74,37 @@ def until_stop(pieces: Iterator[Piece], stops: Sequence[str]) -> Iterator[Piece]
     margin = max(len(stop) for stop in stops)
     for piece in pieces:
         if piece.kind != "content":
-            yield from chain(held, (piece,))
+            before, is_stopped = _before_stop(held, stops)
+            yield from before
+            if is_stopped:
+                return
+            yield piece
             held.clear()
             continue
         held.append(piece)
         text = "".join(item.text for item in held)
-        found = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-        if found:
-            before = text[: min(found)]
-            if before:
-                yield Piece("content", before, tokenize(before))
-            return
-        while held and len(text) - len(held[0].text) >= margin:
+        place = _first_stop(text, stops)
+        # A longer string that began earlier may still be unfinished: decided when no such can come any more.
+        if place is not None and len(text) - place >= margin:
+            break
+        while place is None and held and len(text) - len(held[0].text) >= margin:
             text = text[len(held[0].text) :]
             yield held.pop(0)
-    yield from held
+    yield from _before_stop(held, stops)[0]
+
+
+def _first_stop(text: str, stops: Sequence[str]) -> int | None:
+    return min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
+
+
+def _before_stop(held: Sequence[Piece], stops: Sequence[str]) -> tuple[list[Piece], bool]:
+    """What may be sent of the held pieces, and whether a stop string ends the answer."""
+    text = "".join(item.text for item in held)
+    place = _first_stop(text, stops)
+    if place is None:
+        return list(held), False
+    before = text[:place]
+    return ([Piece("content", before, tokenize(before))] if before else []), True
 
 
 def with_fault(reply: Reply, fault: Fault | None) -> Reply:

@@ -133,7 +133,7 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
     if memory is None or not memory.total_bytes:
         return ()
     named: list[tuple[str, str, int | None, str]] = [("weights", "weights", memory.weights_bytes, "")]
-    if kv is not None:
+    if kv is not None and _is_held_here(kv, memory):
         named.append(("kv", "kv", kv.allocated_bytes, mark(kv.source)))
         if kv.checkpoint_bytes:
             named.append(("checkpoint", "ckpt", kv.checkpoint_bytes, "~"))
@@ -148,6 +148,13 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
         rest = max(0, memory.used_bytes - sum(size or 0 for _, _, size, _ in named))
         parts.append(BarPart("rest", rest / total, f"rest {human_gib(rest)}"))
     return tuple(parts)
+
+
+def _is_held_here(kv: KvSample, memory: MemorySample | None) -> bool:
+    """Whether the cache can lie in the memory that is shown; a simulated model's exists on paper only."""
+    if memory is None or memory.used_bytes is None or kv.allocated_bytes is None:
+        return True
+    return kv.allocated_bytes + (kv.checkpoint_bytes or 0) <= memory.used_bytes
 
 
 def _kv_row(kv: KvSample | None) -> TextRow:

@@ -109,7 +109,7 @@ def check(
             differing.append(path)
         found[path] = node
     if differing:
-        paths = tuple(text_of(path) for path in differing)
+        paths = tuple(text_of(path) for path in sorted(differing))
         raise ApplyConflict(
             f"changed on the host meanwhile: {_some(paths)}; nothing was written",
             hint="review the conflict: keep your version (discard) or compare both",

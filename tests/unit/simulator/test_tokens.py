@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentui.simulator.reply import Reply, ToolCall, pieces_of, until_stop
@@ -66,6 +66,7 @@ def test_the_pieces_of_a_reply_hold_all_of_it(thinking: str, text: str, argument
     st.text(alphabet="ab \n", max_size=60),
     st.lists(st.text(alphabet="ab ", min_size=1, max_size=4), max_size=3),
 )
+@example(" a ", ["a", " a "])
 def test_a_stop_string_cuts_where_it_first_occurs(text: str, stops: list[str]) -> None:
     found = [place for place in (text.find(stop) for stop in stops) if place >= 0]
     expected = text[: min(found)] if found else text
