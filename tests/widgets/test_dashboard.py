@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 import pytest
-from textual.pilot import Pilot
 
 from agentui.control import (
     Answer,
@@ -24,65 +20,22 @@ from agentui.control import (
 from agentui.events import (
     ApprovalAsked,
     AskId,
-    CallId,
-    Change,
     Hold,
-    MessageEnded,
-    MessageId,
     RunEnded,
-    RunStarted,
-    SessionStarted,
     StateChanged,
     SteerId,
     SteerQueued,
     SteerWithdrawn,
-    TextDelta,
-    ToolEnded,
-    ToolOutput,
-    ToolStarted,
-    Warned,
     WorkspaceApplied,
     WorkspaceChanged,
 )
-from agentui.tui.app import AgentuiApp
 from agentui.tui.screens import dashboard as dashboard_module
 from agentui.tui.screens.diff import DiffScreen
-from agentui.tui.screens.help import HelpScreen
-from agentui.tui.screens.models import ModelsScreen
-from agentui.tui.screens.output import OutputScreen
 from agentui.tui.screens.question import QuestionScreen
-from agentui.tui.services import ModelChoice
 from agentui.view.fold import View
-from tests.unit.view.scenes import CHANGES, MODEL, Tape, begin, command, whole_run
+from tests.unit.view.scenes import CHANGES, whole_run
+from tests.widgets.driving import running, screen_text, settle
 from tests.widgets.fakes import FakeServices, make_app
-
-HOSTILE = "\x1b]0;owned\x07\x1b[31m[/x][@click=app.quit] \u202egnp\x9b2J"
-FORBIDDEN = {"\x1b", "\x07", "\x9b", "\u202e"}
-
-
-def running() -> FakeServices:
-    tape = Tape()
-    begin(tape)
-    tape.add(StateChanged("generating", "none"))
-    return FakeServices(tape.records)
-
-
-def screen_text(app: AgentuiApp) -> str:
-    """What the terminal would show, row by row."""
-    width, height = app.size
-    strips = app.screen._compositor.render_strips(app.size)
-    return "\n".join("".join(segment.text for segment in strip) for strip in strips[:height])[
-        : (width + 1) * height
-    ]
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    """Until the bridge has handed everything over and it was painted."""
-    bridge = pilot.app.dashboard.bridge if isinstance(pilot.app, AgentuiApp) else None
-    while bridge is not None and (bridge._handle is not None or bridge._pending):
-        await asyncio.sleep(0.01)
-        await pilot.pause()
-    await pilot.pause()
 
 
 async def test_the_screen_shows_what_the_view_of_the_same_events_holds() -> None:
@@ -319,187 +272,3 @@ async def test_the_line_about_the_project_follows_an_apply() -> None:
         services.emit(WorkspaceApplied("a1", CHANGES[:4], 1, "user"))
         await settle(pilot)
         assert "your project: 4 files applied" in screen_text(app)
-
-
-@pytest.mark.parametrize(
-    ("size", "shown", "hidden"),
-    [
-        ((160, 45), ["Transcript", "Memory", "Tools", "Changes"], ["mem 44.0"]),
-        ((90, 50), ["Transcript", "Memory", "Tools", "Changes"], ["mem 44.0"]),
-        ((200, 15), ["Transcript", "Memory", "Tools", "Changes"], ["mem 44.0"]),
-        (
-            (80, 24),
-            ["Transcript", "mem 44.0/64 GiB", "kv ~0.43/1.50", "a apply, r review"],
-            ["Tools", "Memory"],
-        ),
-    ],
-)
-async def test_each_size_has_its_layout(size: tuple[int, int], shown: list[str], hidden: list[str]) -> None:
-    app = make_app(FakeServices(whole_run()))
-    async with app.run_test(size=size) as pilot:
-        await settle(pilot)
-        text = screen_text(app)
-    assert [word for word in shown if word not in text] == []
-    assert [word for word in hidden if word in text] == []
-
-
-async def test_ctrl_n_cycles_panes_and_the_gauge_line_never_goes() -> None:
-    app = make_app(FakeServices(whole_run()))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        seen = []
-        for _ in range(4):
-            await pilot.press("ctrl+n")
-            await settle(pilot)
-            text = screen_text(app)
-            seen.append(text.split("\n")[1].split()[1])
-            assert "mem 44.0/64 GiB" in text or "44.0 of 64.0 GiB" in text
-        assert seen == ["Tools", "Memory", "Changes", "Transcript"]
-
-
-async def test_a_resize_changes_the_layout_and_back() -> None:
-    app = make_app(FakeServices(whole_run()))
-    async with app.run_test(size=(160, 45)) as pilot:
-        await settle(pilot)
-        before = screen_text(app)
-        await pilot.resize_terminal(80, 24)
-        await pilot.pause(0.3)
-        assert "Memory" not in screen_text(app)
-        await pilot.resize_terminal(160, 45)
-        await pilot.pause(0.3)
-        assert screen_text(app) == before
-
-
-async def test_keys_can_be_rebound_and_the_help_says_so() -> None:
-    services = running()
-    app = make_app(services, keymap={"run.pause": "f9"})
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("f9")
-        await settle(pilot)
-        assert services.sent == [Pause()]
-        await pilot.press("question_mark")
-        await settle(pilot)
-        assert isinstance(app.screen, HelpScreen)
-        assert "f9" in screen_text(app)
-
-
-async def test_full_output_models_and_unknown_commands() -> None:
-    services = FakeServices(whole_run())
-    services.outputs["output/call-3.txt"] = "all of it \x1b[2J\n" * 50
-    services.choices = [ModelChoice("qwen"), ModelChoice("gemma", is_loaded=True, loaded_context_tokens=8192)]
-    app = make_app(services)
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.dashboard.prompt.text = "/output 3"
-        await pilot.press("enter")
-        await settle(pilot)
-        assert isinstance(app.screen, OutputScreen)
-        assert "all of it" in screen_text(app)
-        await pilot.press("escape")
-        app.dashboard.prompt.text = "/model"
-        app.dashboard.prompt.close_popup()
-        await pilot.press("enter")
-        await settle(pilot)
-        assert isinstance(app.screen, ModelsScreen)
-        await app.workers.wait_for_complete()
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        assert services.sent == [SwitchModel(model="gemma")]
-        app.dashboard.prompt.text = "/nonsense"
-        await pilot.press("enter")
-        await settle(pilot)
-        assert services.sent == [SwitchModel(model="gemma")]
-
-
-async def test_hostile_text_never_reaches_the_terminal_and_never_crashes() -> None:
-    services = FakeServices()
-    services.diffs[HOSTILE] = HOSTILE
-    app = make_app(services)
-    async with app.run_test(size=(160, 45), notifications=True) as pilot:
-        message, call = MessageId(HOSTILE), CallId(HOSTILE)
-        services.emit(
-            SessionStarted(HOSTILE, HOSTILE, HOSTILE, branch=HOSTILE),
-            RunStarted(HOSTILE, MODEL, HOSTILE, HOSTILE, HOSTILE, None),
-            StateChanged("generating", "none", HOSTILE),
-            TextDelta(message, f"# {HOSTILE}\n```{HOSTILE}\n{HOSTILE}\n```\n|{HOSTILE}|\n|---|\n|{HOSTILE}|"),
-            ToolStarted(call, "bash", HOSTILE, HOSTILE),
-            ToolOutput(call, "stdout", HOSTILE),
-            SteerQueued(SteerId(HOSTILE), HOSTILE, "steer"),
-            ApprovalAsked(AskId("q"), HOSTILE, HOSTILE, (HOSTILE, "no")),
-            Warned(HOSTILE, HOSTILE, HOSTILE),
-            WorkspaceChanged((Change(HOSTILE, "added", why=HOSTILE), Change("a\udcff", "added"))),
-        )
-        await settle(pilot)
-        seen = screen_text(app)
-        services.emit(MessageEnded(message, "stop"), ToolEnded(call, "error", 1, 0.1, message=HOSTILE))
-        app.dashboard.parts.tools.toggle(HOSTILE)
-        app.dashboard.open_review(HOSTILE)
-        await app.workers.wait_for_complete()
-        await settle(pilot)
-        seen += screen_text(app)
-        await pilot.press("escape")
-        await settle(pilot)
-        app.dashboard.say(HOSTILE)
-        await settle(pilot)
-        seen += screen_text(app)
-        assert app.export_screenshot()
-    assert "[/x]" in seen
-    assert not set(seen) & FORBIDDEN
-    assert seen.encode()
-
-
-async def test_a_replay_sends_nothing_from_the_prompt_and_says_what_it_is() -> None:
-    services = FakeServices(whole_run(), read_only=True)
-    app = make_app(services)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await settle(pilot)
-        assert "replay" in screen_text(app)
-        await pilot.press("x", "enter", "space")
-        await settle(pilot)
-        assert services.sent == [Pause()]
-
-
-@pytest.mark.parametrize("theme", ["agentui-light", "ansi-dark", "textual-dark"])
-async def test_every_kind_of_theme_draws_the_same_words(theme: str) -> None:
-    app = make_app(FakeServices(whole_run()))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        before = screen_text(app)
-        app.theme = theme
-        await settle(pilot)
-        assert screen_text(app) == before
-
-
-async def test_no_color_draws_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app = make_app(FakeServices(whole_run()))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        assert "exit 1" in screen_text(app)
-        assert "█" in screen_text(app)
-
-
-async def test_the_bell_rings_only_while_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    services = running()
-    app = make_app(services)
-    rung: list[str] = []
-    ring: Callable[[], None] = lambda: rung.append("bell")  # noqa: E731
-    monkeypatch.setattr(app, "bell", ring)
-    async with app.run_test(size=(120, 40)) as pilot:
-        services.emit(ApprovalAsked(AskId("q"), "run it?", ""))
-        await settle(pilot)
-        assert rung == []
-        app.app_focus = False
-        services.emit(RunEnded("done"))
-        await settle(pilot)
-        assert rung == ["bell"]
-
-
-async def test_an_idle_screen_has_no_timer_of_its_own() -> None:
-    services = FakeServices(whole_run())
-    app = make_app(services)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        assert app.dashboard.bridge._handle is None
-        command(services.tape, 9, "ls")
-        assert app.dashboard.bridge._handle is None
