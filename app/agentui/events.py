@@ -34,10 +34,12 @@ Phase = Literal[
     "generating",
     "running_command",
     "checking",
+    "working",
     "waiting_for_user",
     "compacting",
     "retrying",
     "done",
+    "interrupted",
     "failed",
 ]
 Hold = Literal["none", "pausing", "paused", "frozen"]
@@ -192,7 +194,10 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The state machine moved. `hold` pausing means asked for but not reached; `detail` is in words."""
+    """The state machine moved. `hold` pausing means asked for but not reached.
+
+    `detail` is in words; while paused or frozen it says where the run stands still.
+    """
 
     phase: Phase
     hold: Hold
@@ -457,7 +462,7 @@ class SteerApplied:
 
 @dataclass(frozen=True, slots=True)
 class SteerWithdrawn:
-    """Queued text was taken back (into the prompt, or dropped)."""
+    """Queued text waits no more. `why`: taken back (into the prompt), or begins (as a run of its own)."""
 
     steer_id: SteerId
     why: str = "taken back"
@@ -630,8 +635,8 @@ class EgressDecided:
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxBuildProgressed:
-    """One line of an image build."""
+class SandboxProgressed:
+    """One line of an image build, or a step of a start."""
 
     text: str
 
@@ -844,7 +849,7 @@ Event: TypeAlias = (
     | LoopSuspected
     | GuardChanged
     | EgressDecided
-    | SandboxBuildProgressed
+    | SandboxProgressed
     | SandboxStarted
     | SandboxEnded
     | WorkspaceSeedProgressed

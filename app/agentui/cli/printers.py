@@ -24,7 +24,7 @@ from agentui.events import (
     Recorded,
     RunEnded,
     Sample,
-    SandboxBuildProgressed,
+    SandboxProgressed,
     Slept,
     Stalled,
     TextDelta,
@@ -156,8 +156,8 @@ def notice(event: Event) -> str:
 
 def _workspace_notice(event: Event) -> str:
     match event:
-        case SandboxBuildProgressed(text):
-            return f"image: {clean_line(text)}"
+        case SandboxProgressed(text):
+            return f"sandbox: {clean_line(text)}"
         case WorkspaceApplied(_, changes, waiting, _):
             rest = f", {waiting} waiting" if waiting else ""
             return f"{plural(len(changes), 'change')} applied to your project{rest}"

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentui.cli.arguments import Start, agree_to_remote
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
 from agentui.paths import STYLES
-from agentui.session.replay import ReplayServices
+
+if TYPE_CHECKING:
+    from agentui.session.replay import ReplayServices
 
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -25,6 +28,7 @@ def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
 
     Raises:
         UsageError: If there is no terminal.
+        SessionError: If the session cannot be kept.
     """
     need_terminal()
     if not args.demo:
@@ -37,25 +41,31 @@ async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: fl
     from agentui.tui.app import AgentuiApp
 
     settings = begun.loaded.settings
-    session = wire.open_session(
-        settings, project=begun.project, demo=is_demo, demo_speed=demo_speed, interactive=True
-    )
+
+    def open_session() -> wire.LiveSession:
+        return wire.open_session(
+            settings, project=begun.project, demo=is_demo, demo_speed=demo_speed, interactive=True
+        )
+
+    services = wire.OpeningServices(open_session)
     if is_demo and not task:
         task = wire.DEMO_TASK
+    if task:
+        services.send(Submit(task))
+    app = AgentuiApp(
+        services,
+        STYLES,
+        theme=settings.theme,
+        keymap=dict(settings.keymap),
+        apply_asks=settings.apply == "ask" and not is_demo,
+    )
     try:
-        app = AgentuiApp(
-            session.services,
-            STYLES,
-            theme=settings.theme,
-            keymap=dict(settings.keymap),
-            apply_asks=settings.apply == "ask" and not is_demo,
-        )
-        if task:
-            session.services.send(Submit(task))
         with ended_by_signals(app.exit):
             await app.run_async()
     finally:
-        await session.aclose()
+        await services.stop()
+    if app.failure is not None:
+        raise app.failure
     return 0
 
 
@@ -66,6 +76,8 @@ def replay_on_dashboard(records: Sequence[Recorded], speed: float | None, folder
         UsageError: If there is no terminal.
     """
     need_terminal()
+    from agentui.session.replay import ReplayServices
+
     return asyncio.run(_replayed(ReplayServices(records, speed, folder), begun))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -118,7 +119,7 @@ class Answer:
             {
                 "id": call.call_id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                "function": {"name": call.name, "arguments": _readable("".join(call.arguments))},
             }
             for _, call in sorted(self._calls.items())
         ]
@@ -126,6 +127,15 @@ class Answer:
     def calls(self, known_tools: Sequence[str]) -> list[ToolCall]:
         """The tool calls as commands; unusable ones carry `arguments_error`."""
         return [_tool_call(call, known_tools) for _, call in sorted(self._calls.items())]
+
+
+def _readable(arguments: str) -> str:
+    """The arguments as written where they are a JSON object, else inside one: servers parse their history."""
+    try:
+        is_object = isinstance(json.loads(arguments), dict)
+    except ValueError:
+        is_object = False
+    return arguments if is_object else json.dumps({"unreadable": arguments}, ensure_ascii=False)
 
 
 def _tool_call(call: _PartialCall, known_tools: Sequence[str]) -> ToolCall:
@@ -149,6 +159,6 @@ def _tool_call(call: _PartialCall, known_tools: Sequence[str]) -> ToolCall:
 
 def _seconds(value: object) -> float | None:
     """A timeout as the model wrote it; anything but a positive number counts as none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         return None
     return float(value)

@@ -101,9 +101,10 @@ class Gate(Protocol):
         ...
 
     async def back_off(self, delay_s: float) -> None:
-        """Wait before a failed request is asked again; ends early when the user interrupts.
+        """Wait before a failed request is asked again; ends early when the user wants something.
 
         Raises:
+            Cut: When the user asked for a hold or sent a steer: what follows is asked with `before_request`.
             Interrupted: When the user ended the run meanwhile.
         """
         ...

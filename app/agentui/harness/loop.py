@@ -86,6 +86,7 @@ class OwnLoop:
         self._tools: tuple[Json, ...] = (BASH_TOOL,) if settings.has_tools else ()
         self._usage = Usage()
         self._turns = 0
+        self._has_asked = False
         self._clock = clock
 
     @property
@@ -100,9 +101,10 @@ class OwnLoop:
 
     async def run(self, task: str, gate: Gate, emit: Emit) -> HarnessEnd:
         """See `Harness.run`."""
-        self._usage, self._turns = Usage(), 0
+        self._usage, self._turns, self._has_asked = Usage(), 0, False
         if not self._history:
             self._append({"role": "system", "content": self._system}, emit)
+        before = len(self._history)
         self._say(Note(task, MessageId(self._ids("m"))), emit)
         try:
             reason, error, hint = await self._turns_until_settled(gate, emit)
@@ -111,8 +113,13 @@ class OwnLoop:
             reason, error, hint = "interrupted", None, ""
         except BackendError as failure:
             self._balance("", emit)
+            if isinstance(failure, ContextOverflow) and not self._has_asked:
+                self._forget_from(before, emit)
             is_gone = isinstance(failure, BackendUnavailable)
             reason, error, hint = "unavailable" if is_gone else "failed", failure.message, failure.hint
+        except BaseException:
+            self._balance("", emit)
+            raise
         return HarnessEnd(reason, self._usage, error, hint)
 
     async def _turns_until_settled(self, gate: Gate, emit: Emit) -> tuple[EndReason, str | None, str]:
@@ -132,7 +139,8 @@ class OwnLoop:
             self._warn_of_leaks(answer, emit)
             if answer.finish_reason == "length":
                 return "limit", "the answer was cut at the token limit", _LENGTH_HINT
-            notes = await gate.would_stop()
+            # Where no further turn may begin, what waits stays queued.
+            notes = () if gate.limit_reached(self._turns) else await gate.would_stop()
             if not notes:
                 return "done", None, ""
             for note in notes:
@@ -162,16 +170,22 @@ class OwnLoop:
         return answer
 
     async def _ready_to_ask(self, gate: Gate, emit: Emit) -> None:
+        await self._take_notes(gate, emit)
+        why = gate.wants_compaction()
+        if why:
+            await self.compact(why, gate, emit)
+            await self._take_notes(gate, emit)
+        if await self._has_made_room(gate, emit):
+            await self._take_notes(gate, emit)
+
+    async def _take_notes(self, gate: Gate, emit: Emit) -> None:
         for note in await gate.before_request():
             self._say(note, emit)
-        why = gate.wants_compaction()
-        if why and compaction.can_compact(self._history):
-            await self.compact(why, gate, emit)
-        await self._make_room(gate, emit)
 
     async def _answer(self, turn: int, gate: Gate, emit: Emit) -> Answer:
         has_compacted = False
         while True:
+            self._has_asked = True
             try:
                 return await self._requester.ask(self._asked(turn), gate, emit)
             except Cut:
@@ -181,6 +195,7 @@ class OwnLoop:
                     raise
                 has_compacted = True
                 await self.compact(f"the server refused the prompt: {overflow.message}", gate, emit)
+                await self._take_notes(gate, emit)
 
     async def _execute(self, call: ToolCall, gate: Gate, emit: Emit) -> None:
         result: ToolResult = await gate.execute(call)
@@ -210,13 +225,15 @@ class OwnLoop:
         room = max(256, limit - prompt_tokens - 64)
         return room if wished is None else min(room, wished)
 
-    async def _make_room(self, gate: Gate, emit: Emit) -> None:
+    async def _has_made_room(self, gate: Gate, emit: Emit) -> bool:
+        """Compact where the next request would not fit; whether it was done."""
         limit = self._model.loaded_context_tokens
         tokens = self._prompt_tokens()
         emit(ContextMeasured(tokens, limit, "estimated"))
         if not compaction.wants_compaction(tokens, limit):
-            return
-        if compaction.can_compact(self._history):
+            return False
+        can_compact = compaction.can_compact(self._history)
+        if can_compact:
             await self.compact(f"about {tokens:,} of {limit:,} tokens are used", gate, emit)
             tokens = self._prompt_tokens()
         if limit is not None and tokens > limit - 256:
@@ -224,6 +241,7 @@ class OwnLoop:
                 f"the prompt needs about {tokens:,} tokens, {self._model.model} is loaded with {limit:,}",
                 hint="load it with a longer context (/context N), or give a shorter task",
             )
+        return can_compact
 
     def _measured(self, usage: Usage) -> None:
         if usage.prompt_tokens is None or usage.completion_tokens is None:
@@ -234,13 +252,18 @@ class OwnLoop:
 
     async def compact(self, why: str, gate: Gate, emit: Emit) -> None:
         """See `Harness.compact`; on failure the history stays as it was and the event says so."""
+        if not compaction.can_compact(self._history):
+            emit(Warned("nothing_to_compact", "there is nothing to summarise yet: only your own words"))
+            return
         before = self._prompt_tokens()
         emit(CompactionStarted(why, before))
         dropped = sum(m.get("role") in ("assistant", "tool") for m in self._history)
         try:
             summary = await self._summary(gate, emit)
-        except (BackendError, Interrupted) as failure:
-            text = failure.message if isinstance(failure, BackendError) else "stopped by the user"
+        except BaseException as failure:
+            text = failure.message if isinstance(failure, BackendError) else "it was stopped"
+            if isinstance(failure, Interrupted):
+                failure.partial_text = ""  # half a summary is no part of the conversation
             emit(CompactionEnded(before, None, 0, len(self._history), "", error=text))
             raise
         messages = compaction.compacted(self._history, summary)
@@ -251,16 +274,20 @@ class OwnLoop:
 
     async def _summary(self, gate: Gate, emit: Emit) -> str:
         ask = user_message(compaction.SUMMARY_REQUEST)
+        is_refused = False
         while True:
             messages: list[Json] = [*self._history, ask]
             tokens = self._estimate.prompt_tokens(messages, self._tools)
-            if compaction.wants_compaction(tokens, self._model.loaded_context_tokens):
+            if is_refused or compaction.wants_compaction(tokens, self._model.loaded_context_tokens):
                 messages = [*compaction.condensed(self._history), ask]
             try:
                 answer = await self._requester.ask(self._asked(self._turns, messages), gate, emit)
             except Cut:
-                for note in await gate.before_request():
-                    self._say(note, emit)
+                await self._take_notes(gate, emit)
+            except ContextOverflow:
+                if is_refused:
+                    return compaction.mechanical_summary(self._history)
+                is_refused = True
             else:
                 return answer.text.strip() or compaction.mechanical_summary(self._history)
 
@@ -278,6 +305,11 @@ class OwnLoop:
         emit(TextDelta(note.message_id, note.text))
         emit(MessageEnded(note.message_id, "sent"))
         self._append(user_message(note.text), emit)
+
+    def _forget_from(self, length: int, emit: Emit) -> None:
+        """Drop what never reached the model because it does not fit: it would be in every later request."""
+        self._history = self._history[:length]
+        emit(HistoryReplaced(tuple(self._history), "the task did not fit and was not sent"))
 
     def _balance(self, partial_text: str, emit: Emit) -> None:
         """Leave a history that a server accepts: every call answered, the cut answer kept as far as it came."""

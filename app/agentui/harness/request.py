@@ -96,7 +96,14 @@ class Requester:
         except Interrupted as interrupted:
             interrupted.partial_text = answer.text
             raise
+        except Exception as error:
+            ended = ("error", "failed", f"{type(error).__name__}: {error}")
+            raise
         finally:
+            if not stream.done():
+                # Interrupted before anything was waited for: nothing may be asked or told any more.
+                stream.cancel()
+                await asyncio.gather(stream, return_exceptions=True)
             stop_reason, outcome, message = ended
             meter.ended(outcome, message)
             answer.ended(stop_reason)

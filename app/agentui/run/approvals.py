@@ -14,26 +14,23 @@ class Approvals:
     def __init__(self, emit: Callable[[Event], None], ids: Callable[[str], str]) -> None:
         self._emit = emit
         self._ids = ids
-        self._open: dict[AskId, tuple[tuple[str, ...], asyncio.Future[str]]] = {}
+        self._open: dict[AskId, tuple[tuple[str, ...], asyncio.Future[str | None]]] = {}
 
     async def ask(
         self, question: str, why: str, choices: tuple[str, ...], call_id: CallId | None = None
     ) -> str | None:
         """Ask and wait; the verdict is one of `choices`, or ``None`` when the run ended first."""
         ask_id = AskId(self._ids("a"))
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._open[ask_id] = (choices, future)
         self._emit(ApprovalAsked(ask_id, question, why, choices, call_id))
+        verdict: str | None = None
         try:
             verdict = await future
-        except asyncio.CancelledError:
-            self._emit(ApprovalGiven(ask_id, choices[-1], "run"))
-            if not future.cancelled():
-                raise
-            return None
         finally:
             self._open.pop(ask_id, None)
-        self._emit(ApprovalGiven(ask_id, verdict, "user"))
+            by_run = verdict is None
+            self._emit(ApprovalGiven(ask_id, verdict or choices[-1], "run" if by_run else "user"))
         return verdict
 
     def answer(self, ask_id: AskId, verdict: str) -> bool:
@@ -47,4 +44,6 @@ class Approvals:
     def drop_all(self) -> None:
         """The run ends: nobody waits for answers any more."""
         for _, future in list(self._open.values()):
-            future.cancel()
+            if not future.done():
+                # Not cancelled: that would look like a cancellation of whoever waits, and hide a real one.
+                future.set_result(None)

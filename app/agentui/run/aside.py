@@ -8,14 +8,15 @@ from typing import assert_never
 from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, Undo
 from agentui.errors import AgentuiError
 from agentui.events import CallId, ModelSeen, Warned
-from agentui.harness.base import Gate, Harness
+from agentui.harness.base import Gate, Harness, Interrupted
 from agentui.run.changes import Changes
 from agentui.run.execute import Executor
 from agentui.run.gate import Talk
 from agentui.run.ports import Emit, RunParts
 from agentui.run.prepare import Prepared, load_model
 
-SlowControl = Apply | Discard | Undo | Redo | RunCommand | SwitchModel | Compact
+OfChanges = Apply | Discard | Undo | Redo
+SlowControl = OfChanges | RunCommand | SwitchModel | Compact
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Stage:
 
 
 class Aside:
-    """Does slow controls, one at a time, while no run works or the run stands still."""
+    """Does slow controls while no run works or the run stands still: one at a time, but for commands."""
 
     def __init__(self, stage: Stage, parts: RunParts, talk: Talk, emit: Emit) -> None:
         self._stage = stage
@@ -42,25 +43,25 @@ class Aside:
         self._emit = emit
 
     async def do(self, control: SlowControl, gate: Gate) -> None:
-        """Do what was asked; failures become warnings. `gate` holds and interrupts a compaction.
-
-        Raises:
-            Interrupted: The user stopped a compaction.
-        """
+        """Do what was asked; failures become warnings. `gate` holds and interrupts a compaction."""
         try:
             match control:
                 case RunCommand(command):
                     await self._run_command(command)
                 case SwitchModel(model, context_tokens):
-                    await self._switch_model(model, context_tokens)
+                    async with self._talk.changing:
+                        await self._switch_model(model, context_tokens)
                 case Compact():
                     if self._stage.harness is not None:
                         await self._stage.harness.compact("the user asked", gate, self._emit)
                 case Apply() | Discard() | Undo() | Redo():
                     if self._stage.changes is not None:
-                        await self._stage.changes.handle(control)
+                        async with self._talk.changing:
+                            await self._stage.changes.handle(control)
                 case _:
                     assert_never(control)
+        except Interrupted:
+            pass  # the user stopped a compaction; its event has told
         except AgentuiError as error:
             self._emit(Warned("failed", error.message, error.hint))
 

@@ -15,7 +15,10 @@ ApplyPolicy = Literal["ask", "auto", "never", "accept"]
 
 
 class Changes:
-    """Serialises all work on the workspace and emits its events. No command may run meanwhile."""
+    """Serialises all work on the workspace and emits its events.
+
+    `lock` is held meanwhile; whoever runs commands takes it too, as none may run while the copy is worked on.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,7 @@ class Changes:
         self._emit = emit
         self._flush = flush
         self._notice = notice
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self.current: tuple[Change, ...] = ()
 
     @property
@@ -42,7 +45,7 @@ class Changes:
         Raises:
             WorkspaceError: If the copy cannot be made.
         """
-        async with self._lock:
+        async with self.lock:
             recovered = await self._workspace.recover()
             if recovered:
                 self._emit(Warned("recovered", recovered))
@@ -51,8 +54,12 @@ class Changes:
 
     async def refresh(self) -> None:
         """Look again; an event follows only if something differs."""
-        async with self._lock:
+        async with self.lock:
             await self._look()
+
+    async def aclose(self) -> None:
+        """Let others work on the project; the copy stays."""
+        await self._workspace.aclose()
 
     async def _look(self) -> None:
         try:
@@ -66,7 +73,7 @@ class Changes:
 
     async def host_edits_in(self) -> Event | None:
         """Bring the user's own edits into the copy; returns the event that was emitted."""
-        async with self._lock:
+        async with self.lock:
             try:
                 event = await self._workspace.host_edits_in()
             except AgentuiError as error:
@@ -106,7 +113,7 @@ class Changes:
     async def _apply(
         self, paths: tuple[str, ...] | None, include_ask: bool, by: Literal["user", "auto"]
     ) -> None:
-        async with self._lock:
+        async with self.lock:
             self._flush()
             try:
                 applied = await self._workspace.apply(paths, include_ask, by)
@@ -122,14 +129,14 @@ class Changes:
             await self._look()
 
     async def _discard(self, paths: tuple[str, ...] | None) -> None:
-        async with self._lock:
+        async with self.lock:
             event = await self._workspace.discard(paths)
             self._emit(event)
             self._notice(f"The user discarded your changes to: {', '.join(event.paths)}.")
             await self._look()
 
     async def _undo(self, redo: bool) -> None:
-        async with self._lock:
+        async with self.lock:
             self._flush()
             event = await (self._workspace.redo() if redo else self._workspace.undo())
             self._emit(event)

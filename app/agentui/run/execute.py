@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from agentui.errors import SandboxError
+from agentui.errors import AgentuiError
 from agentui.events import CallId, Event, ToolEnded, ToolFrozen, ToolLabel, ToolStarted, ToolThawed
-from agentui.run.output import OutputCollector, OutputSink, model_budget_bytes
+from agentui.run.output import NoSink, OutputCollector, OutputSink, model_budget_bytes
 from agentui.sandbox.base import Command, CommandResult, Sandbox
+
+log = logging.getLogger(__name__)
 
 
 class Executor:
-    """The only caller of `Sandbox.run`. Remembers the directory from command to command."""
+    """The only caller of `Sandbox.run`. Remembers the directory from command to command.
+
+    `lock` is held while a command runs: whoever works on the copy takes it too.
+    """
 
     def __init__(
         self,
@@ -21,13 +27,15 @@ class Executor:
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         default_timeout_s: float,
+        lock: asyncio.Lock,
     ) -> None:
         self._sandbox = sandbox
         self._make_sink = make_sink
         self._emit = emit
         self._clock = clock
         self._default_timeout_s = default_timeout_s
-        self._lock = asyncio.Lock()
+        self._lock = lock
+        self._holding = asyncio.Lock()
         self._running: asyncio.Task[CommandResult] | None = None
         self._call_id: CallId | None = None
         self._frozen_since_s: float | None = None
@@ -39,16 +47,29 @@ class Executor:
         """Whether a command runs (or is frozen) now."""
         return self._running is not None
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a command stands still in the middle."""
+        return self._frozen_since_s is not None
+
     async def run(
-        self, call_id: CallId, name: str, command: str, label: ToolLabel, timeout_s: float | None
+        self,
+        call_id: CallId,
+        name: str,
+        command: str,
+        label: ToolLabel,
+        timeout_s: float | None,
+        may_start: Callable[[], None] = lambda: None,
     ) -> tuple[CommandResult, str]:
         """Run a command to its end; returns how it ended and the text for the model.
 
-        Waits while another command runs. Cancelling kills the command and still emits its `ToolEnded`.
+        Waits while another command runs, then calls `may_start`; what that raises is raised, and nothing runs.
+        Cancelling kills the command and still emits its `ToolEnded`.
         """
         async with self._lock:
+            may_start()
             limit_s = timeout_s or self._default_timeout_s
-            sink = self._make_sink(call_id)
+            sink = self._sink(call_id)
             collector = OutputCollector(call_id, sink, model_budget_bytes(self.context_tokens), self._emit)
             self._emit(ToolStarted(call_id, name, command, self.cwd, label, timeout_s=limit_s))
             self._call_id, began_s = call_id, self._clock()
@@ -59,12 +80,14 @@ class Executor:
                 await asyncio.wait({task})
                 result = self._result(task, began_s)
             finally:
-                if not task.done():
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
-                self._running = None
-                self._frozen_since_s = None
-                self._end(call_id, result, collector, sink)
+                try:
+                    if not task.done():
+                        task.cancel()
+                        await asyncio.gather(task, return_exceptions=True)
+                finally:
+                    self._running = None
+                    self._frozen_since_s = None
+                    self._end(call_id, result, collector, sink)
         return result, model_text(result, collector.for_model(), limit_s)
 
     def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
@@ -72,9 +95,19 @@ class Executor:
         if task.cancelled():
             return CommandResult("cancelled", None, wall_s, self.cwd, "interrupted by the user")
         error = task.exception()
-        if isinstance(error, SandboxError):
+        if isinstance(error, AgentuiError):
             return CommandResult("lost", None, wall_s, self.cwd, error.message)
+        if isinstance(error, Exception):
+            log.error("the sandbox failed on a command", exc_info=error)
+            return CommandResult("lost", None, wall_s, self.cwd, str(error) or type(error).__name__)
         return task.result()
+
+    def _sink(self, call_id: CallId) -> OutputSink:
+        try:
+            return self._make_sink(call_id)
+        except (AgentuiError, OSError) as error:
+            log.error("output of a command is not kept: %s", error)
+            return NoSink()
 
     def _end(
         self, call_id: CallId, result: CommandResult, collector: OutputCollector, sink: OutputSink
@@ -89,7 +122,7 @@ class Executor:
                 result.wall_s,
                 output_bytes=collector.total_bytes,
                 dropped_bytes=dropped,
-                output_path=sink.path if collector.total_bytes else None,
+                output_path=(sink.path or None) if collector.total_bytes else None,
                 cwd=self.cwd,
                 message=result.message,
             )
@@ -100,23 +133,34 @@ class Executor:
         if self._running is not None:
             self._running.cancel()
 
-    async def freeze(self) -> bool:
-        """Stop the running command in place; False if nothing runs or the sandbox cannot."""
-        call_id = self._call_id
-        if self._running is None or call_id is None or not await self._sandbox.freeze():
-            return False
-        self._frozen_since_s = self._clock()
-        self._emit(ToolFrozen(call_id))
-        return True
+    async def freeze(self) -> bool | None:
+        """Stop the running command in place; False if the sandbox cannot, ``None`` if none runs (any more)."""
+        async with self._holding:
+            running, call_id = self._running, self._call_id
+            if running is None or call_id is None:
+                return None
+            if self._frozen_since_s is not None:
+                return True
+            is_frozen = await self._sandbox.freeze()
+            if self._running is not running or running.done():
+                if is_frozen:
+                    await self._sandbox.thaw()
+                return None
+            if is_frozen:
+                self._frozen_since_s = self._clock()
+                self._emit(ToolFrozen(call_id))
+            return is_frozen
 
     async def thaw(self) -> None:
-        """Let a frozen command go on; nothing to do when none is frozen."""
-        since_s, call_id = self._frozen_since_s, self._call_id
-        if since_s is None or call_id is None:
-            return
-        self._frozen_since_s = None
-        await self._sandbox.thaw()
-        self._emit(ToolThawed(call_id, self._clock() - since_s))
+        """Let a frozen command go on; nothing to do when none is frozen. Waits for a freeze on its way."""
+        async with self._holding:
+            since_s, call_id = self._frozen_since_s, self._call_id
+            if since_s is None or call_id is None:
+                return
+            await self._sandbox.thaw()
+            if self._frozen_since_s is not None:
+                self._frozen_since_s = None
+                self._emit(ToolThawed(call_id, self._clock() - since_s))
 
 
 def model_text(result: CommandResult, output: str, limit_s: float) -> str:

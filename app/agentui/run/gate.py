@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,15 +28,23 @@ from agentui.run.queue import SteerQueue
 
 SKIPPED = "[skipped: the user steered; read their message first]"
 DENIED = "[denied by the user]"
+STOPPED = "[skipped: the run stops here]"
 NO_SANDBOX = "[refused: there is no sandbox, so nothing can be run]"
 
 
 @dataclass(slots=True)
 class Talk:
-    """What a session keeps between runs: queued texts, and notices for the end of the model's history."""
+    """What a session keeps between runs: queued texts, and notices for the end of the model's history.
+
+    `changing` is held while something is changed that requests stand on: the model, or files on the host.
+    """
 
     queue: SteerQueue = field(default_factory=SteerQueue)
     notices: list[str] = field(default_factory=list)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    always_allowed: bool = False
+    has_fresh_copy: bool = True
+    """The copy was just made, and nothing was asked since: the user's edits are in it."""
 
 
 class RunGate:
@@ -65,16 +74,9 @@ class RunGate:
         self._is_frozen_cut = False
         self._compaction: str | None = None
         self._stop_reason: str | None = None
-        self._has_asked = False
-        self._always_allowed = False
         self.commands = 0
 
     # --- asked by the supervisor -------------------------------------------------------------
-
-    @property
-    def is_generating(self) -> bool:
-        """Whether a request is open that could be cut."""
-        return self._cut is not None
 
     def cut(self, freeze: bool) -> bool:
         """Cut the running generation; it is asked again. False if none runs."""
@@ -93,6 +95,11 @@ class RunGate:
         if self._executor is not None:
             self._executor.cancel()
 
+    def send_now(self) -> None:
+        """Do not let queued steers wait for what is being asked now."""
+        if not self.cut(freeze=False):
+            self._holder.nudge()
+
     def ask_compaction(self, why: str) -> None:
         """Summarise the history before the next request."""
         self._compaction = why
@@ -104,12 +111,20 @@ class RunGate:
         at = "during_request" if self._is_frozen_cut else "before_request"
         self._is_frozen_cut = False
         await self._holder.safe_point(at)
-        if self._changes is not None and self._has_asked:
-            self._notice_host_edits(await self._changes.host_edits_in())
-        self._has_asked = True
-        return [*self._taken_notices(), *self._taken_steers()]
+        while True:
+            asks = self._holder.asks
+            async with self._talk.changing:
+                pass
+            await self._host_edits_in()
+            if self._holder.asks == asks:
+                return [*self._taken_notices(), *self._taken_steers()]
+            await self._holder.safe_point("before_request")
 
-    def _notice_host_edits(self, event: Event | None) -> None:
+    async def _host_edits_in(self) -> None:
+        """Bring the user's own edits into the copy; the model is told of conflicts."""
+        is_fresh, self._talk.has_fresh_copy = self._talk.has_fresh_copy, False
+        event = await self._changes.host_edits_in() if self._changes is not None and not is_fresh else None
+        self._holder.check()
         if isinstance(event, WorkspaceConflicted):
             names = ", ".join(event.paths)
             self._talk.notices.append(
@@ -131,6 +146,9 @@ class RunGate:
     async def would_stop(self) -> Sequence[Note]:
         """See `Gate.would_stop`: a late steer first, else the oldest follow-up."""
         self._holder.check()
+        if self._talk.queue.items:
+            # Until it is sent, it can still be taken back.
+            await self._holder.safe_point("before_request")
         item = self._talk.queue.take_next()
         return [Note(item.text, MessageId(self._ids("m")), item.steer_id)] if item else []
 
@@ -142,6 +160,8 @@ class RunGate:
     async def back_off(self, delay_s: float) -> None:
         """See `Gate.back_off`."""
         await self._holder.sleep(delay_s)
+        if self._holder.is_asked or self._talk.queue.has_steer:
+            raise Cut(asks_again=True)
 
     def limit_reached(self, turns: int) -> str | None:
         """See `Gate.limit_reached`."""
@@ -176,16 +196,13 @@ class RunGate:
         """See `Gate.execute`."""
         if call.arguments_error:
             return self._unrun(call, "error", call.arguments_error)
-        await self._holder.safe_point("before_command")
-        if self._talk.queue.has_steer:
-            return self._unrun(call, "skipped", SKIPPED)
         if self._executor is None:
             return self._unrun(call, "refused", NO_SANDBOX)
-        if not await self._is_allowed(call):
-            self._holder.check()
-            return self._unrun(call, "denied", DENIED)
+        unrun = await self._held_back(call)
+        if unrun is not None:
+            return unrun
         result, text = await self._executor.run(
-            call.call_id, call.name, call.command, "command", call.timeout_s
+            call.call_id, call.name, call.command, "command", call.timeout_s, self._holder.check
         )
         self.commands += 1
         self._holder.check()
@@ -195,6 +212,27 @@ class RunGate:
             call.call_id, result.outcome, await self._guarded(call, result.outcome, text), result.exit_code
         )
 
+    async def _held_back(self, call: ToolCall) -> ToolResult | None:
+        """Wait until a command may run; its answer where it must not.
+
+        What was asked while something else was waited for is seen to before the command begins.
+        """
+        is_allowed = False
+        while True:
+            was_held = await self._holder.safe_point("before_command")
+            asks = self._holder.asks
+            if was_held:
+                await self._host_edits_in()
+            if self._stop_reason:
+                return self._unrun(call, "skipped", STOPPED)
+            if self._talk.queue.has_steer:
+                return self._unrun(call, "skipped", SKIPPED)
+            if not (is_allowed or await self._is_allowed(call)):
+                return self._unrun(call, "denied", DENIED)
+            is_allowed = True
+            if self._holder.asks == asks and not self._talk.queue.has_steer:
+                return None
+
     def _unrun(self, call: ToolCall, outcome: ToolOutcome, text: str) -> ToolResult:
         """Answer a call without running it, balanced in the log."""
         cwd = self._executor.cwd if self._executor else ""
@@ -203,11 +241,11 @@ class RunGate:
         return ToolResult(call.call_id, outcome, text)
 
     async def _is_allowed(self, call: ToolCall) -> bool:
-        if self._policy.approve == "never" or self._always_allowed:
+        if self._policy.approve == "never" or self._talk.always_allowed:
             return True
         choices = ("yes", "always in this session", "no")
         verdict = await self._ask(f"Run {call.command}", "you asked to approve commands", choices, call.call_id)
-        self._always_allowed = verdict == choices[1]
+        self._talk.always_allowed = verdict == choices[1]
         return verdict in choices[:2]
 
     async def _ask(self, question: str, why: str, choices: tuple[str, ...], call_id: CallId) -> str | None:

@@ -13,7 +13,11 @@ Asker = Literal["user", "guard", "signal", "step"]
 
 
 class Holder:
-    """The hold of one run. Asked for from outside, reached at safe points inside; all on one event loop."""
+    """The hold of one run. Asked for from outside, reached at safe points inside; all on one event loop.
+
+    `asks` counts how often a hold was asked for, a step's own not included: who saw a smaller number before
+    knows that a hold was asked for meanwhile.
+    """
 
     def __init__(self, emit: Callable[[Event], None], clock: Callable[[], float]) -> None:
         self._emit = emit
@@ -21,7 +25,9 @@ class Holder:
         self._wake = asyncio.Event()
         self._since_s: float | None = None
         self._is_released = False
+        self._is_nudged = False
         self.is_asked = False
+        self.asks = 0
         self.is_interrupted = False
 
     @property
@@ -32,7 +38,9 @@ class Holder:
     def ask(self, by: Asker, freeze: bool = False) -> None:
         """Ask for a hold at the next safe point."""
         self.is_asked = True
+        self.asks += 1
         self._emit(PauseAsked(by, freeze))
+        self._wake.set()
 
     def reached(self, at: str) -> None:
         """The run stands still from now on."""
@@ -63,18 +71,19 @@ class Holder:
         if self.is_interrupted:
             raise Interrupted
 
-    async def safe_point(self, at: str) -> None:
-        """Stand still here if a hold was asked for, until released.
+    async def safe_point(self, at: str) -> bool:
+        """Stand still here if a hold was asked for, until released; returns whether it stood still.
 
         Raises:
             Interrupted: When the user ended the run.
         """
         self.check()
         if not self.is_asked:
-            return
+            return False
         if not self.is_reached:
             self.reached(at)
         await self.until_released()
+        return True
 
     async def until_released(self) -> None:
         """Wait while the hold that was reached lasts."""
@@ -83,14 +92,20 @@ class Holder:
             await self._wake.wait()
             self.check()
 
+    def nudge(self) -> None:
+        """End a `sleep` now."""
+        self._is_nudged = True
+        self._wake.set()
+
     async def sleep(self, delay_s: float) -> None:
-        """Wait `delay_s` seconds; an interrupt ends it early.
+        """Wait `delay_s` seconds; an interrupt, `nudge`, and asking for a hold end it early.
 
         Raises:
             Interrupted: When the user ended the run.
         """
         deadline_s = self._clock() + delay_s
-        while (left_s := deadline_s - self._clock()) > 0:
+        asks, self._is_nudged = self.asks, False
+        while (left_s := deadline_s - self._clock()) > 0 and self.asks == asks and not self._is_nudged:
             self.check()
             self._wake.clear()
             try:

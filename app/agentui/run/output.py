@@ -34,6 +34,23 @@ class OutputSink(Protocol):
         ...
 
 
+class NoSink:
+    """Keeps nothing, where no file could be made; counts what is lost."""
+
+    path = ""
+
+    def __init__(self) -> None:
+        self._dropped_bytes = 0
+
+    def write(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        """Count the bytes."""
+        self._dropped_bytes += len(data)
+
+    def close(self) -> int:
+        """How many bytes were not kept: all of them."""
+        return self._dropped_bytes
+
+
 def model_budget_bytes(context_tokens: int | None) -> int:
     """How much of an output the model gets: a tenth of the loaded context; 12 KB while that is unknown."""
     if context_tokens is None:

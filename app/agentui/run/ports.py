@@ -74,6 +74,10 @@ class WorkspacePort(Protocol):
         """Drop changes from the copy."""
         ...
 
+    async def aclose(self) -> None:
+        """Free what is held for this process; the copy stays."""
+        ...
+
 
 class ImagePort(Protocol):
     """The image a sandbox needs, if it needs one."""

@@ -16,6 +16,7 @@ from agentui.errors import (
     ModelNotFound,
     SandboxError,
     SandboxUnavailable,
+    WorkspaceError,
 )
 from agentui.events import (
     BackendLost,
@@ -25,16 +26,15 @@ from agentui.events import (
     ModelLoadProgressed,
     ModelLoadStarted,
     ModelSeen,
-    SandboxBuildProgressed,
+    SandboxEnded,
     SandboxFacts,
+    SandboxProgressed,
     SandboxStarted,
-    StateChanged,
     Warned,
 )
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
 from agentui.run.ports import ImagePort, RunParts, RunPolicy, Workshop
-from agentui.sandbox.base import Sandbox
 
 POLL_S = 2.0
 """How often a missing server is looked for again while the user waits."""
@@ -90,26 +90,11 @@ class Preparation:
             model = await self._patiently(lambda: self._model(backend))
             self._emit(ModelSeen(model))
             self._parts.ready(backend, model)
-            workshop = await self._workshop()
+            workshop, changes = await self._place()
         except BaseException:
-            await backend.aclose()
-            raise
-        try:
-            changes = await self._copied(workshop)
-        except BaseException:
-            if workshop is not None:
-                await workshop.sandbox.aclose()
             await backend.aclose()
             raise
         return Prepared(backend, model, workshop, changes)
-
-    async def _copied(self, workshop: Workshop | None) -> Changes | None:
-        """Make the private copy."""
-        if workshop is None or workshop.workspace is None:
-            return None
-        changes = Changes(workshop.workspace, self._emit, self._parts.flush, self._notice)
-        await changes.prepare()
-        return changes
 
     async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Try until it works; the user sees why it does not yet, once per reason."""
@@ -131,7 +116,6 @@ class Preparation:
         if error.message != self._last_loss:
             self._last_loss = error.message
             self._emit(BackendLost(error.message, error.hint))
-            self._emit(StateChanged("starting", "none", error.message))
 
     async def _model(self, backend: Backend) -> ModelFacts:
         wanted = self._policy.context_tokens
@@ -146,35 +130,47 @@ class Preparation:
             return await load_model(backend, facts.model, wanted, self._emit)
         return facts
 
-    async def _workshop(self) -> Workshop | None:
-        """Open and start the sandbox; ``None`` when there is none to open or the user chose to talk only."""
+    async def _place(self) -> tuple[Workshop | None, Changes | None]:
+        """Where commands run, started and with its copy; ``None`` when there is none or the user talks only."""
         while self._parts.open_workshop is not None:
             try:
                 workshop = await self._parts.open_workshop()
                 await self._built(workshop.image)
-                await self._started(workshop.sandbox)
-            except SandboxError as error:
+                return workshop, await self._started(workshop)
+            except (SandboxError, WorkspaceError) as error:
                 if not self._policy.is_interactive:
                     raise
                 if await self._talks_only(error):
-                    return None
-                continue
-            self._emit(SandboxStarted(workshop.sandbox.facts))
-            return workshop
-        return None
+                    break
+        return None, None
 
-    async def _started(self, sandbox: Sandbox) -> None:
+    async def _started(self, workshop: Workshop) -> Changes | None:
+        """Start the sandbox and make the copy; what was begun is ended where that fails."""
+        changes: Changes | None = None
+        if workshop.workspace is not None:
+            changes = Changes(workshop.workspace, self._emit, self._parts.flush, self._notice)
+        is_started = False
         try:
-            await sandbox.start(lambda text: self._emit(SandboxBuildProgressed(text)))
+            await workshop.sandbox.start(lambda text: self._emit(SandboxProgressed(text)))
+            is_started = True
+            self._emit(SandboxStarted(workshop.sandbox.facts))
+            if changes is not None:
+                await changes.prepare()
         except BaseException:
-            await sandbox.aclose()
+            if changes is not None:
+                await changes.aclose()
+            await workshop.sandbox.aclose()
+            if is_started:
+                self._emit(SandboxEnded("closed"))
             raise
+        return changes
 
     async def _talks_only(self, error: AgentuiError) -> bool:
-        self._emit(Warned("no_sandbox", error.message, error.hint))
+        is_copy = isinstance(error, WorkspaceError)
+        self._emit(Warned("no_copy" if is_copy else "no_sandbox", error.message, error.hint))
         why = f"{error.message} {error.hint}".strip()
-        verdict = await self._approvals.ask("No sandbox, no commands. What now?", why, (TRY_AGAIN, TALK_ONLY))
-        return verdict != TRY_AGAIN
+        question = f"No {'private copy' if is_copy else 'sandbox'}, no commands. What now?"
+        return await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
 
     async def _built(self, image: ImagePort | None) -> None:
         if image is None or await image.is_built():
@@ -188,7 +184,7 @@ class Preparation:
         verdict = await self._approvals.ask("Build the sandbox image now?", why, ("build", "no"))
         if verdict != "build":
             raise SandboxUnavailable("the sandbox image is not built", hint="agentui sandbox build")
-        await image.build(lambda text: self._emit(SandboxBuildProgressed(text)))
+        await image.build(lambda text: self._emit(SandboxProgressed(text)))
 
 
 async def load_model(
@@ -208,8 +204,9 @@ async def load_model(
 
     try:
         facts = await backend.load(model, context_tokens, progress)
-    except AgentuiError as error:
-        emit(ModelLoadEnded(model, None, clock() - began_s, error=error.message))
+    except BaseException as error:
+        why = error.message if isinstance(error, AgentuiError) else "it was not waited for"
+        emit(ModelLoadEnded(model, None, clock() - began_s, error=why))
         raise
     emit(ModelLoadEnded(facts.model, facts.loaded_context_tokens, clock() - began_s))
     if context_tokens is not None and facts.loaded_context_tokens not in (None, context_tokens):

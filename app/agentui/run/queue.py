@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentui.events import SteerId, SteerMode
+from agentui.events import Event, SteerId, SteerMode, SteerQueued, SteerWithdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,9 @@ class SteerQueue:
         """Whether a steer waits for the next request."""
         return any(item.mode == "steer" for item in self._items)
 
-    def add(self, steer_id: SteerId, text: str, mode: SteerMode) -> Queued:
+    def add(self, item: Queued) -> None:
         """Queue a text at the end."""
-        item = Queued(steer_id, text, mode)
         self._items.append(item)
-        return item
 
     def take_steers(self) -> tuple[Queued, ...]:
         """Remove and return all steers, oldest first."""
@@ -59,3 +58,46 @@ class SteerQueue:
             return None
         self._items.remove(matching[-1])
         return matching[-1]
+
+
+class TaskQueue:
+    """Tasks typed while no run works. One that cannot begin at once is told as queued text."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._items: list[Queued] = []
+        self._told: set[SteerId] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def add(self, item: Queued, *, begins_now: bool) -> None:
+        """Queue a task at the end."""
+        self._items.append(item)
+        if not begins_now:
+            self._told.add(item.steer_id)
+            self._emit(SteerQueued(item.steer_id, item.text, item.mode))
+
+    def add_told(self, item: Queued) -> None:
+        """Queue a text of which its `SteerQueued` was emitted before."""
+        self._items.append(item)
+        self._told.add(item.steer_id)
+
+    def begin(self, rest: SteerQueue) -> str:
+        """The text of the oldest; the others follow it in `rest`."""
+        first, *others = self._items
+        self._items.clear()
+        if first.steer_id in self._told:
+            self._emit(SteerWithdrawn(first.steer_id, "begins"))
+        for item in others:
+            rest.add(item)
+        return first.text
+
+    def take_back(self, steer_id: SteerId | None = None) -> bool:
+        """Give one back, the last one without an id; False if there is none such."""
+        matching = [i for i in self._items if steer_id is None or i.steer_id == steer_id]
+        if not matching:
+            return False
+        self._items.remove(matching[-1])
+        self._emit(SteerWithdrawn(matching[-1].steer_id))
+        return True

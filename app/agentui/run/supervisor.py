@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from agentui.control import (
@@ -28,58 +27,39 @@ from agentui.control import (
     TakeBack,
     Undo,
 )
-from agentui.errors import BackendError, SandboxError
+from agentui.errors import AgentuiError, BackendError, SandboxError
 from agentui.events import (
     Event,
     ModelFacts,
     ModelSeen,
+    PauseAsked,
+    Resumed,
     RunEnded,
     RunStarted,
     SandboxEnded,
+    StateChanged,
     SteerId,
     SteerMode,
     SteerQueued,
     SteerWithdrawn,
-    TurnStarted,
     Usage,
     Warned,
 )
-from agentui.harness.base import HarnessEnd, Interrupted
+from agentui.harness.base import HarnessEnd
 from agentui.run.approvals import Approvals
-from agentui.run.aside import Aside, SlowControl, Stage
+from agentui.run.aside import Aside, OfChanges, SlowControl, Stage
 from agentui.run.execute import Executor
 from agentui.run.gate import RunGate, Talk
+from agentui.run.grip import Grip
+from agentui.run.helpers import Helpers
 from agentui.run.hold import Holder
 from agentui.run.machine import Machine
 from agentui.run.ports import RunParts, RunPolicy
 from agentui.run.prepare import Preparation, Prepared
+from agentui.run.queue import Queued, TaskQueue
+from agentui.run.task_run import TaskRun
 
 log = logging.getLogger(__name__)
-
-APPLY_HINT = "the changes wait in the workspace: apply them with /apply, or review them one by one"
-
-
-_Work = Coroutine[None, None, None]
-
-
-@dataclass(slots=True)
-class _Run:
-    """What exists only while a run works."""
-
-    gate: RunGate
-    holder: Holder
-
-
-class _TurnCounter:
-    """Counts turns on their way to the recorder."""
-
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
-        self.turns = 0
-
-    def emit(self, event: Event) -> None:
-        self.turns += isinstance(event, TurnStarted)
-        self._emit(event)
 
 
 class Supervisor:
@@ -93,12 +73,16 @@ class Supervisor:
         self._approvals = Approvals(self._emit, parts.ids)
         self._stage = Stage()
         self._aside = Aside(self._stage, parts, self._talk, self._emit)
+        self._helpers = Helpers(self._emit)
         self._preparing: asyncio.Task[Prepared] | None = None
-        self._run: _Run | None = None
+        self._run: Grip | None = None
+        self._idle_work: Grip | None = None
+        self._switching: set[asyncio.Task[None]] = set()
         self._slow: deque[SlowControl] = deque()
-        self._tasks: deque[str] = deque()
+        self._tasks = TaskQueue(self._emit)
+        self._begins_held = False
         self._wake = asyncio.Event()
-        self._helpers: set[asyncio.Task[None]] = set()
+        self._is_serving = False
         self._is_quitting = False
 
     @property
@@ -111,9 +95,11 @@ class Supervisor:
         self._parts.emit(event)
         if isinstance(event, ModelSeen):
             self._model_seen(event.model)
-        changed = self._machine.observe(event)
-        if changed is not None:
-            self._parts.emit(changed)
+        self._tell(self._machine.observe(event))
+
+    def _tell(self, state: StateChanged | None) -> None:
+        if state is not None:
+            self._parts.emit(state)
 
     def _model_seen(self, model: ModelFacts) -> None:
         if self._stage.executor is not None:
@@ -122,57 +108,71 @@ class Supervisor:
     # --- the life of a session ---------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Work on tasks as they are submitted, until `Quit`. For the screen.
-
-        Raises:
-            WorkspaceError: If the private copy cannot be made at all.
-        """
+        """Work on tasks as they are submitted, until `Quit`. For the screen. A failed task ends only itself."""
+        self._is_serving = True
         try:
             try:
                 await self._prepare()
             except asyncio.CancelledError:
                 if not self._is_quitting:
                     raise
-            while not self._is_quitting:
+            while self._slow or not self._is_quitting:
                 self._wake.clear()
-                if self._tasks:
-                    await self._run_task(self._tasks.popleft())
-                elif self._slow:
-                    await self._idle_work(self._slow.popleft())
+                if self._slow:
+                    await self._work_aside(self._slow.popleft())
+                elif self._tasks:
+                    ended = await self._run_task(self._tasks.begin(self._talk.queue))
+                    self._go_on_after(ended)
                 else:
                     await self._wake.wait()
         finally:
             await self.aclose()
 
+    def _go_on_after(self, ended: RunEnded) -> None:
+        """Text that came too late for the run is the next one's task; after any other end it waits."""
+        item = self._talk.queue.take_next() if ended.reason == "done" and not self._is_quitting else None
+        if item is not None:
+            self._tasks.add_told(item)
+
     async def run_once(self, task: str) -> RunEnded:
         """Prepare, work on one task, and close. For the command line; nothing asks.
 
-        Failures to prepare end the run as unavailable; they do not raise.
+        Failures to prepare end the run; they do not raise.
         """
         try:
-            await self._prepare()
-        except (BackendError, SandboxError) as error:
+            end = await self._not_prepared()
+            if end is None:
+                return await self._run_task(task)
             facts = ModelFacts(self._policy.model or "unknown")
             self._emit(RunStarted(task, facts, "none", self._parts.workdir, self._policy.harness, None))
-            ended = RunEnded("unavailable", error.message, error.hint)
+            ended = RunEnded(end.reason, end.error, end.hint)
             self._emit(ended)
-            await self.aclose()
             return ended
-        try:
-            return await self._run_task(task)
         finally:
             await self.aclose()
+
+    async def _not_prepared(self) -> HarnessEnd | None:
+        """Prepare; the end of a run for which that did not work."""
+        try:
+            await self._prepare()
+        except AgentuiError as error:
+            is_missing = isinstance(error, BackendError | SandboxError)
+            return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
+        except asyncio.CancelledError:
+            if not self._is_quitting:
+                raise
+            return HarnessEnd("interrupted", Usage())
+        return None
 
     async def _prepare(self) -> None:
         parts = self._parts
         notice = self._talk.notices.append
         preparation = Preparation(parts, self._policy, notice, self._approvals, self._emit)
+        self._tell(self._machine.preparing())
         self._preparing = asyncio.create_task(preparation.prepare())
         try:
             prepared = await self._preparing
         finally:
-            if not self._preparing.done():
-                self._preparing.cancel()
             self._preparing = None
         self._stage.prepared = prepared
         if prepared.workshop is not None:
@@ -182,21 +182,26 @@ class Supervisor:
                 self._emit,
                 parts.clock,
                 self._policy.command_timeout_s,
+                prepared.changes.lock if prepared.changes is not None else asyncio.Lock(),
             )
             self._model_seen(prepared.model)
         self._stage.harness = parts.make_harness(prepared.backend, prepared.model, prepared.sandbox)
+        self._tell(self._machine.prepared())
 
     async def aclose(self) -> None:
         """End everything that this session started; may be called twice."""
-        for task in list(self._helpers):
-            task.cancel()
-        await asyncio.gather(*self._helpers, return_exceptions=True)
+        await self._helpers.aclose()
         prepared, self._stage.prepared = self._stage.prepared, None
         if prepared is None:
             return
-        await prepared.backend.aclose()
-        if prepared.workshop is not None:
-            await prepared.workshop.sandbox.aclose()
+        sandbox = prepared.workshop.sandbox if prepared.workshop is not None else None
+        for part in (prepared.backend, sandbox, prepared.changes):
+            try:
+                if part is not None:
+                    await part.aclose()
+            except Exception:
+                log.exception("not closed: %s", type(part).__name__)
+        if sandbox is not None:
             self._emit(SandboxEnded("closed"))
 
     # --- one run -----------------------------------------------------------------------------
@@ -205,42 +210,30 @@ class Supervisor:
         prepared, harness = self._stage.prepared, self._stage.harness
         if prepared is None or harness is None:
             raise RuntimeError("a run needs a prepared session")
-        parts = self._parts
-        began_s = parts.clock()
-        changes = self._stage.changes
-        run = self._run = self._new_run()
-        gate = run.gate
-        self._emit(
-            RunStarted(
-                task,
-                prepared.model,
-                prepared.backend.facts.base_url,
-                parts.workdir,
-                self._policy.harness,
-                prepared.sandbox,
-                self._policy.profile,
-            )
-        )
-        turns = _TurnCounter(self._emit)
-        end = HarnessEnd("interrupted", Usage())
+        grip = self._run = self._new_grip(self._talk)
+        run = TaskRun(task, prepared, grip.gate, self._parts)
+        self._emit(run.started(self._policy))
+        if self._begins_held:
+            self._begins_held = False
+            grip.pause(freeze=False)
         try:
-            end = await harness.run(task, gate, turns.emit)
-            if changes is not None and end.reason != "interrupted":
-                await changes.settle(self._policy.apply)
-            elif changes is not None:
-                await changes.refresh()
+            await run.work(harness, self._emit)
+            await run.settle(self._policy.apply, self._emit)
         finally:
             self._run = None
-            ended = self._ended(end, turns.turns, gate.commands, parts.clock() - began_s)
+            is_over = self._is_quitting or run.end.reason == "interrupted"
+            if grip.gate.wants_compaction() and not is_over:
+                self._slow.append(Compact())
+            ended = run.ended()
             self._emit(ended)
-            parts.flush()
+            self._parts.flush()
         return ended
 
-    def _new_run(self) -> _Run:
+    def _new_grip(self, talk: Talk) -> Grip:
         parts, stage = self._parts, self._stage
         holder = Holder(self._emit, parts.clock)
         gate = RunGate(
-            self._talk,
+            talk,
             holder,
             stage.executor,
             stage.changes,
@@ -249,12 +242,7 @@ class Supervisor:
             self._emit,
             parts.ids,
         )
-        return _Run(gate, holder)
-
-    def _ended(self, end: HarnessEnd, turns: int, commands: int, wall_s: float) -> RunEnded:
-        pending = self._stage.changes.pending if self._stage.changes is not None else 0
-        hint = end.hint or (APPLY_HINT if pending else "")
-        return RunEnded(end.reason, end.error, hint, end.usage, turns, commands, wall_s, pending)
+        return Grip(gate, holder, stage.executor, self._helpers, self._emit)
 
     # --- controls ----------------------------------------------------------------------------
 
@@ -264,13 +252,14 @@ class Supervisor:
             case Submit(text, queue):
                 self._submit(text, "follow_up" if queue else "steer")
             case SendNow():
-                self._send_now()
+                if self._run is not None and self._talk.queue.has_steer:
+                    self._run.gate.send_now()
             case TakeBack(steer_id):
                 self._take_back(steer_id)
             case Pause(freeze):
                 self._pause(freeze)
             case Resume():
-                self._resume(step=False)
+                self._resume()
             case Step():
                 self._step()
             case Interrupt():
@@ -289,103 +278,105 @@ class Supervisor:
     def _submit(self, text: str, mode: SteerMode) -> None:
         if not text.strip():
             return
+        steer_id = SteerId(self._parts.ids("s"))
         if self._run is None:
-            self._tasks.append(text)
+            is_ready = self._stage.harness is not None and self._idle_work is None
+            begins_now = is_ready and not (self._slow or self._tasks)
+            self._tasks.add(Queued(steer_id, text, "follow_up"), begins_now=begins_now)
             self._wake.set()
             return
-        steer_id = SteerId(self._parts.ids("s"))
-        self._talk.queue.add(steer_id, text, mode)
+        self._talk.queue.add(Queued(steer_id, text, mode))
         self._emit(SteerQueued(steer_id, text, mode))
 
-    def _send_now(self) -> None:
-        if self._run is not None and self._talk.queue.has_steer:
-            self._run.gate.cut(freeze=False)
-
-    def _take_back(self, steer_id: SteerId | None) -> None:
+    def _take_back(self, steer_id: SteerId | None) -> bool:
+        if self._tasks.take_back(steer_id):
+            if not self._tasks:
+                self._let_begin()
+            return True
         item = self._talk.queue.take_back(steer_id)
         if item is not None:
             self._emit(SteerWithdrawn(item.steer_id))
+        return item is not None
 
     def _pause(self, freeze: bool) -> None:
-        run = self._run
-        if run is None or run.holder.is_reached:
-            return
-        is_second = run.holder.is_asked
-        if not is_second or freeze:
-            run.holder.ask("user", freeze)
-        if is_second or freeze:
-            self._freeze(run)
+        if self._run is not None:
+            self._run.pause(freeze)
+        elif self._tasks and not self._begins_held:
+            self._begins_held = True
+            self._emit(PauseAsked("user"))
 
-    def _freeze(self, run: _Run) -> None:
-        if run.gate.cut(freeze=True) or self._stage.executor is None or not self._stage.executor.is_running:
-            return
-        self._help(self._freeze_command(run, self._stage.executor))
-
-    async def _freeze_command(self, run: _Run, executor: Executor) -> None:
-        if await executor.freeze():
-            run.holder.reached("during_command")
+    def _resume(self) -> None:
+        if self._run is not None:
+            self._run.resume()
         else:
-            self._emit(Warned("cannot_freeze", "this sandbox cannot freeze a command; it holds after it ends"))
-
-    def _resume(self, step: bool) -> None:
-        if self._run is None:
-            return
-        if self._stage.executor is not None:
-            self._help(self._stage.executor.thaw())
-        self._run.holder.release(step)
+            self._let_begin()
 
     def _step(self) -> None:
-        if self._run is not None and self._run.holder.is_reached:
-            self._resume(step=True)
+        if self._run is not None:
+            self._run.step()
         else:
             self._pause(freeze=False)
 
+    def _let_begin(self) -> None:
+        """The next run does not begin held any more."""
+        if self._begins_held:
+            self._begins_held = False
+            self._emit(Resumed(0.0))
+
     def _interrupt(self) -> None:
-        if self._run is not None:
-            self._run.gate.interrupt()
+        working = self._run or self._idle_work
+        if working is not None:
+            working.gate.interrupt()
+            for task in self._switching:
+                task.cancel()
+        elif self._preparing is not None and not self._is_serving:
+            self._is_quitting = True
+            self._preparing.cancel()
+        else:
+            while self._tasks:
+                self._take_back(None)
 
     def _quit(self) -> None:
         self._is_quitting = True
-        self._interrupt()
+        if self._run is not None or self._idle_work is not None:
+            self._interrupt()
         self._approvals.drop_all()
         if self._preparing is not None:
             self._preparing.cancel()
+        self._slow = deque(control for control in self._slow if isinstance(control, OfChanges))
         self._wake.set()
-
-    def _help(self, work: _Work) -> None:
-        """Run a short piece of work beside the run; it is awaited or cancelled at the end."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._helpers.add(task)
-        task.add_done_callback(self._helped)
-
-    def _helped(self, task: asyncio.Task[None]) -> None:
-        self._helpers.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a control failed", exc_info=error)
-            self._emit(Warned("internal", f"this could not be done: {error}", "see the log file"))
 
     # --- slow controls: only while nothing runs, or while the run stands still ----------------
 
     def _take_slow(self, control: SlowControl) -> None:
         run = self._run
-        if isinstance(control, Compact) and run is not None:
-            run.gate.ask_compaction("the user asked")
-        elif run is None:
+        if run is None:
             self._slow.append(control)
             self._wake.set()
-        elif isinstance(control, RunCommand) or run.holder.is_reached:
-            self._help(self._aside.do(control, run.gate))
-        else:
+        elif isinstance(control, Compact):
+            run.gate.ask_compaction("the user asked")
+        elif isinstance(control, RunCommand):
+            self._begin_aside(control, run.gate)
+        elif not run.is_held:
             self._emit(Warned("busy", "not while the agent works", "pause first (space), then try again"))
+        elif isinstance(control, OfChanges) and run.is_busy:
+            hint = "let it end (space), pause before the next command, then try again"
+            self._emit(Warned("busy", "not while a command is in the middle of its work", hint))
+        else:
+            self._begin_aside(control, run.gate)
 
-    async def _idle_work(self, control: SlowControl) -> None:
-        """Do a slow control while no run works; a compaction can be interrupted like a run."""
-        run = self._new_run()
-        if isinstance(control, Compact):
-            self._run = run
+    def _begin_aside(self, control: SlowControl, gate: RunGate) -> asyncio.Task[None]:
+        is_unit = isinstance(control, OfChanges)
+        task = self._helpers.start(self._aside.do(control, gate), must_finish=is_unit)
+        if isinstance(control, SwitchModel):
+            self._switching.add(task)
+            task.add_done_callback(self._switching.discard)
+        return task
+
+    async def _work_aside(self, control: SlowControl) -> None:
+        """Do a slow control while no run works; an interrupt ends it, but for work on the changes."""
+        self._idle_work = self._new_grip(Talk())
         try:
-            await self._aside.do(control, run.gate)
-        except Interrupted:
-            log.info("stopped by the user: %s", control)
+            await asyncio.wait({self._begin_aside(control, self._idle_work.gate)})
         finally:
-            self._run = None
+            self._idle_work = None

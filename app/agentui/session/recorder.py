@@ -270,7 +270,11 @@ class Recorder:
         trouble: OSError | None = None
         try:
             for recorded in self._unwritten:
-                self._journal.append(recorded)
+                try:
+                    self._journal.append(recorded)
+                except (TypeError, ValueError, RecursionError):
+                    # Kept back, it would stop every later record too; the gap in the numbers tells of it.
+                    log.exception("a record is no JSON and is left out: %s", type(recorded.event).__name__)
                 done += 1
         except OSError as error:
             trouble = error

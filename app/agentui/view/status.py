@@ -114,7 +114,7 @@ class Status:
                 self.is_running = False
                 self.hold = "none"
                 if self.phase not in RESTING:
-                    self.phase = "done" if event.reason == "done" else "failed"
+                    self.phase = event.reason if event.reason in ("done", "interrupted") else "failed"
                 self.questions.clear()
                 return frozenset((STATE, QUESTION))
             case _:

@@ -15,7 +15,7 @@ from agentui.events import (
     Recorded,
     RunEnded,
     RunStarted,
-    SandboxBuildProgressed,
+    SandboxProgressed,
     SandboxStarted,
     TextDelta,
     ThinkingDelta,
@@ -85,7 +85,7 @@ class Transcript:
     _questions: dict[str, QuestionBlock] = field(default_factory=dict)
     _labels: dict[MessageId, str] = field(default_factory=dict)
     _task: MessageBlock | None = None
-    _build: MessageBlock | None = None
+    _sandbox_start: MessageBlock | None = None
 
     def block(self, block_id: BlockId) -> Block:
         """The block of that id.
@@ -146,12 +146,12 @@ class Transcript:
                 return self._asked(recorded, event)
             case ApprovalGiven(ask_id, verdict, by):
                 return self._answered(recorded, ask_id, verdict, by)
-            case SandboxBuildProgressed(text):
-                return self._build_line(recorded, text)
+            case SandboxProgressed(text):
+                return self._sandbox_line(recorded, text)
             case SandboxStarted():
-                return self._close_build(recorded)
+                return self._close_sandbox_start(recorded)
             case RunEnded():
-                return self._close_all(recorded) | self._close_build(recorded)
+                return self._close_all(recorded) | self._close_sandbox_start(recorded)
             case _:
                 return NOTHING
 
@@ -289,17 +289,17 @@ class Transcript:
         block.verdict, block.by, block.is_open = clean_line(verdict), by, False
         return _touched(block, recorded.seq)
 
-    def _build_line(self, recorded: Recorded, text: str) -> frozenset[BlockId]:
+    def _sandbox_line(self, recorded: Recorded, text: str) -> frozenset[BlockId]:
         changed = NOTHING
-        if self._build is None:
-            head = _head(f"build-{recorded.seq}", recorded, is_open=True)
-            self._build = MessageBlock(**head, role="system", label="building the sandbox image")
-            changed = self._add(self._build)
-        self._build.body.append(clean(text).rstrip("\n") + "\n")
-        return changed | _touched(self._build, recorded.seq)
+        if self._sandbox_start is None:
+            head = _head(f"sandbox-{recorded.seq}", recorded, is_open=True)
+            self._sandbox_start = MessageBlock(**head, role="system", label="preparing the sandbox")
+            changed = self._add(self._sandbox_start)
+        self._sandbox_start.body.append(clean(text).rstrip("\n") + "\n")
+        return changed | _touched(self._sandbox_start, recorded.seq)
 
-    def _close_build(self, recorded: Recorded) -> frozenset[BlockId]:
-        block, self._build = self._build, None
+    def _close_sandbox_start(self, recorded: Recorded) -> frozenset[BlockId]:
+        block, self._sandbox_start = self._sandbox_start, None
         if block is None:
             return NOTHING
         block.body.close()

@@ -14,13 +14,15 @@ _PHASE_WORDS: dict[Phase, str] = {
     "generating": "generating",
     "running_command": "running command",
     "checking": "checking",
+    "working": "working",
     "waiting_for_user": "waiting for you",
     "compacting": "compacting",
     "retrying": "retrying",
     "done": "done",
+    "interrupted": "interrupted",
     "failed": "failed",
 }
-RESTING: frozenset[Phase] = frozenset(("idle", "done", "failed"))
+RESTING: frozenset[Phase] = frozenset(("idle", "done", "interrupted", "failed"))
 """Phases in which no run works."""
 
 
@@ -38,12 +40,15 @@ def state_words(
     Args:
         phase: What the run does or would do.
         hold: Whether it is held.
-        detail: More in words; cleaned here.
+        detail: More in words, and while held the place; cleaned here.
         progress_ratio: 0..1 while loading or reading, ``None`` when unknown.
         eta_s: Seconds until the first token while reading the prompt.
         retry_in_s: Seconds until the next attempt while retrying.
     """
     words = _PHASE_WORDS[phase]
+    short = clean_line(detail)
+    if hold in ("paused", "frozen") and phase != "waiting_for_user" and short:
+        return f"{hold} {short}"
     if hold in ("paused", "frozen"):
         return hold if phase in RESTING else f"{hold} ({words})"
     if phase == "retrying" and retry_in_s is not None:
@@ -54,5 +59,4 @@ def state_words(
             words = f"{words}, ~{human_duration(eta_s)}"
     if hold == "pausing":
         return f"pausing after {words}"
-    short = clean_line(detail)
     return f"{words}: {short}" if short else words

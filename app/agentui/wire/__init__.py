@@ -1,9 +1,33 @@
-"""The only place that chooses concretes: settings in, a working session out."""
+"""The only place that chooses concretes: settings in, a working session out.
+
+Parts are loaded when they are asked for: the screen is there before the session's.
+"""
 
 from __future__ import annotations
 
-from agentui.wire.demo import DEMO_TASK
-from agentui.wire.live import LiveSession, open_session
-from agentui.wire.servers import find_backend, tools_image
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["DEMO_TASK", "LiveSession", "find_backend", "open_session", "tools_image"]
+if TYPE_CHECKING:
+    from agentui.wire.demo import DEMO_TASK
+    from agentui.wire.live import LiveSession, open_session
+    from agentui.wire.opening import OpeningServices
+    from agentui.wire.servers import find_backend, tools_image
+
+_MODULES = {
+    "DEMO_TASK": "agentui.wire.demo",
+    "LiveSession": "agentui.wire.live",
+    "OpeningServices": "agentui.wire.opening",
+    "find_backend": "agentui.wire.servers",
+    "open_session": "agentui.wire.live",
+    "tools_image": "agentui.wire.servers",
+}
+
+__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+
+
+def __getattr__(name: str) -> object:
+    """Load the part that holds `name`."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -20,7 +20,7 @@ from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Quit
 from agentui.errors import AgentuiError
-from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, Warned
+from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, StateChanged, Warned
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import find_instructions, system_prompt
@@ -193,8 +193,15 @@ class LiveSession:
         try:
             await self.supervisor.serve()
         except AgentuiError as error:
-            log.exception("the session ended")
-            self.recorder.emit(Warned("session_ended", error.message, error.hint))
+            self._tell_end(error.message, error.hint)
+        except Exception as error:
+            self._tell_end(f"the session ended: {type(error).__name__}: {error}", "see the log file")
+
+    def _tell_end(self, text: str, hint: str) -> None:
+        """Nothing works any more: say so, whatever the state was."""
+        log.exception("the session ended")
+        self.recorder.emit(Warned("session_ended", text, hint))
+        self.recorder.emit(StateChanged("failed", "none", "the session ended"))
 
     async def run_task(self, task: str) -> RunEnded:
         """Run one task to its end, without anybody to ask."""

@@ -11,6 +11,7 @@ from agentui.events import (
     Event,
     MessageId,
     ModelFacts,
+    ModelLoadEnded,
     ModelLoadProgressed,
     PauseAsked,
     Paused,
@@ -46,9 +47,9 @@ def test_a_plain_turn_goes_from_prompt_to_text_to_command() -> None:
         "starting",
         "reading_prompt",
         "generating",
-        "starting",
+        "working",
         "running_command",
-        "starting",
+        "working",
     ]
 
 
@@ -75,7 +76,7 @@ def test_a_request_inside_a_compaction_stays_compacting() -> None:
     assert phases(RUN, CompactionStarted("full", 9), ASKED, text, ANSWERED, done)[1:] == [
         "compacting",
         "compacting",
-        "starting",
+        "working",
     ]
 
 
@@ -106,4 +107,35 @@ def test_the_end_of_a_run_ends_every_hold() -> None:
         machine.observe(event)
     end = machine.observe(RunEnded("interrupted"))
     assert end is not None
-    assert (end.phase, end.hold) == ("failed", "none")
+    assert (end.phase, end.hold, end.detail) == ("interrupted", "none", "")
+
+
+def test_a_hold_says_where_the_run_stands_still() -> None:
+    machine = Machine()
+    machine.observe(RUN)
+    details = []
+    for at in ("before_request", "before_command", "during_request", "during_command"):
+        machine.observe(PauseAsked("user"))
+        held = machine.observe(Paused(at))
+        assert held is not None
+        details.append(held.detail)
+        machine.observe(Resumed(1.0))
+    assert details == [
+        "before the next request",
+        "before the next command",
+        "in the middle of an answer",
+        "in the middle of a command",
+    ]
+    assert machine.phase == "starting"
+
+
+def test_a_load_outside_a_run_gives_back_what_was_before() -> None:
+    loads = (ModelLoadProgressed("gemma", 0.5, 3.0), ModelLoadEnded("gemma", 4096, 9.0))
+    assert phases(RUN, RunEnded("done"), *loads) == ["starting", "done", "loading_model", "done"]
+
+
+def test_a_command_of_the_users_beside_a_run_leaves_the_agents_state_alone() -> None:
+    mine = ToolStarted(CallId("u"), "bash", "make", "", "user")
+    ended = ToolEnded(CallId("u"), "ok", 0, 1.0)
+    assert phases(RUN, ASKED, mine, ended) == ["starting", "reading_prompt"]
+    assert phases(mine, ended) == ["running_command", "idle"]

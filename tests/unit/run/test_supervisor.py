@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from agentui.control import (
@@ -25,12 +23,9 @@ from agentui.events import (
     CompactionEnded,
     HistoryReplaced,
     LoopSuspected,
-    MessageEnded,
-    MessageStarted,
     PauseAsked,
     Paused,
     RequestEnded,
-    RequestStarted,
     Resumed,
     RunEnded,
     RunStarted,
@@ -42,38 +37,11 @@ from agentui.events import (
     ToolFrozen,
     ToolStarted,
     ToolThawed,
-    TurnEnded,
-    TurnStarted,
 )
-from agentui.history import fold_history, open_call_ids
-from agentui.run.ports import RunPolicy
+from agentui.history import fold_history
 from agentui.run.supervisor import Supervisor
 from tests.fakes import ATTENDED, UNATTENDED, FunctionSandbox, Hang, Log, PlayedBackend, calls, run_parts, says
-
-
-@asynccontextmanager
-async def serving(
-    backend: PlayedBackend, log: Log, sandbox: FunctionSandbox | None = None, policy: RunPolicy = ATTENDED
-) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(run_parts(backend, log, sandbox), policy)
-    task = asyncio.create_task(supervisor.serve())
-    try:
-        yield supervisor
-    finally:
-        supervisor.send(Quit())
-        await asyncio.wait_for(task, 10)
-
-
-def assert_balanced(log: Log) -> None:
-    """Every started thing has ended once, and the history is one that a server accepts."""
-    assert sorted(e.call_id for e in log.of(ToolStarted)) == sorted(e.call_id for e in log.of(ToolEnded))
-    started = sorted(e.request_id for e in log.of(RequestStarted))
-    assert started == sorted(e.request_id for e in log.of(RequestEnded))
-    messages = sorted(e.message_id for e in log.of(MessageStarted))
-    assert messages == sorted(e.message_id for e in log.of(MessageEnded))
-    assert len(log.of(TurnStarted)) == len(log.of(TurnEnded))
-    assert len(log.of(RunStarted)) == len(log.of(RunEnded))
-    assert open_call_ids(fold_history(log.events)) == []
+from tests.serving import assert_balanced, serving
 
 
 async def test_a_task_runs_commands_and_ends_done() -> None:

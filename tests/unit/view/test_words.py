@@ -25,6 +25,8 @@ def test_details_progress_and_delays_are_said() -> None:
     assert state_words("retrying", "none", retry_in_s=4.0) == "retrying in 4.0 s"
     assert state_words("generating", "pausing") == "pausing after generating"
     assert state_words("running_command", "frozen") == "frozen (running command)"
+    assert state_words("working", "paused", "before the next command") == "paused before the next command"
+    assert state_words("interrupted", "none") == "interrupted"
     assert state_words("waiting_for_user", "none", "allow \x1b[31mrm?") == "waiting for you: allow rm?"
 
 

@@ -1,0 +1,83 @@
+"""One task from `RunStarted` to `RunEnded`: worked on, then its changes looked at or applied."""
+
+from __future__ import annotations
+
+import logging
+
+from agentui.events import Event, RunEnded, RunStarted, TurnStarted, Usage
+from agentui.harness.base import Harness, HarnessEnd
+from agentui.run.changes import ApplyPolicy, Changes
+from agentui.run.gate import RunGate
+from agentui.run.helpers import warning_of
+from agentui.run.ports import Emit, RunParts, RunPolicy
+from agentui.run.prepare import Prepared
+
+log = logging.getLogger(__name__)
+
+APPLY_HINT = "the changes wait in the workspace: apply them with /apply, or review them one by one"
+
+
+class TaskRun:
+    """A run of a harness. `end` is how it ended, interrupted until then."""
+
+    def __init__(self, task: str, prepared: Prepared, gate: RunGate, parts: RunParts) -> None:
+        self._task = task
+        self._prepared = prepared
+        self._gate = gate
+        self._clock = parts.clock
+        self._workdir = parts.workdir
+        self._began_s = parts.clock()
+        self._turns = 0
+        self.end = HarnessEnd("interrupted", Usage())
+
+    @property
+    def _changes(self) -> Changes | None:
+        return self._prepared.changes
+
+    def started(self, policy: RunPolicy) -> RunStarted:
+        """What the run begins with."""
+        prepared = self._prepared
+        return RunStarted(
+            self._task,
+            prepared.model,
+            prepared.backend.facts.base_url,
+            self._workdir,
+            policy.harness,
+            prepared.sandbox,
+            policy.profile,
+        )
+
+    async def work(self, harness: Harness, emit: Emit) -> None:
+        """Run the harness until the agent settles; whatever it raises is a failed run."""
+
+        def counted(event: Event) -> None:
+            self._turns += isinstance(event, TurnStarted)
+            emit(event)
+
+        try:
+            self.end = await harness.run(self._task, self._gate, counted)
+        except Exception as error:
+            log.exception("the run failed")
+            warned = warning_of(error)
+            self.end = HarnessEnd("failed", Usage(), warned.text, warned.hint)
+
+    async def settle(self, policy: ApplyPolicy, emit: Emit) -> None:
+        """Look at what changed, and apply it where that needs no asking; failures become warnings."""
+        try:
+            if self._changes is not None and self.end.reason == "interrupted":
+                await self._changes.refresh()
+            elif self._changes is not None:
+                await self._changes.settle(policy)
+        except Exception as error:
+            log.exception("the changes were not settled")
+            emit(warning_of(error))
+
+    def ended(self) -> RunEnded:
+        """What the run ends with."""
+        end = self.end
+        pending = self._changes.pending if self._changes is not None else 0
+        hint = end.hint or (APPLY_HINT if pending else "")
+        wall_s = self._clock() - self._began_s
+        return RunEnded(
+            end.reason, end.error, hint, end.usage, self._turns, self._gate.commands, wall_s, pending
+        )
