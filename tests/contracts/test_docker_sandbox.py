@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -217,14 +218,16 @@ async def test_what_a_killed_session_leaves_is_removed_at_the_next_start(
     owner = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", OWNER_PROGRAM, tools_image.base, workspace_id, state),
         stdout=subprocess.PIPE,
-        env={"PYTHONPATH": f"{checkout}:{checkout}/app", "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "PYTHONPATH": f"{checkout}:{checkout}/app"},
     )
-    assert owner.stdout is not None
-    assert await owner.stdout.readline() == b"ready\n"
-    remove_leftovers(engine)
-    assert len(containers_of(engine, workspace_id)) == 1, "a living session's container was removed"
-    owner.send_signal(signal.SIGKILL)
-    await owner.wait()
+    try:
+        assert owner.stdout is not None
+        assert await owner.stdout.readline() == b"ready\n"
+        remove_leftovers(engine)
+        assert len(containers_of(engine, workspace_id)) == 1, "a living session's container was removed"
+    finally:
+        owner.send_signal(signal.SIGKILL)
+        await owner.wait()
     if state == "running":
         engine.api.wait(containers_of(engine, workspace_id)[0]["Id"], timeout=20)
     remove_leftovers(engine)

@@ -19,6 +19,7 @@ from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
 from agentui.sandbox.docker_container import Container, ContainerPlan, Role, open_container
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
+from agentui.sandbox.docker_stream import wait_until_started
 from agentui.sandbox.docker_volume import WorkspaceVolume, open_volume, remove_volume, workspace_labels
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
@@ -171,10 +172,10 @@ class DockerSandbox:
             execution, container = self._execution, self._container
             if execution is None or container is None or execution.clock.is_frozen:
                 return False
-            await execution.has_started.wait()
-            if execution.is_over:
+            await execution.has_answer.wait()
+            if execution.is_over or not execution.exec_id:
                 return False
-            frozen = await asyncio.to_thread(_attempt, lambda: self._engine.api.pause(container.id))
+            frozen = await asyncio.to_thread(_pause, container, execution.exec_id)
             if frozen:
                 execution.clock.freeze()
             return frozen
@@ -286,14 +287,20 @@ def _exec_problem(container: Container) -> str:
     return "" if output == b"ready\n" else output.decode("utf-8", "replace").strip() or "it printed nothing"
 
 
+def _pause(container: Container, exec_id: str) -> bool:
+    api = container.engine.api
+    return _attempt(lambda: wait_until_started(container.engine, exec_id)) and _attempt(
+        lambda: api.pause(container.id)
+    )
+
+
 def _attempt(call: Callable[[], object]) -> bool:
-    """Whether an engine call went through; a refusal is logged."""
+    """Whether an engine call went through and did not say no; a refusal is logged."""
     import requests
     from docker.errors import DockerException
 
     try:
-        call()
+        return call() is not False
     except (DockerException, requests.RequestException, OSError) as error:
         _log.warning("the engine refused: %s", explanation(error))
         return False
-    return True

@@ -65,8 +65,10 @@ class Execution:
         self._stream: EngineStream | None = None
         self.is_over = False
         """Set when nothing is left to freeze: what follows needs a container that answers."""
-        self.has_started = asyncio.Event()
-        """Set when the engine has answered, either way; a container that is paused before starts no process."""
+        self.exec_id = ""
+        """The engine's name for the process; set when `has_answer` is."""
+        self.has_answer = asyncio.Event()
+        """Set when the engine has said whether it starts the process."""
         self.needs_new_container = False
         """Set when the container is gone or could not be cleaned."""
 
@@ -75,14 +77,14 @@ class Execution:
         try:
             # A cancel waits for it: a command that starts after the sweep would be missed.
             before, exec_id, stream = await settled(asyncio.to_thread(self._open))
-            self.has_started.set()
+            self.has_answer.set()
         except _NotStarted as failure:
-            self.has_started.set()
+            self.has_answer.set()
             self.needs_new_container = failure.is_container_gone
             outcome: ToolOutcome = "refused" if failure.is_certain else "lost"
             return CommandResult(outcome, None, self.clock.elapsed_s, self._command.cwd, str(failure))
         except asyncio.CancelledError:
-            self.has_started.set()
+            self.has_answer.set()
             await settled(self._end_everything(None))
             if self._stream is not None:
                 self._stream.close()
@@ -172,7 +174,7 @@ class Execution:
             # The request may have arrived before the connection broke.
             text = f"The engine does not answer: {explanation(error)}"
             raise _NotStarted(text, is_certain=False, is_container_gone=True) from error
-        self._stream = stream
+        self._stream, self.exec_id = stream, exec_id
         return before, exec_id, stream
 
     def _thaw_and_sweep(self) -> bool:

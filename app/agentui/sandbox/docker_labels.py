@@ -21,6 +21,8 @@ PROJECT = f"{PREFIX}project"
 WORKSPACE_ID = f"{PREFIX}workspace"
 ROLE = f"{PREFIX}role"
 THROWAWAY = f"{PREFIX}throwaway"
+LEFTOVER_TIMEOUT_S = 15.0
+"""How long a start may wait for an engine that cannot get rid of a dead session's container."""
 START_TOLERANCE_S = 2.0
 """Start times of one process differ a little between readings when the clock is set."""
 
@@ -60,7 +62,7 @@ def remove_leftovers(engine: Engine) -> int:
     from docker.errors import DockerException
 
     removed = 0
-    api = engine.api
+    api = engine.new_client(LEFTOVER_TIMEOUT_S)
     try:
         for record in api.containers(all=True, filters={"label": OWNER}):
             if is_dead(_owner_of(record.get("Labels"))):
@@ -73,6 +75,8 @@ def remove_leftovers(engine: Engine) -> int:
                 removed += 1
     except (DockerException, requests.RequestException, OSError) as error:
         _log.warning("leftovers of earlier sessions could not be removed: %s", explanation(error))
+    finally:
+        api.close()
     return removed
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 StreamName = Literal["stdout", "stderr"]
 EXIT_CODE_TIMEOUT_S = 2.0
+START_TIMEOUT_S = 5.0
 _HEADER_BYTES = 8
 _STREAMS: Mapping[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -144,6 +145,24 @@ def exit_code_of(engine: Engine, exec_id: str) -> int | None:
             return None
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, 0.1)
+
+
+def wait_until_started(engine: Engine, exec_id: str) -> bool:
+    """Wait until a process really runs; False if it ended, or did not begin in time.
+
+    The engine hands out the stream before it starts the process. A container that is paused in between can
+    never be thawed again: the engine's own half-started process is frozen with it and holds the lock (seen with
+    20.10).
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        record: dict[str, Any] = engine.api.exec_inspect(exec_id)
+        if record.get("ExitCode") is not None and not record.get("Running"):
+            return False
+        if record.get("Pid"):
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _buffered_reader(hijacked: Any) -> BinaryIO | None:

@@ -73,9 +73,9 @@ class Engine:
             self._local.client = client
         return client
 
-    def new_client(self) -> APIClient:
-        """A client of its own, for a stream; the caller closes it."""
-        return _client(self.address, self.facts.api_version, CALL_TIMEOUT_S)
+    def new_client(self, timeout_s: float = CALL_TIMEOUT_S) -> APIClient:
+        """A client of its own, for a stream or with another timeout; the caller closes it."""
+        return _client(self.address, self.facts.api_version, timeout_s)
 
 
 def find_engine(environment: Mapping[str, str] | None = None, home: Path | None = None) -> Engine:
