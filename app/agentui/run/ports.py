@@ -120,6 +120,14 @@ class Workshop:
 
 
 @dataclass(frozen=True, slots=True)
+class StartServer:
+    """A way to start the model server, run only after the user said yes. `text` asks."""
+
+    text: str
+    start: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
 class RunParts:
     """The concretes of a session.
 
@@ -136,4 +144,5 @@ class RunParts:
     ids: Callable[[str], str]
     clock: Callable[[], float]
     workdir: str
+    start_server: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)

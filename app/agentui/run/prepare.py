@@ -42,6 +42,7 @@ POLL_S = 2.0
 _T = TypeVar("_T")
 
 TRY_AGAIN, TALK_ONLY = "try again", "talk only"
+START, WAIT = "start it", "wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +98,42 @@ class Preparation:
         return Prepared(backend, model, workshop, changes)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until it works; the user sees why it does not yet, once per reason."""
-        while True:
+        """Try until it works; the user sees why it does not yet, once per reason, and may start the server."""
+        offering: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    return await attempt()
+                except BackendError as error:
+                    if not self._policy.is_interactive:
+                        raise
+                    await self._bear(error)
+                    if offering is None and isinstance(error, BackendUnavailable):
+                        offering = asyncio.create_task(self._offer_start())
+                await asyncio.sleep(POLL_S)
+        finally:
+            if offering is not None:
+                offering.cancel()
+                await asyncio.gather(offering, return_exceptions=True)
+
+    async def _offer_start(self) -> None:
+        """Ask once whether to start the server; it is looked for meanwhile, so it may come by itself."""
+        offer = self._parts.start_server()
+        if offer is None:
+            return
+        if await self._approvals.ask("Start the model server?", offer.text, (START, WAIT)) == START:
             try:
-                return await attempt()
+                await offer.start()
             except BackendError as error:
-                if not self._policy.is_interactive:
-                    raise
-                self._tell_loss(error)
-                if not isinstance(error, BackendUnavailable | ModelNotFound | AuthenticationFailed):
-                    # Asking again by itself would load a model that does not fit every two seconds.
-                    await self._approvals.ask(
-                        "The model server refused. Try again?", error.message, (TRY_AGAIN,)
-                    )
-            await asyncio.sleep(POLL_S)
+                self._emit(Warned("not_started", error.message, error.hint))
+
+    async def _bear(self, error: BackendError) -> None:
+        """Tell why it does not work yet; what would do harm when repeated by itself is asked about."""
+        self._tell_loss(error)
+        if isinstance(error, BackendUnavailable | ModelNotFound | AuthenticationFailed):
+            return
+        # Asking again by itself would load a model that does not fit every two seconds.
+        await self._approvals.ask("The model server refused. Try again?", error.message, (TRY_AGAIN,))
 
     def _tell_loss(self, error: BackendError) -> None:
         if error.message != self._last_loss:

@@ -36,7 +36,7 @@ from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.demo import Demo, demo_project, start_demo
-from agentui.wire.servers import find_backend
+from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
 
@@ -156,6 +156,7 @@ class LiveSession:
             ids=new_id,
             clock=time.monotonic,
             workdir=str(self.project),
+            start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             ready=ready,
         )
 
