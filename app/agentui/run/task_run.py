@@ -14,7 +14,7 @@ from agentui.run.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
-APPLY_HINT = "the changes wait in the workspace: apply them with /apply, or review them one by one"
+APPLY_HINT = "the changes wait in the workspace: /apply in agentui brings them, or run with --apply auto"
 
 
 class TaskRun:
