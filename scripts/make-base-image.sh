@@ -16,7 +16,7 @@
 # It changes nothing else on the machine, and does nothing when the tag is there already (--force makes it anew).
 #
 # Usage: make-base-image.sh [--force] [TAG]
-# Environment: MIRROR (default ), SUITE (default bookworm), TMPDIR.
+# Environment: MIRROR (default: debootstrap's own), SUITE (default bookworm), TMPDIR.
 set -euo pipefail
 
 force=0
@@ -53,8 +53,9 @@ fi
 folder=$(mktemp -d "${TMPDIR:-/tmp}/agentui-base.XXXXXX")
 trap 'rm -rf --one-file-system "$folder"' EXIT
 
-say "debootstrap $suite from $mirror with: $packages"
-if ! debootstrap --variant=minbase --include="${packages// /,}" "$suite" "$folder/root" "$mirror" >"$folder/log" 2>&1; then
+say "debootstrap $suite${mirror:+ from $mirror} with: $packages"
+if ! debootstrap --variant=minbase --include="${packages// /,}" "$suite" "$folder/root" ${mirror:+"$mirror"} \
+    >"$folder/log" 2>&1; then
     tail -n 20 "$folder/log" >&2
     die "debootstrap failed; its last lines are above"
 fi
