@@ -83,7 +83,7 @@ def test_every_fault_of_the_simulator_is_expected_here() -> None:
 async def session(simulator: RunningSimulator, log: Log) -> AsyncIterator[Supervisor]:
     """A session as the command line makes it, over the real backend."""
     parts = run_parts(PlayedBackend([]), log, FunctionSandbox())
-    limits = StallLimits(stall_s=0.2, give_up_s=0.4, generating_s=0.4, prefill_s=0.8)
+    limits = StallLimits(stall_s=1.0, give_up_s=2.0, generating_s=2.0, prefill_s=4.0)
 
     def make(backend: Backend, model: ModelFacts, facts: SandboxFacts | None) -> OwnLoop:
         return OwnLoop(

@@ -26,8 +26,8 @@ from agentui.events import (
 )
 from agentui.tui.app import AgentuiApp
 from tests.unit.view.scenes import ANSWER, Tape, begin, samples, whole_run
-from tests.widgets.fakes import FakeServices, make_app
 from tests.widgets.driving import settle
+from tests.widgets.fakes import FakeServices, make_app
 
 SIZES = [(80, 24), (120, 40)]
 LAYOUTS = [(160, 45), (90, 50), (200, 15)]

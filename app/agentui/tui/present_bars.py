@@ -80,7 +80,7 @@ def state_tone(status: Status) -> Tone:
             return "good"
         case "retrying" | "waiting_for_user":
             return "warning"
-        case "idle":
+        case "idle" | "interrupted":
             return "dim"
         case _:
             return "accent"
