@@ -32,6 +32,8 @@ class LineView(ScrollView):
     def feed(self, text: str) -> None:
         self.pending.append(text)
         self.tokens += 1
+        if self.tokens == 1:  # else the time of all that comes before the first paint would not count
+            self.marks.append((time.time(), 1))
 
     def paint(self) -> None:
         if not self.pending:

@@ -22,6 +22,7 @@ from benchmarks.program import Program, unique_characters
 from benchmarks.subject import HOOK, Mark, Subject, environment, simulated_server
 
 PATIENCE_S = 300.0
+EARLY_TOKENS = 1000
 SETTLE_S = 4.0
 READY_LIMIT_S = 30.0
 PACE_TOK_PER_S = 100.0
@@ -47,12 +48,19 @@ class Stream:
 class Memory:
     """Resident bytes: after a thousand tokens, after all, and of a bare process that imports the same packages.
 
-    By the thousandth token everything has been imported and drawn once; what comes on top is the transcript's.
+    What comes on top after the thousandth token is the transcript's, but for packages that are imported only
+    then (the chart with its first curve, the Markdown reader with the first finished answer).
     """
 
     early_bytes: int
     after_bytes: int
     bare_bytes: int
+    late_imports_bytes: int
+
+    @property
+    def transcript_bytes(self) -> int:
+        """What the transcript took since the thousandth token."""
+        return self.after_bytes - self.early_bytes - self.late_imports_bytes
 
 
 @contextmanager
@@ -173,11 +181,22 @@ def idle_cpu_percent(subject: Subject, seconds: float) -> float:
 def memory(subject: Subject, tokens: int) -> Memory:
     """Memory around an answer of so many tokens."""
     with simulated_server(PACE_TOK_PER_S * 20) as url, running(subject, url, tokens) as (program, place):
+        _wait_for_tokens(program, subject, place, EARLY_TOKENS)
+        early, early_names = program.rss_bytes, _modules(program, place)
         wait_until_done(program, subject, place)
         after = program.rss_bytes
-        early = program.rss_at(moment_of(subject.marks(place), 1000))
         names = _modules(program, place)
-    return Memory(early, after, _bare_bytes(names))
+    bare = _bare_bytes(names)
+    return Memory(early, after, bare, bare - _bare_bytes(early_names))
+
+
+def _wait_for_tokens(program: Program, subject: Subject, place: Path, tokens: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (marks := subject.marks(place)) or marks[-1][1] < tokens:
+        program.check()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{subject.name} did not show {tokens} tokens within {PATIENCE_S:.0f} s")
+        time.sleep(0.05)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -187,6 +206,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def _modules(program: Program, place: Path) -> set[str]:
     file = place / "modules"
+    file.unlink(missing_ok=True)
     os.kill(program.pid, signal.SIGUSR2)
     deadline = time.monotonic() + 10
     while not file.exists():

@@ -90,9 +90,12 @@ class AgentuiSubject:
     def marks(self, place: Path) -> list[Mark]:
         """See `Subject`."""
         marks: list[Mark] = []
+        answers: set[str] = set()
         tokens = 0
         for record in _journal(place):
-            if record["type"] == "TextDelta":
+            if record["type"] == "MessageStarted" and record["role"] == "assistant":
+                answers.add(record["message_id"])
+            elif record["type"] == "TextDelta" and record["message_id"] in answers:  # the task is text, too
                 tokens += int(record["tokens"])
                 marks.append((_moment(record["at_utc"]), tokens))
         return marks

@@ -6,7 +6,6 @@ Folders that we make are readable by their owner only (0700): sessions hold sour
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -134,6 +133,8 @@ def private_folder(path: Path) -> Path:
 
 def project_key(project: Path) -> str:
     """A file name for `project`: its own name, for people, and a hash of its real path, for uniqueness."""
+    import hashlib  # 4 ms, and nothing needs it before the first frame
+
     real = os.path.realpath(project)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(real)).strip(".-")[:40] or "project"
     return f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"

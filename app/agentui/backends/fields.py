@@ -20,6 +20,8 @@ def parse_json(text: str | bytes) -> Any:
 
 def as_object(value: object) -> Mapping[str, Any]:
     """`value` if it is a JSON object, else an empty one."""
+    if isinstance(value, dict):  # the usual case at a tenth of the cost of asking for a mapping
+        return value
     return value if isinstance(value, Mapping) else EMPTY
 
 

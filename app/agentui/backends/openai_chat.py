@@ -6,6 +6,7 @@ The package is imported with the first request, because that costs the better pa
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -16,6 +17,7 @@ from agentui.backends.base import ChatPart, ChatRequest
 from agentui.backends.failures import from_exception, malformed, refusal, unfinished
 from agentui.backends.fields import as_object, parse_json
 from agentui.backends.openai_chunks import ChunkReader
+from agentui.backends.sse import SseReader
 from agentui.errors import BackendError, BackendRefused, ContextOverflow
 
 if TYPE_CHECKING:
@@ -117,10 +119,14 @@ class OpenAiChat:
             for part in self._read_whole(await stream.response.aread(), reader):
                 yield part
             return
-        chunks = aiter(stream)
-        while (chunk := await _next_chunk(chunks, reader.finish_reason is not None)) is not None:
-            for part in reader.read(_checked(chunk, self._address)):
-                yield part
+        records = SseReader()
+        is_packed = "content-encoding" in stream.response.headers
+        pieces = stream.response.aiter_bytes() if is_packed else stream.response.aiter_raw()
+        while not records.is_done:
+            piece = await _next_piece(pieces, reader.finish_reason is not None)
+            for data in records.finish() if piece is None else records.feed(piece):
+                for part in reader.read(_checked(json.loads(data.decode()), self._address)):
+                    yield part
         if reader.finish_reason is None:
             raise unfinished(self._address)
 
@@ -128,7 +134,7 @@ class OpenAiChat:
         answer = as_object(parse_json(body))
         if not answer.get("choices"):
             raise refusal(200, body, self._address)
-        return list(reader.read(answer))
+        return reader.read(answer)
 
     async def _open(self, request: ChatRequest) -> AsyncStream[object]:
         client = await self._connected()
@@ -202,23 +208,23 @@ def _build_client(base_url: str, api_key: str | None, read_timeout_s: float) -> 
     return client
 
 
-async def _next_chunk(chunks: AsyncIterator[object], is_tail: bool) -> object | None:
-    """The next chunk; after the finish reason only for a moment, since some servers never end a stream."""
+async def _next_piece(pieces: AsyncIterator[bytes], is_tail: bool) -> bytes | None:
+    """The next bytes; after the finish reason only for a moment, since some servers never end a stream."""
     if not is_tail:
-        return await anext(chunks, None)
+        return await anext(pieces, None)
     try:
         async with asyncio.timeout(_TAIL_S):
-            return await anext(chunks, None)
+            return await anext(pieces, None)
     except TimeoutError:
         return None
 
 
 def _checked(chunk: object, address: str) -> Mapping[str, Any]:
-    """The chunk as an object; raises for what is none, and for errors in disguise: no choices, but words."""
+    """The chunk as an object; raises for what is none, for errors, and for errors in disguise: only words."""
     if not isinstance(chunk, Mapping):
         raise malformed(address, f"{str(chunk)[:80]} instead of a chunk")
     is_odd = chunk.get("choices") is None and chunk.get("usage") is None
-    if is_odd and any(chunk.get(name) for name in ("error", "message", "detail")):
+    if chunk.get("error") or (is_odd and any(chunk.get(name) for name in ("message", "detail"))):
         raise refusal(200, chunk, address)
     return chunk
 

@@ -44,17 +44,18 @@ class ChunkReader:
         """What the server counted so far: its usage, else the counts inside its timings."""
         return self._usage or self._counted
 
-    def read(self, chunk: Mapping[str, Any]) -> Iterator[ChatPart]:
-        """Yield the parts of one chunk."""
+    def read(self, chunk: Mapping[str, Any]) -> list[ChatPart]:
+        """The parts of one chunk."""
+        parts: list[ChatPart] = []
         self.model = as_text(chunk.get("model")) or self.model
         self._read_counts(chunk)
-        progress = _prompt_progress(chunk.get("prompt_progress"))
-        if progress is not None and not self.has_answer:
-            yield progress
+        if not self.has_answer and (progress := _prompt_progress(chunk.get("prompt_progress"))) is not None:
+            parts.append(progress)
         for choice in as_list(chunk.get("choices")):
             choice = as_object(choice)
-            yield from self._message(as_object(choice.get("delta") or choice.get("message")))
+            self._message(as_object(choice.get("delta") or choice.get("message")), parts)
             self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
+        return parts
 
     def finish(self) -> Iterator[ChatPart]:
         """Yield what the end of the stream makes certain: held text, usage, and the finish as the last part."""
@@ -66,20 +67,21 @@ class ChunkReader:
             reason = "tool_calls"
         yield FinishPart(reason, self.model)
 
-    def _message(self, message: Mapping[str, Any]) -> Iterator[ChatPart]:
-        """The parts of a delta, or of a whole message from a server that does not stream."""
+    def _message(self, message: Mapping[str, Any], parts: list[ChatPart]) -> None:
+        """Add the parts of a delta, or of a whole message from a server that does not stream."""
         thought = as_text(message.get("reasoning_content")) or as_text(message.get("reasoning"))
         if thought:
             self.has_answer = True
-            yield ThinkingPart(thought)
+            parts.append(ThinkingPart(thought))
         content = as_text(message.get("content"))
         if content:
             self.has_answer = True
-            shown = list(self._splitter.feed(content))
-            held: ChatPart = ThinkingPart("") if self._splitter.may_think else TextPart("")
-            yield from shown or (held,)
+            before = len(parts)
+            parts.extend(self._splitter.feed(content))
+            if len(parts) == before:
+                parts.append(ThinkingPart("") if self._splitter.may_think else TextPart(""))
         for call in as_list(message.get("tool_calls")):
-            yield self._call(as_object(call))
+            parts.append(self._call(as_object(call)))
 
     def _call(self, call: Mapping[str, Any]) -> ToolCallPart:
         self.has_answer = True
@@ -95,6 +97,8 @@ class ChunkReader:
         return self._calls.part(index, call_id, name, arguments or "")
 
     def _read_counts(self, chunk: Mapping[str, Any]) -> None:
+        if not chunk.get("usage") and not chunk.get("timings"):
+            return
         usage, timings = as_object(chunk.get("usage")), as_object(chunk.get("timings"))
         if usage:
             self._usage = usage_from(usage)

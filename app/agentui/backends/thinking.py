@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentui.backends.base import TextPart, ThinkingPart
@@ -22,6 +22,8 @@ ALL_MARKS: tuple[Marks, ...] = (
     Marks("<thinking>", "</thinking>"),
     Marks("<|channel>thought", "<channel|>", anywhere=True),
 )
+_OPENS_WITH = "<"
+"""How all marks begin: text without it holds none."""
 
 
 class ThinkingSplitter:
@@ -42,8 +44,14 @@ class ThinkingSplitter:
         """Whether a thought is open, or what is held looks like the opening of one."""
         return self._open is not None or bool(self._held.strip())
 
-    def feed(self, text: str) -> Iterator[TextPart | ThinkingPart]:
-        """Yield what is certain after one more piece. What may be the start of a mark is held back."""
+    def feed(self, text: str) -> Iterable[TextPart | ThinkingPart]:
+        """What is certain after one more piece. What may be the start of a mark is held back."""
+        is_within_text = self._has_text and self._open is None and not self._held and not self._follows_mark
+        if is_within_text and text and _OPENS_WITH not in text:
+            return (TextPart(text),)
+        return self._searched(text)
+
+    def _searched(self, text: str) -> Iterator[TextPart | ThinkingPart]:
         self._held += text
         goes_on = True
         while goes_on:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +148,8 @@ def _checked(rule: SettingRule, value: object, where: str) -> Any:
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -193,6 +193,8 @@ def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
 
 
 def _read_toml(layers: _Layers, content: bytes, path: Path, origin: Origin) -> None:
+    import tomllib  # most starts find no settings file, and the first frame waits for this
+
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from agentui.errors import ConfigError
 
 def digest_of(content: bytes) -> str:
     """The hash under which a settings file is trusted; one changed byte asks again."""
+    import hashlib  # 4 ms that only a project with settings of its own should pay
+
     return hashlib.sha256(content).hexdigest()
 
 

@@ -10,6 +10,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from agentui.errors import AgentuiError
 from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.screens.deck import DeckScreen
@@ -28,6 +29,9 @@ class AgentuiApp(App[None]):
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
         keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
         apply_asks: Whether changes are offered at the end of a run.
+
+    Attributes:
+        failure: Why the session could not begin; the application has ended then.
     """
 
     TITLE = "agentui"
@@ -48,20 +52,34 @@ class AgentuiApp(App[None]):
         self.rebound_keys = dict(keymap or {})
         self._wanted_theme = theme
         self._apply_asks = apply_asks
+        self.failure: AgentuiError | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard is the ground of the screen stack."""
         return DashboardScreen(self.services, apply_asks=self._apply_asks)
 
     def on_mount(self) -> None:
-        """Colours and keys, then the session begins."""
+        """Colours and keys."""
         for theme in OWN_THEMES:
             self.register_theme(theme)
         available = frozenset(self.available_themes)
         self.theme = pick_theme(self._wanted_theme, self.console.color_system, available)
         if self.rebound_keys:
             self.set_keymap(self.rebound_keys)
-        self.run_worker(self.services.start(), group="session", exit_on_error=True)
+
+    def on_ready(self) -> None:
+        """The first frame is laid out: once it is painted, the session begins."""
+        self.screen_stack[0].call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self._start_session(), group="session", exit_on_error=True)
+
+    async def _start_session(self) -> None:
+        try:
+            await self.services.start()
+        except AgentuiError as error:
+            self.failure = error
+            self.exit()
 
     @property
     def dashboard(self) -> DashboardScreen:

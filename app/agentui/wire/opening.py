@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Listener = Callable[[Recorded], None]
 
 _PARTS = "agentui.wire.live"
+LOAD_AFTER_S = 0.1
+"""Loading takes some 0.2 s of the processor; keys that were typed ahead are shown before."""
 
 
 class OpeningServices:
@@ -41,6 +43,7 @@ class OpeningServices:
         Raises:
             SessionError: If the session cannot be kept.
         """
+        await asyncio.sleep(LOAD_AFTER_S)
         await asyncio.to_thread(importlib.import_module, _PARTS)
         if self._is_closed:
             return

@@ -1,4 +1,7 @@
-"""What keys and slash commands do: the half of the dashboard that acts."""
+"""What keys and slash commands do: the half of the dashboard that acts.
+
+Screens that open on top of it are imported when they open: the first frame does not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,6 @@ from agentui.text import clean, clean_line, human_bytes
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.painter import Painter, Parts
-from agentui.tui.screens.diff import DiffScreen
-from agentui.tui.screens.help import HelpScreen
-from agentui.tui.screens.models import ModelsScreen
-from agentui.tui.screens.output import OutputScreen
-from agentui.tui.screens.question import QuestionScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
 from agentui.view.words import RESTING
@@ -132,6 +130,8 @@ class DeckScreen(Screen[None]):
         status = self.bridge.view.status
         is_busy = status.is_running and status.phase not in RESTING and not self.services.read_only
         if is_busy:
+            from agentui.tui.screens.question import QuestionScreen
+
             detail = "The run ends; the session is saved and can be continued with -c."
             if not await self.app.push_screen_wait(QuestionScreen("A run is working. Quit?", detail)):
                 return
@@ -163,6 +163,8 @@ class DeckScreen(Screen[None]):
         if not changes:
             self.say("no changes wait")
             return
+        from agentui.tui.screens.diff import DiffScreen
+
         self.app.push_screen(DiffScreen(self.services, changes, path), self._reviewed)
 
     def _reviewed(self, control: Control | None) -> None:
@@ -177,10 +179,14 @@ class DeckScreen(Screen[None]):
 
     def open_help(self) -> None:
         """Keys and commands, with the keys as they are bound now."""
+        from agentui.tui.screens.help import HelpScreen
+
         self.app.push_screen(HelpScreen(dict(getattr(self.app, "rebound_keys", {}))))
 
     def open_models(self) -> None:
         """Choose a model."""
+        from agentui.tui.screens.models import ModelsScreen
+
         self.app.push_screen(ModelsScreen(self.services), self._model_chosen)
 
     def _model_chosen(self, name: str | None) -> None:
@@ -202,6 +208,8 @@ class DeckScreen(Screen[None]):
             except AgentuiError as error:
                 self.say(error.message, is_error=True)
         aside = human_bytes(entry.output_bytes)
+        from agentui.tui.screens.output import OutputScreen
+
         self.app.push_screen(OutputScreen(f"$ {clean_line(entry.command)}", text, aside))
 
     def action_output(self) -> None:
