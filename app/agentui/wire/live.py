@@ -19,7 +19,7 @@ from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Quit
-from agentui.errors import AgentuiError
+from agentui.errors import AgentuiError, UsageError
 from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, StateChanged, Warned
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
@@ -52,10 +52,17 @@ def new_id(prefix: str) -> str:
 
 
 def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory:
-    """Makes the own loop for what was found."""
+    """Makes the own loop for what was found.
+
+    Raises:
+        UsageError: If the file of ``--system`` cannot be read.
+    """
+    try:
+        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
 
     def make(backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None) -> Harness:
-        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
         system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
         loop = LoopSettings(
             has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens

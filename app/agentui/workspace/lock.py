@@ -32,7 +32,7 @@ class ProjectLock:
             os.close(fd)
             raise WorkspaceError(
                 f"another agentui (process {holder or 'unknown'}) works on this project",
-                hint="end it first; agentui status shows it",
+                hint="end that one first",
             ) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)

@@ -132,7 +132,7 @@ class DeckScreen(Screen[None]):
         if is_busy:
             from agentui.tui.screens.question import QuestionScreen
 
-            detail = "The run ends; the session is saved and can be continued with -c."
+            detail = "The run ends; the session is saved, and agentui replay shows it."
             if not await self.app.push_screen_wait(QuestionScreen("A run is working. Quit?", detail)):
                 return
         if not self.services.read_only:
