@@ -16,13 +16,13 @@ from agentui.backends.gateway import Gateway, GatewaySettings
 from agentui.events import Event, RequestEnded
 from benchmarks.subject import simulated_server
 
-TOKENS = 5000
+TOKENS = 10_000
 ROUNDS = 5
 
 
 async def _answered_s(url: str) -> float:
     """Seconds from asking to the last byte of an answer of `TOKENS` tokens."""
-    task = {"role": "user", "content": f"write {TOKENS} tokens"}
+    task = {"role": "user", "content": f"stream {TOKENS} tokens"}
     body = {"model": "google/gemma-4-26b-a4b", "messages": [task], "stream": True}
     began_s = time.perf_counter()
     async with (

@@ -96,7 +96,7 @@ class Meters:
                 self._request.answer_tokens += tokens
             case RateSample():
                 self.rates = event
-                return False
+                return self._counted_by_rate(event)
             case RequestStarted():
                 self._request = _OpenRequest(event.estimated_prompt_tokens)
             case PrefillProgressed():
@@ -108,6 +108,8 @@ class Meters:
                 self._request_ended(event)
             case ContextMeasured():
                 self.context = event
+                if self._request is None and self._held_tokens is None and event.source == "reported":
+                    self._held_tokens, self._held_source = event.used_tokens, "reported"
             case TurnStarted():
                 self._turn_started_t_s, self._turn_slept_s = t_s, 0.0
             case TurnEnded():
@@ -122,6 +124,14 @@ class Meters:
                 self._held_tokens = None
             case _:
                 return False
+        return True
+
+    def _counted_by_rate(self, event: RateSample) -> bool:
+        """An answer whose text does not come by here, as through a gateway, is counted by its samples."""
+        request = self._request
+        if request is None or (event.answer_tokens or 0) <= request.answer_tokens:
+            return False
+        request.answer_tokens = event.answer_tokens or 0
         return True
 
     def _request_ended(self, event: RequestEnded) -> None:

@@ -13,17 +13,27 @@ if TYPE_CHECKING:
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.servers import find_backend, tools_image
+    from agentui.wire.watching import WatchSession
 
 _MODULES = {
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "OpeningServices": "agentui.wire.opening",
+    "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
     "tools_image": "agentui.wire.servers",
 }
 
-__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+__all__ = [
+    "DEMO_TASK",
+    "LiveSession",
+    "OpeningServices",
+    "WatchSession",
+    "find_backend",
+    "open_session",
+    "tools_image",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -189,7 +190,7 @@ async def test_a_client_that_goes_takes_the_servers_connection_with_it() -> None
     assert [event.outcome for event in opened.ended()] == ["cut"]
 
 
-async def _gone(requests: list[object]) -> None:
+async def _gone(requests: Sequence[object]) -> None:
     while not getattr(requests[-1], "disconnected", False):
         await asyncio.sleep(0.005)
 
@@ -333,7 +334,7 @@ async def test_a_request_that_is_too_large_is_refused() -> None:
     async with llama_server() as server, gateway_to(server.url, settings) as opened:
         async with plain_client(opened.url) as client:
             with pytest.raises(openai.APIStatusError, match="may have 1,000 bytes"):
-                await client.chat.completions.create(  # type: ignore[call-overload]
+                await client.chat.completions.create(
                     model="m", messages=[{"role": "user", "content": "x" * 2000}]
                 )
         assert server.seen == []
