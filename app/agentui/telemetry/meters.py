@@ -51,6 +51,7 @@ class _OpenRequest:
     prompt_source: Source = "estimated"
     read_tokens: int | None = None
     answer_tokens: int = 0
+    told_tokens: int | None = None
 
 
 class Meters:
@@ -76,6 +77,8 @@ class Meters:
         request = self._request
         if request is None:
             return self._held_tokens
+        if request.told_tokens is not None:
+            return request.told_tokens
         if request.answer_tokens:
             return request.prompt_tokens + request.answer_tokens
         return self._held_tokens if request.read_tokens is None else request.read_tokens
@@ -84,7 +87,9 @@ class Meters:
     def cached_source(self) -> Source:
         """How sure `cached_tokens` is."""
         request = self._request
-        return self._held_source if request is None else request.prompt_source
+        if request is None:
+            return self._held_source
+        return request.prompt_source if request.told_tokens is None else "reported"
 
     def observe(self, recorded: Recorded) -> bool:
         """Fold one event; true if a value may have changed. Constant cost."""
@@ -108,8 +113,8 @@ class Meters:
                 self._request_ended(event)
             case ContextMeasured():
                 self.context = event
-                if self._request is None and self._held_tokens is None and event.source == "reported":
-                    self._held_tokens, self._held_source = event.used_tokens, "reported"
+                if event.source == "reported":
+                    self._fill_reported(event.used_tokens)
             case TurnStarted():
                 self._turn_started_t_s, self._turn_slept_s = t_s, 0.0
             case TurnEnded():
@@ -125,6 +130,13 @@ class Meters:
             case _:
                 return False
         return True
+
+    def _fill_reported(self, used_tokens: int) -> None:
+        """A server's own word counts while it answers, and before anything was counted here."""
+        if self._request is not None:
+            self._request.told_tokens = used_tokens
+        elif self._held_tokens is None:
+            self._held_tokens, self._held_source = used_tokens, "reported"
 
     def _counted_by_rate(self, event: RateSample) -> bool:
         """An answer whose text does not come by here, as through a gateway, is counted by its samples."""
