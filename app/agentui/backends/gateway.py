@@ -23,8 +23,18 @@ from aiohttp import web
 from yarl import URL
 
 from agentui.backends.failures import from_exception
+from agentui.backends.gateway_exchange import (
+    Passing,
+    aborted,
+    begun_answer,
+    close_upstream,
+    is_gone,
+    only_the_servers_headers,
+    refused,
+    sent,
+)
 from agentui.backends.gateway_prompts import Prompt, PromptAccount
-from agentui.backends.gateway_rules import is_local_caller, is_passable, to_client, to_upstream
+from agentui.backends.gateway_rules import is_local_caller, is_passable, to_upstream
 from agentui.backends.gateway_tee import AnswerTee, Ending, Translate, translation
 from agentui.backends.meter import RequestMeter
 from agentui.errors import UsageError
@@ -68,23 +78,6 @@ class GatewaySettings:
     most_body_bytes: int = MOST_BODY_BYTES
 
 
-@dataclass(slots=True)
-class _Passing:
-    """An answer on its way; `response` is set once the client has seen its head, then bytes of its body."""
-
-    request: web.Request
-    body: bytes
-    tee: AnswerTee | None = None
-    response: web.StreamResponse | None = None
-    passed_bytes: int = 0
-    is_frozen: bool = False
-
-    @property
-    def can_be_asked_again(self) -> bool:
-        """Whether another answer can take the place of this one without the client seeing a difference."""
-        return not self.passed_bytes and (self.response is None or self.response.chunked)
-
-
 class Gateway:
     """Serves on a Unix socket or a loopback port until `aclose`. Everything happens on one event loop.
 
@@ -116,7 +109,7 @@ class Gateway:
         self._prompts = PromptAccount()
         self._may_pass = asyncio.Event()
         self._may_pass.set()
-        self._generating: dict[asyncio.Task[None], _Passing] = {}
+        self._generating: dict[asyncio.Task[None], Passing] = {}
         self._held = 0
         self._runner: web.AppRunner | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -177,7 +170,7 @@ class Gateway:
     async def _started(self) -> web.AppRunner:
         app = web.Application(client_max_size=self._settings.most_body_bytes)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        app.on_response_prepare.append(_only_the_servers_headers)
+        app.on_response_prepare.append(only_the_servers_headers)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -235,28 +228,28 @@ class Gateway:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self._checks_caller and not is_local_caller(request.host, request.headers.get("Origin")):
-            return _refused(403, "only programs on this machine may use this address")
+            return refused(403, "only programs on this machine may use this address")
         if not is_passable(request.raw_path, self._settings.paths):
-            return _refused(404, f"no such path here: {request.method} {request.path}")
+            return refused(404, f"no such path here: {request.method} {request.path}")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _refused(413, f"a request may have {self._settings.most_body_bytes:,} bytes")
-        passing = _Passing(request, body)
+            return refused(413, f"a request may have {self._settings.most_body_bytes:,} bytes")
+        passing = Passing(request, body)
         translate = translation(request.method, request.raw_path)
         if translate is None:
             return await self._passed(passing)
         return await self._generated(passing, translate)
 
-    async def _passed(self, passing: _Passing) -> web.StreamResponse:
+    async def _passed(self, passing: Passing) -> web.StreamResponse:
         """Pass a request that generates nothing."""
         try:
             await self._forward(passing)
         except (aiohttp.ClientError, OSError) as error:
             return self._broken(passing, error)
-        return _sent(passing)
+        return sent(passing)
 
-    async def _generated(self, passing: _Passing, translate: Translate) -> web.StreamResponse:
+    async def _generated(self, passing: Passing, translate: Translate) -> web.StreamResponse:
         """Pass and meter a request, again after each freeze that came before the client saw anything."""
         while True:
             await self._wait_to_pass()
@@ -290,7 +283,7 @@ class Gateway:
         finally:
             self._held -= 1
 
-    async def _attempt(self, passing: _Passing) -> tuple[web.StreamResponse | None, Ending]:
+    async def _attempt(self, passing: Passing) -> tuple[web.StreamResponse | None, Ending]:
         """One way to the server and back; no response when it is to be asked again."""
         task = asyncio.create_task(self._forward(passing), name="gateway")
         self._generating[task] = passing
@@ -306,14 +299,14 @@ class Gateway:
         error = task.exception()
         if error is None:
             assert passing.tee is not None
-            return _sent(passing), passing.tee.end()
+            return sent(passing), passing.tee.end()
         if not isinstance(error, aiohttp.ClientError | OSError):
             raise error
-        if _is_gone(passing.request):
+        if is_gone(passing.request):
             return self._broken(passing, error), Ending("cut", None, Usage())
         return self._broken(passing, error), Ending("failed", self._words(error), Usage())
 
-    async def _forward(self, passing: _Passing) -> None:
+    async def _forward(self, passing: Passing) -> None:
         """Send the request on and the answer back. Cancelling it closes the server's connection at once."""
         assert self._client is not None
         request = passing.request
@@ -325,7 +318,7 @@ class Gateway:
         try:
             if passing.tee is not None:
                 passing.tee.begin(upstream.status, upstream.headers.get("Content-Type", ""))
-            response = await _begun(upstream, request, passing.response)
+            response = await begun_answer(upstream, request, passing.response)
             passing.response = response
             async for piece in upstream.content.iter_any():
                 if passing.tee is not None:
@@ -334,93 +327,33 @@ class Gateway:
                 await response.write(piece)
             await response.write_eof()
         finally:
-            _close(upstream)
+            close_upstream(upstream)
 
-    async def _cut(self, passing: _Passing) -> tuple[web.StreamResponse | None, Ending]:
+    async def _cut(self, passing: Passing) -> tuple[web.StreamResponse | None, Ending]:
         """End what was frozen so that the client asks again; what ends with the gateway just breaks."""
         if not passing.is_frozen:
-            return _aborted(passing), Ending("cut", None, Usage())
+            return aborted(passing), Ending("cut", None, Usage())
         passing.is_frozen = False
         frozen = Ending("frozen", None, Usage())
         if passing.can_be_asked_again:
             return None, frozen
-        response = _sent(passing)
+        response = sent(passing)
         if not response.chunked:
-            return _aborted(passing), frozen
+            return aborted(passing), frozen
         # An orderly end without a finish reason: clients take that for an accident and ask again.
         with contextlib.suppress(ConnectionError, aiohttp.ClientError):
             await response.write_eof()
         return response, frozen
 
-    def _broken(self, passing: _Passing, error: Exception) -> web.StreamResponse:
+    def _broken(self, passing: Passing, error: Exception) -> web.StreamResponse:
         """The server's connection broke: so does the client's. It gets a 502 where there is no server."""
         _log.info("A request to %s broke: %r", self._settings.root, error)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return _refused(502, self._words(error))
-        return _aborted(passing)
+            return refused(502, self._words(error))
+        return aborted(passing)
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, aiohttp.ClientConnectorError):
             return f"there is no model server at {self._settings.root}: {error.os_error}"
         found = from_exception(error, self._settings.root)
         return found.message if found else f"{self._settings.root}: {error or type(error).__name__}"
-
-
-async def _begun(
-    upstream: aiohttp.ClientResponse, request: web.Request, begun: web.StreamResponse | None
-) -> web.StreamResponse:
-    """The head of the answer, sent to the client as the server wrote it.
-
-    `begun` is the head that the client has seen before a freeze; another answer must be of the same kind.
-    """
-    if begun is not None:
-        if (begun.status, begun.content_type) != (upstream.status, upstream.content_type):
-            raise aiohttp.ClientPayloadError(f"asked again, the server answers with {upstream.status}")
-        return begun
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-    for name, value in to_client(upstream.headers.items()):
-        response.headers.add(name, value)
-    if upstream.headers.get("Content-Length", "").isdecimal():
-        response.content_length = int(upstream.headers["Content-Length"])
-    elif request.version < aiohttp.HttpVersion11:
-        response.force_close()
-    elif request.method != "HEAD" and upstream.status not in (204, 304):
-        response.enable_chunked_encoding()
-    await response.prepare(request)
-    return response
-
-
-async def _only_the_servers_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Take back what aiohttp adds: the client sees the server's own headers."""
-    if response.headers.get("Server", "").startswith("Python/"):
-        del response.headers["Server"]
-
-
-def _is_gone(request: web.Request) -> bool:
-    transport = request.transport
-    return transport is None or transport.is_closing()
-
-
-def _close(upstream: aiohttp.ClientResponse) -> None:
-    connection = upstream.connection
-    if connection is not None and connection.transport is not None:
-        # Not an orderly end: what is still to be written would keep the connection open.
-        connection.transport.abort()
-    upstream.close()
-
-
-def _sent(passing: _Passing) -> web.StreamResponse:
-    assert passing.response is not None
-    return passing.response
-
-
-def _aborted(passing: _Passing) -> web.StreamResponse:
-    transport = passing.request.transport
-    if transport is not None:
-        transport.abort()
-    return passing.response or web.Response(status=502)
-
-
-def _refused(status: int, text: str) -> web.Response:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return web.json_response({"error": {"message": text, "type": kind, "code": status}}, status=status)

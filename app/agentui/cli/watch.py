@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentui.wire import WatchSession
 
 LEAST_INTERVAL_S = 0.1
+MOST_INTERVAL_S = 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.interval is not None and args.interval < LEAST_INTERVAL_S:
-        raise UsageError(f"--interval must be at least {LEAST_INTERVAL_S} seconds, not {args.interval}")
+    if args.interval is not None and not LEAST_INTERVAL_S <= args.interval <= MOST_INTERVAL_S:
+        raise UsageError(f"--interval must be {LEAST_INTERVAL_S} to {MOST_INTERVAL_S} s, not {args.interval}")
     if args.once and args.interval is not None:
         raise UsageError("--once prints one reading, --interval many: choose one")
     if args.once and args.gateway is not None:

@@ -20,7 +20,7 @@ ASKED = {"model": GEMMA_26B, "messages": [{"role": "user", "content": "split rep
 STREAMED = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
 
 # What differs between two answers to the same question: the clock.
-_CREATED = re.compile(rb'"created":\d+')
+_CREATED = re.compile(rb'"created": ?\d+')
 
 
 @dataclass

@@ -37,9 +37,12 @@ class WatchScreen(Screen[None]):
     def __init__(self, services: WatchServices) -> None:
         super().__init__(id="watch")
         self._services = services
-        self._bridge = Bridge(services, lambda: self.post_message(self.Due()))
+        self._bridge = Bridge(services, self._wake)
         self._late: Timer | None = None
         self._curve_key: tuple[float, int | None] = (float("-inf"), None)
+
+    def _wake(self) -> None:
+        self.post_message(self.Due())
 
     def compose(self) -> ComposeResult:
         """The rows from above."""
