@@ -110,7 +110,7 @@ class Cut(Exception):
 
     def __init__(self, why: CutWhy) -> None:
         super().__init__(f"cut: {why}")
-        self.why = why
+        self.why: CutWhy = why
 
 
 class Interrupted(Exception):
