@@ -40,7 +40,6 @@ class _Followed:
     first_s: float | None = None
     read_since_s: float | None = None
     read_since_tokens: int = 0
-    has_told_prompt: bool = False
 
 
 class ServerObserver:
@@ -161,11 +160,6 @@ class ServerObserver:
             self._emit(RateSample(None, rate, None, None, "measured"))
 
     def _answering(self, followed: _Followed, slot: SlotReading, now: float) -> None:
-        if not followed.has_told_prompt and slot.prompt_tokens is not None:
-            prompt, followed.has_told_prompt = slot.prompt_tokens, True
-            self._emit(
-                PrefillProgressed(followed.request_id, prompt, prompt, slot.cached_tokens, 0.0, "reported")
-            )
         if followed.first_s is None:
             followed.first_s = now
         rate = _rate(slot.answer_tokens - followed.last.answer_tokens, now - followed.last_s)
