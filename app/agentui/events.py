@@ -236,6 +236,8 @@ class HistoryAppended:
 
     message: Json
     steer_id: SteerId | None = None
+    joins_last: bool = False
+    """It takes the place of the last message, which was never sent, and begins with its text."""
 
 
 @dataclass(frozen=True, slots=True)

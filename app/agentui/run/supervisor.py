@@ -27,7 +27,7 @@ from agentui.control import (
     TakeBack,
     Undo,
 )
-from agentui.errors import AgentuiError, BackendError, SandboxError
+from agentui.errors import AgentuiError, BackendError, ProjectBusy, SandboxError
 from agentui.events import (
     Event,
     ModelFacts,
@@ -156,7 +156,7 @@ class Supervisor:
         try:
             await self._prepare()
         except AgentuiError as error:
-            is_missing = isinstance(error, BackendError | SandboxError)
+            is_missing = isinstance(error, BackendError | SandboxError | ProjectBusy)
             return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
         except asyncio.CancelledError:
             if not self._is_quitting:
@@ -224,7 +224,7 @@ class Supervisor:
             is_over = self._is_quitting or run.end.reason == "interrupted"
             if grip.gate.wants_compaction() and not is_over:
                 self._slow.append(Compact())
-            ended = run.ended()
+            ended = run.ended(self._policy)
             self._emit(ended)
             self._parts.flush()
         return ended
