@@ -35,7 +35,7 @@ from agentui.session.store import SessionFolder, SessionStore
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
-from agentui.wire.demo import Demo, demo_project, start_demo
+from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
@@ -96,7 +96,8 @@ class LiveSession:
         accepts_changes: bool,
         is_interactive: bool,
     ) -> None:
-        self.project = demo_project(where) if is_demo else project
+        self._scratch = Scratch(where) if is_demo else None
+        self.project = self._scratch.project if self._scratch else project
         self._is_demo = is_demo
         self._demo_speed = demo_speed
         self._settings = settings
@@ -237,6 +238,8 @@ class LiveSession:
             unsubscribe()
         if self._found.demo is not None:
             await self._found.demo.aclose()
+        if self._scratch is not None:
+            self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
 
