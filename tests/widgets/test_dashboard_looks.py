@@ -32,7 +32,7 @@ from agentui.tui.screens.help import HelpScreen
 from agentui.tui.screens.models import ModelsScreen
 from agentui.tui.screens.output import OutputScreen
 from agentui.tui.services import ModelChoice
-from tests.unit.view.scenes import MODEL, command, whole_run
+from tests.unit.view.scenes import CHANGES, MODEL, command, whole_run
 from tests.widgets.driving import FORBIDDEN, HOSTILE, running, screen_text, settle
 from tests.widgets.fakes import FakeServices, make_app
 
@@ -84,6 +84,20 @@ async def test_a_resize_changes_the_layout_and_back() -> None:
         await pilot.resize_terminal(160, 45)
         await pilot.pause(0.3)
         assert screen_text(app) == before
+
+
+async def test_the_panes_make_room_as_soon_as_something_wants_it() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await settle(pilot)
+        services.emit(WorkspaceChanged(CHANGES))
+        await settle(pilot)
+        text = screen_text(app)
+        assert [change.path for change in CHANGES if change.path not in text] == []
+        services.emit(WorkspaceChanged(()))
+        await settle(pilot)
+        assert app.dashboard.query_one("#changes").size.height == 1
 
 
 async def test_keys_can_be_rebound_and_the_help_says_so() -> None:

@@ -140,7 +140,7 @@ class DashboardScreen(DeckScreen):
         has_gauges = "gauges" in shown
         self.query_one(GaugeLine).display = not has_gauges
         self.set_class(self._kind == "one" or self.zoom is not None, "-one")
-        self.query_one("#body").refresh(layout=True)
+        self.query_one(Body).place_again()
 
     def on_resize(self, event: events.Resize) -> None:
         """Follow the terminal's size."""
@@ -170,7 +170,7 @@ class DashboardScreen(DeckScreen):
 
     def relayout_prompt(self) -> None:
         """The prompt wants another height."""
-        self.query_one("#body").refresh(layout=True)
+        self.query_one(Body).place_again()
 
     # --- events
 
