@@ -782,9 +782,9 @@ class RateSample:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSample:
-    """What agentui itself costs: share of one core, resident bytes."""
+    """What agentui itself costs: share of one core (``None`` until a while was measured), resident bytes."""
 
-    cpu_percent: float
+    cpu_percent: float | None
     rss_bytes: int
 
 

@@ -124,11 +124,12 @@ def told(shown: str) -> list[str]:
     """What the screen of 160x45 says of the run: the transcript, the figures that have settled, tools, changes.
 
     Left out is what belongs to the program and not to the run (header, footer, prompt) and what is sampled on,
-    or drawn at most every other second: the machine's memory and the curve.
+    or drawn at most every other second: the machine's memory and the curve. The scroll bars too: what was never
+    in sight has an estimated height.
     """
     rows = shown.splitlines()[1:-1]
-    left = [row[:88].rstrip() for row in rows[:-2]]
-    right = [row[88:].rstrip() for row in rows]
+    left = [row[:87].rstrip() for row in rows[:-2]]
+    right = [row[88:159].rstrip() for row in rows]
     figures = next((at for at, row in enumerate(right) if row.strip().startswith("Context")), 0)
     return [*left, *right[figures:]]
 

@@ -29,8 +29,8 @@ from agentui.events import (
     WorkspaceChanged,
 )
 from agentui.tui.screens.help import HelpScreen
-from agentui.tui.screens.models import ModelsScreen
 from agentui.tui.screens.output import OutputScreen
+from agentui.tui.screens.pick import PickScreen
 from agentui.tui.services import ModelChoice
 from tests.unit.view.scenes import CHANGES, MODEL, command, whole_run
 from tests.widgets.driving import FORBIDDEN, HOSTILE, running, screen_text, settle
@@ -129,7 +129,7 @@ async def test_full_output_models_and_unknown_commands() -> None:
         app.dashboard.prompt.close_popup()
         await pilot.press("enter")
         await settle(pilot)
-        assert isinstance(app.screen, ModelsScreen)
+        assert isinstance(app.screen, PickScreen)
         await app.workers.wait_for_complete()
         await settle(pilot)
         await pilot.press("enter")

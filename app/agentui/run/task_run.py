@@ -14,7 +14,9 @@ from agentui.run.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
-APPLY_HINT = "the changes wait in the workspace: /apply in agentui brings them, or run with --apply auto"
+APPLY_HINT = (
+    "the changes are not in your project yet: /apply in agentui brings them, or start with --apply auto"
+)
 
 
 class TaskRun:
