@@ -68,6 +68,7 @@ class DashboardScreen(DeckScreen):
         self._asked_s = float("inf")
         self._was_waiting = False
         self._late_timer: Timer | None = None
+        self._letter_timer: Timer | None = None
         self._empty_actions: dict[str, str] = {}
 
     def _wake(self) -> None:
@@ -257,8 +258,11 @@ class DashboardScreen(DeckScreen):
     @on(Prompt.Changed)
     def _prompt_changed(self) -> None:
         self.relayout_prompt()
+        if self._letter_timer is not None:
+            self._letter_timer.stop()
+            self._letter_timer = None
         if self.prompt.text == LONE_LETTER and self.bridge.view.status.runs:
-            self.set_timer(LONE_LETTER_S, self._take_lone_letter)
+            self._letter_timer = self.set_timer(LONE_LETTER_S, self._take_lone_letter)
 
     def _take_lone_letter(self) -> None:
         """Many tasks begin with an r, so it is typed; left alone it meant the review."""
