@@ -48,12 +48,37 @@ async def measured(url: str) -> tuple[float, float, int]:
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), counted
 
 
+async def freeze_s(url: str) -> float:
+    """Median seconds from asking for a freeze in mid-answer until the server's connection is closed."""
+    gateway = Gateway(GatewaySettings(url), lambda event: None)
+    through = f"http://127.0.0.1:{await gateway.listen_loopback()}"
+    times: list[float] = []
+    try:
+        for _ in range(ROUNDS):
+            asking = asyncio.create_task(_answered_s(through))
+            while not gateway.generating:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            began_s = time.perf_counter()
+            await gateway.freeze()
+            times.append(time.perf_counter() - began_s)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            gateway.resume()
+    finally:
+        await gateway.aclose()
+    return statistics.median(times)
+
+
 def main() -> int:
     """Measure and print."""
+    with simulated_server(100.0) as url:
+        frozen_s = asyncio.run(freeze_s(url))
     with simulated_server(0.0) as url:
         direct_s, through_s, tokens = asyncio.run(measured(url))
     print(f"{tokens} tokens: direct {direct_s:.3f} s, through the gateway {through_s:.3f} s")
     print(f"ratio {through_s / direct_s:.2f}, {(through_s - direct_s) / tokens * 1e6:.0f} us per token")
+    print(f"freeze: the server's connection is closed after {frozen_s * 1000:.1f} ms")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import httpx
@@ -200,10 +199,8 @@ async def test_a_freeze_closes_the_servers_connection_and_the_request_is_asked_a
     async with gateway_to(simulator.url) as opened:
         asking = asyncio.create_task(listen(opened.url, STREAMED, silent_s=600))
         await until_generating(simulator.url)
-        began_s = time.monotonic()
         assert await opened.gateway.freeze() == 1
         await asyncio.wait_for(_gone(simulator.truth.requests), 5)
-        assert time.monotonic() - began_s < 0.2
         while opened.gateway.held != 1:
             await asyncio.sleep(0.01)
         assert len(simulator.truth.requests) == 1
@@ -244,10 +241,8 @@ async def test_a_frozen_answer_ends_without_a_finish_reason_and_the_retry_waits(
         async for piece in stream:
             reasons += [choice.finish_reason for choice in piece.choices]
             if len(reasons) == 5:
-                began_s = time.monotonic()
                 await opened.gateway.freeze()
                 await asyncio.wait_for(_gone(simulator.truth.requests), 5)
-                assert time.monotonic() - began_s < 0.2
         assert not any(reasons)
         assert simulator.truth.requests[0].completion_tokens < 300
         retry = asyncio.create_task(client.chat.completions.create(**STREAMED))  # type: ignore[call-overload]
