@@ -21,6 +21,8 @@
     │   ├── ApplyConflict         host files changed since the copy was made
     │   ├── ProjectBusy           another process works on the project      exit 75
     │   └── ProjectUnfit          no folder that can be copied              exit 2
+    ├── HarnessError          what thinks
+    │   └── HarnessUnavailable    it cannot be started, or its process is gone  exit 75
     ├── SessionError          journal or session files
     └── ModelFileError        a GGUF file or config.json cannot be read
 """
@@ -129,6 +131,14 @@ class ProjectBusy(WorkspaceError):
 
 class ProjectUnfit(WorkspaceError):
     """The folder cannot be a project: it is none, holds too much, or holds our own state."""
+
+
+class HarnessError(AgentuiError):
+    """What thinks failed: it broke its protocol, or refused."""
+
+
+class HarnessUnavailable(HarnessError):
+    """What thinks cannot be started, or its process is gone."""
 
 
 class SessionError(AgentuiError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from agentui.paths import STYLES
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
 
+GC_AFTER_OBJECTS = 20_000
+"""New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,6 +34,7 @@ def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bo
         SessionError: If the session cannot be kept.
     """
     need_terminal()
+    gc.set_threshold(GC_AFTER_OBJECTS)
     if not args.demo:
         agree_to_remote(begun, may_ask=True)
     return asyncio.run(_live(args, begun, accepts_changes))
@@ -52,6 +56,7 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
             interactive=True,
         )
 
+    gc.freeze()  # all that was imported stays: no search needs to look at it again
     services = wire.OpeningServices(open_session)
     task = args.task or (wire.DEMO_TASK if args.demo else None)
     if task:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 from hypothesis import example, given
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agentui.backends.base import ChatPart, ChatRequest
 from agentui.errors import BackendRefused
 from agentui.events import HistoryAppended, Json, MessageId, ModelFacts
-from agentui.harness.base import Cut, Interrupted, Note, ToolCall, ToolResult
+from agentui.harness.base import Cut, CutWhy, Dialogue, Interrupted, Note, Stop, ToolCall, ToolResult
 from agentui.harness.loop import NO_ANSWER, LoopSettings, OwnLoop
 from agentui.history import fold_history
 from tests.fakes import Hang, Log, PlayedBackend, calls, says
@@ -52,12 +52,12 @@ class PlannedGate:
         return ()
 
     @contextmanager
-    def generating(self, cut: Callable[[], object]) -> Iterator[None]:
+    def generating(self, cut: Callable[[CutWhy], object]) -> Iterator[None]:
         if self._now in ("cut", "interrupted"):
-            asyncio.get_running_loop().call_soon(cut)
+            asyncio.get_running_loop().call_soon(cut, "steer" if self._now == "cut" else "interrupt")
         yield
         if self._now == "cut":
-            raise Cut(asks_again=True)
+            raise Cut("steer")
         if self._now == "interrupted":
             raise Interrupted
 
@@ -67,8 +67,20 @@ class PlannedGate:
     async def back_off(self, delay_s: float) -> None:
         return None
 
-    def limit_reached(self, turns: int) -> str | None:
+    def limit_reached(self, turns: int) -> Stop | None:
         return None
+
+    def may_send(self) -> bool:
+        return True
+
+    async def until_resumed(self) -> None:
+        return None
+
+    async def ask(self, dialogue: Dialogue) -> str | None:
+        return None
+
+    def on_interrupt(self, callback: Callable[[], object]) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class PlannedBackend(PlayedBackend):
