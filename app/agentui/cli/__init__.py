@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from agentui import __version__
 from agentui.errors import (
     AgentuiError,
+    AuthenticationFailed,
     BackendUnavailable,
     ProjectBusy,
     ProjectUnfit,
@@ -60,7 +61,7 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | SandboxUnavailable() | ProjectBusy():
+        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable() | ProjectBusy():
             return UNAVAILABLE
         case _:
             return 1
