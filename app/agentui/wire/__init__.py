@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
+    from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
     from agentui.wire.servers import find_backend, tools_image
 
 _MODULES = {
@@ -20,10 +21,21 @@ _MODULES = {
     "OpeningServices": "agentui.wire.opening",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "probe_sandbox": "agentui.wire.sandboxes",
+    "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
 }
 
-__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+__all__ = [
+    "DEMO_TASK",
+    "LiveSession",
+    "OpeningServices",
+    "find_backend",
+    "open_session",
+    "probe_sandbox",
+    "sandbox_limits",
+    "tools_image",
+]
 
 
 def __getattr__(name: str) -> object:
