@@ -172,7 +172,7 @@ class Bubblewrap:
         ]
         shell = ["/bin/bash", "-c", launch.text]
         process, init_pid = started(arguments, shell, self._filter, self._resource_limits())
-        return JailedProcesses(process, init_pid, self._limits)
+        return JailedProcesses(process, init_pid, launch.root, self._limits)
 
     def _resource_limits(self) -> Mapping[int, int]:
         limits = self._limits

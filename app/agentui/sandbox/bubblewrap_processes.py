@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import psutil
 
 from agentui.events import ToolOutcome
+from agentui.sandbox.directory import disk_message
 from agentui.sandbox.limits import SandboxLimits
 
 START_TIMEOUT_S = 10.0
@@ -99,12 +100,16 @@ class JailedProcesses:
     Args:
         process: Bubblewrap, which ends when the command does.
         init_pid: The jail's first process: all others are its descendants, and end with it.
+        root: The copy's folder, whose disk must not fill up.
         limits: What `enforce` looks at.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], init_pid: int, limits: SandboxLimits) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], init_pid: int, root: str, limits: SandboxLimits
+    ) -> None:
         self.process = process
         self.verdict: tuple[ToolOutcome, str] | None = None
+        self._root = root
         self._limits = limits
         # With its start time, so that a number used again is never taken for it.
         self._init: psutil.Process | None = None
@@ -140,8 +145,13 @@ class JailedProcesses:
                 _signal(process, signal.SIGCONT)
 
     def enforce(self) -> None:
-        """End the largest process while they use too much memory together, or all if there are too many."""
+        """End the largest process if they use too much memory; all if they are too many or the disk fills."""
         found = self._all()
+        disk = os.statvfs(self._root)
+        if disk.f_bavail * disk.f_frsize < self._limits.free_disk_bytes:
+            self.verdict = ("killed", disk_message(disk.f_bavail * disk.f_frsize))
+            self._kill_init()
+            return
         # Bubblewrap's own first process, and the shell's, are no processes of the command's making.
         if len(found) > self._limits.pids + 2:
             self.verdict = ("killed", f"Ended: it had started more than {self._limits.pids} processes.")
