@@ -20,8 +20,9 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from agentui_widgets.block_item import PLAIN_STYLES, BlockItem
+from agentui_widgets.block_item import BlockItem
 from agentui_widgets.column import Column, DrawnAs, RowCache, Slot
+from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Rows
 
 _REVERSE = Style(reverse=True)
@@ -35,7 +36,7 @@ _VIRTUAL_SIZE: Any = Widget.virtual_size
 ItemT = TypeVar("ItemT", bound=BlockItem)
 
 
-class BlockView(ScrollView, Generic[ItemT], can_focus=True):
+class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
     """Base of the transcript and the tool log. Subclasses draw one block; this class places and scrolls them.
 
     `put` collects, `commit` shows: call `commit` once for many `put`s. The view stays at the end while it is
@@ -45,7 +46,6 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
     DEFAULT_CSS = """
     BlockView { overflow-y: scroll; overflow-x: hidden; scrollbar-size-vertical: 1; }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in PLAIN_STYLES}
 
     STICKS_TO_END: ClassVar[bool] = True
     """Whether the view starts at its end and stays there; a list starts at its top."""
@@ -56,10 +56,11 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
     class Activated(Message):
         """A block was clicked, or chosen with Enter."""
 
-        def __init__(self, view: Widget, key: str) -> None:
+        def __init__(self, view: Widget, key: str, *, is_click: bool) -> None:
             super().__init__()
             self.view = view
             self.key = key
+            self.is_click = is_click
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -197,7 +198,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
     def action_activate(self) -> None:
         """Open the chosen block."""
         if self.HAS_CURSOR and (item := self.cursor_item) is not None:
-            self.post_message(self.Activated(self, item.key))
+            self.post_message(self.Activated(self, item.key, is_click=False))
 
     def _move(self, step: int) -> None:
         if not self._column.slots:
@@ -341,7 +342,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
         """Post `Activated` for the block under the mouse."""
         place = self._column.locate(event.y + self.scroll_offset.y)
         if place is not None and not self.screen.get_selected_text():
-            self.post_message(self.Activated(self, self._column.slots[place[0]].item.key))
+            self.post_message(self.Activated(self, self._column.slots[place[0]].item.key, is_click=True))
 
     def render_line(self, y: int) -> Strip:
         """One row in sight."""
@@ -353,7 +354,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
         rows = self._rows_of(self._column.slots[place[0]])
         if place[1] >= len(rows):
             return Strip.blank(width, self.style_of("text"))
-        strip = rows.strips[place[1]]
+        strip = rows.strip(place[1])
         if self.HAS_CURSOR and place[1] == 0 and self.has_focus and place[0] == self._cursor_place:
             strip = Strip(strip.apply_style(_REVERSE))
         selection = self.text_selection
@@ -386,7 +387,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
             rows = self._rows_of(self._column.slots[place[0]])
             if place[1] >= len(rows):
                 continue
-            text = rows.strips[place[1]].text
+            text = rows.strip(place[1]).text
             start, end = span
             shown = text[max(start, rows.gutters[place[1]]) : None if end == -1 else end].rstrip()
             joint = " " if rows.joins[place[1]] else "\n"

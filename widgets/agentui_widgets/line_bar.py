@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
-from textual.widget import Widget
 
+from agentui_widgets.toned import Toned
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
 GAP = 2
+LEAST_CELLS = 12
+"""What a state is never cut below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,12 @@ class Fact:
     rank: int = 1
 
 
-class LineBar(Widget):
+class LineBar(Toned):
     """A row that is redrawn only when what it says changes."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "LineBar { height: 1; }"
     FILL: ClassVar[str] = " "
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"rows--{name}" for name in ("text", "dim", "accent", "good", "warning", "error")
-    }
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -61,6 +60,7 @@ class LineBar(Widget):
         line = style("rows--dim")
         edge, fill = (f"{self.FILL} ", self.FILL) if self.FILL != " " else (" ", " ")
         left, right = fit(self._left, self._right, width - 2 * len(edge))
+        right = _cut(right, width - 2 * len(edge) - _width(left) - GAP)
         right_width = _width(right)
         spans: list[Span] = [(edge, line)]
         used = len(edge)
@@ -88,12 +88,11 @@ class TitleBar(LineBar):
     FILL: ClassVar[str] = "─"
 
 
-class FactRows(Widget):
+class FactRows(Toned):
     """A few rows of facts, as high as there are rows."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "FactRows { height: auto; }"
-    COMPONENT_CLASSES: ClassVar[set[str]] = LineBar.COMPONENT_CLASSES
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -144,6 +143,15 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
         position = max(i for i, fact in enumerate(side) if fact is worst)
         del side[position]
     return kept_left, kept_right
+
+
+def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:
+    """The facts with the last one shortened where all of them could not be dropped; a few cells always stay."""
+    over = _width(facts) - width
+    if over <= 0 or not facts:
+        return list(facts)
+    last = facts[-1]
+    return [*facts[:-1], replace(last, text=truncate(last.text, max(LEAST_CELLS, cells(last.text) - over)))]
 
 
 def _width(facts: Sequence[Fact]) -> int:

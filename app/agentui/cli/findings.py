@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from agentui.backends.base import ServerFacts, ServerModel
 from agentui.cli.models import models_object
 from agentui.config import Settings
 from agentui.errors import AgentuiError
+from agentui.frozen import frozen
 from agentui.text import human_bytes, human_context, human_gib, plural
 
 Status = Literal["ok", "note", "missing"]
@@ -25,7 +26,7 @@ LITTLE_ENGINE_BYTES = 3 << 30
 LITTLE_CONTEXT_TOKENS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that was looked at. `needed` for running anything at all; `facts` are for ``--json``."""
 
@@ -84,7 +85,16 @@ def server_findings(server: ServerFacts, models: Sequence[ServerModel], settings
         needed=True,
         facts=models_object(server, models),
     )
+    if not server.lists_models:
+        return [found, _unlisted(settings.model)]
     return [found, _models_finding(server, [m for m in models if m.kind != "embedding"], settings)]
+
+
+def _unlisted(model: str | None) -> Finding:
+    if model:
+        return Finding("models", "note", f"the server does not list its models; {model} is asked for by name")
+    todo = 'name the one to use: --model NAME, or model = "NAME" in your settings'
+    return Finding("models", "note", "the server does not list its models, and none is named", todo)
 
 
 def _models_finding(server: ServerFacts, models: Sequence[ServerModel], settings: Settings) -> Finding:
