@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentui.errors import SandboxUnavailable
-from agentui.sandbox.docker_labels import THROWAWAY
+from agentui.sandbox.docker_labels import OWNER, THROWAWAY, owner_label
 from agentui.sandbox.engine import Engine, explanation
 
 _log = logging.getLogger(__name__)
@@ -163,6 +163,8 @@ def _run(engine: Engine, image: str, volume: str, script: str, argument: str) ->
         ["/bin/bash", "-c", script, "prepare", argument],
         user="0:0",
         environment={"BASH_ENV": ""},
+        # If we are killed before it is removed, the next start finds it.
+        labels={OWNER: owner_label()},
         host_config=api.create_host_config(
             network_mode="none",
             read_only=True,
