@@ -33,6 +33,7 @@ from agentui.run.prepare import Preparation
 from agentui.run.queue import TaskQueue
 from agentui.run.resumed import ResumedState, balanced
 from agentui.run.task_run import TaskRun
+from agentui.run.watches import Watches
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Supervisor:
         )
         desk.unfinished = parts.resumed.unfinished if parts.resumed is not None else None
         aside = Aside(desk.stage, parts, desk.talk, self._emit)
+        self._watches = Watches(desk, aside, self._helpers, parts, self._emit)
         self._controls = Controls(desk, aside, self._helpers, self._emit, parts.ids)
 
     def send(self, control: Control) -> None:
@@ -66,10 +68,12 @@ class Supervisor:
         if isinstance(event, ModelSeen):
             self._desk.stage.model_seen(event.model)
         self._tell(self._machine.observe(event))
+        self._watches.happened(event)
 
     def observe(self, event: Event) -> None:
         """Take in a sample of the machine: into the one stream, past the watches."""
         self._emit(event)
+        self._watches.sampled(event)
 
     def _tell(self, state: StateChanged | None) -> None:
         if state is not None:
@@ -195,7 +199,8 @@ class Supervisor:
             self._desk.begins_held = False
             grip.pause(freeze=False)
         try:
-            await run.work(self._emit)
+            async with self._parts.keep_awake():
+                await run.work(self._emit)
             await run.settle(self._desk.policy.apply, self._emit)
         finally:
             self._desk.run = None
