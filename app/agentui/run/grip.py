@@ -28,6 +28,11 @@ class Grip:
         return self._holder.is_reached
 
     @property
+    def is_pausing(self) -> bool:
+        """Whether a hold was asked for and is not reached."""
+        return self._holder.is_asked and not self._holder.is_reached
+
+    @property
     def asks(self) -> int:
         """How often a hold was asked for; who sees the same number knows that it is still the same hold."""
         return self._holder.asks
@@ -60,6 +65,11 @@ class Grip:
         if self._executor is not None:
             self._helpers.start(self._executor.thaw())
         self._holder.release(step)
+
+    def end(self) -> None:
+        """What was held is over."""
+        if self._holder.is_asked:
+            self._holder.release()
 
     async def _freeze(self, executor: Executor) -> None:
         holder = self._holder

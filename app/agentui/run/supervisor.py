@@ -57,6 +57,15 @@ class Supervisor:
         """Take a control; answers come as events. Never blocks."""
         self._controls.send(control)
 
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path of the private copy; empty where there is none.
+
+        Raises:
+            WorkspaceError: If it cannot be read.
+        """
+        changes = self._desk.stage.changes
+        return "" if changes is None else await changes.diff_text(path)
+
     @property
     def is_running(self) -> bool:
         """Whether a run works or is held now."""
@@ -163,12 +172,13 @@ class Supervisor:
         preparation = Preparation(
             parts, self._desk.policy, self._desk.talk.notice, self._desk.approvals, self._emit, resumed
         )
+        self._desk.preparation = preparation
         self._tell(self._machine.preparing())
         self._desk.preparing = asyncio.create_task(preparation.prepare())
         try:
             prepared = await self._desk.preparing
         finally:
-            self._desk.preparing = None
+            self._desk.preparing = self._desk.preparation = None
         self._desk.stage.take(prepared, parts, self._desk.policy, self._emit)
         self._tell(self._machine.prepared())
 
@@ -229,8 +239,14 @@ class Supervisor:
 
     async def _work_aside(self, control: SlowControl) -> None:
         """Do a slow control while no run works; an interrupt ends it, but for work on the changes."""
-        self._desk.idle_work = self._new_grip(Talk(self._emit))
+        desk = self._desk
+        grip = desk.idle_work = self._new_grip(Talk(self._emit))
+        desk.idle_control = control
         try:
-            await asyncio.wait({self._controls.begin_aside(control, self._desk.idle_work.gate)})
+            await asyncio.wait({self._controls.begin_aside(control, grip.gate)})
         finally:
-            self._desk.idle_work = None
+            desk.idle_work = desk.idle_control = None
+            if grip.is_pausing and desk.tasks:
+                desk.begins_held = True
+            else:
+                grip.end()
