@@ -183,13 +183,14 @@ class Supervisor:
         self._tell(self._machine.prepared())
 
     def _resume(self, state: ResumedState) -> ResumedState:
-        """Go on where the session stood; every call of its history gets a result."""
-        self._emit(SessionResumed(state.after_seq, __version__))
+        """Go on where the session stood. What ends its record is told past the state machine: it is over."""
+        emit = self._parts.emit
+        emit(SessionResumed(state.after_seq, __version__))
         for item in state.queue:
             self._desk.talk.queue.add(item)
         self._desk.talk.notices.extend(state.notices)
         self._desk.talk.call_ids.update(state.call_ids)
-        return balanced(state, self._emit)
+        return balanced(state, emit)
 
     async def aclose(self) -> None:
         """End everything that this session started; may be called twice."""

@@ -96,7 +96,7 @@ class DeckScreen(Screen[None]):
             self.prompt.area.move_cursor(self.prompt.area.cursor_location)
         elif self.focused is not self.prompt.area:
             self.prompt.area.focus()
-        elif self.bridge.view.status.is_running:
+        elif self.bridge.view.status.phase not in RESTING:
             self.send(Interrupt())
 
     def action_copy_or_quit(self) -> None:
