@@ -226,7 +226,7 @@ class Preparation:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
         if loading.cancelled():
-            raise ModelLoadFailed(f"loading {model} was stopped", hint="another one: /model")
+            raise ModelLoadFailed(f"loading {model} was stopped", hint="for another one start with --model NAME")
         return loading.result()
 
     async def _place(self) -> tuple[Workshop | None, Changes | None]:
