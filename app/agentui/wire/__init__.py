@@ -12,18 +12,33 @@ if TYPE_CHECKING:
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
+    from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
     from agentui.wire.servers import find_backend, tools_image
+    from agentui.wire.watching import WatchSession
 
 _MODULES = {
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "OpeningServices": "agentui.wire.opening",
+    "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "probe_sandbox": "agentui.wire.sandboxes",
+    "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
 }
 
-__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+__all__ = [
+    "DEMO_TASK",
+    "LiveSession",
+    "OpeningServices",
+    "WatchSession",
+    "find_backend",
+    "open_session",
+    "probe_sandbox",
+    "sandbox_limits",
+    "tools_image",
+]
 
 
 def __getattr__(name: str) -> object:
