@@ -62,6 +62,15 @@ class Changes:
         async with self.lock:
             await self._look()
 
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path; waits while a command runs, or the copy would be read in between.
+
+        Raises:
+            WorkspaceError: If it cannot be read.
+        """
+        async with self.lock:
+            return await self._workspace.diff_text(path)
+
     async def aclose(self) -> None:
         """Let others work on the project; the copy stays."""
         await self._workspace.aclose()

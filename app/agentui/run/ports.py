@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -135,7 +137,7 @@ class RunParts:
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
     called again; `open_workshop` None means talk only. `ready` is called with what was found. `resumed` is
-    where the session stood before, if it is not a new one.
+    where the session stood before, if it is not a new one. `keep_awake` is entered while a run works.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
@@ -151,3 +153,5 @@ class RunParts:
     start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
     resumed: ResumedState | None = None
+    wall_clock: Callable[[], float] = time.time
+    keep_awake: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

@@ -16,6 +16,7 @@ from agentui.errors import (
     BackendUnavailable,
     EngineUnavailable,
     HarnessError,
+    ModelLoadFailed,
     ModelNotFound,
     SandboxError,
     SandboxUnavailable,
@@ -99,6 +100,11 @@ class Preparation:
         self._approvals = approvals
         self._emit = emit
         self._last_loss = ""
+        self._loading: asyncio.Task[ModelFacts] | None = None
+
+    def stop_loading(self) -> bool:
+        """Stop a load of the model; the user is then asked. False if none is going on."""
+        return self._loading is not None and self._loading.cancel()
 
     async def prepare(self) -> Prepared:
         """Make everything ready.
@@ -186,7 +192,7 @@ class Preparation:
         if isinstance(error, BackendUnavailable | ModelNotFound | AuthenticationFailed):
             return
         # Asking again by itself would load a model that does not fit every two seconds.
-        await self._approvals.ask("The model server refused. Try again?", error.message, (TRY_AGAIN,))
+        await self._approvals.ask("The model is not ready. Try again?", error.message, (TRY_AGAIN,))
 
     def _tell_loss(self, error: BackendError) -> None:
         if error.message != self._last_loss:
@@ -200,11 +206,30 @@ class Preparation:
         except ModelNotFound:
             if self._policy.model is None or not backend.facts.can_load:
                 raise
-            return await load_model(backend, self._policy.model, wanted, self._emit)
+            return await self._load(backend, self._policy.model, wanted)
         is_other = wanted is not None and facts.loaded_context_tokens != wanted
         if backend.facts.can_load and (facts.loaded_context_tokens is None or is_other):
-            return await load_model(backend, facts.model, wanted, self._emit)
+            return await self._load(backend, facts.model, wanted)
         return facts
+
+    async def _load(self, backend: Backend, model: str, context_tokens: int | None) -> ModelFacts:
+        """Load a model so that it can be stopped.
+
+        Raises:
+            ModelLoadFailed: The engine refused, or the user stopped it.
+        """
+        loading = self._loading = asyncio.create_task(load_model(backend, model, context_tokens, self._emit))
+        try:
+            await asyncio.wait({loading})
+        finally:
+            self._loading = None
+            if not loading.done():
+                loading.cancel()
+                await asyncio.gather(loading, return_exceptions=True)
+        if loading.cancelled():
+            hint = "for another one start with --model NAME"
+            raise ModelLoadFailed(f"loading {model} was stopped", hint=hint)
+        return loading.result()
 
     async def _place(self) -> tuple[Workshop | None, Changes | None]:
         """Where commands run, started and with its copy; ``None`` when there is none or the user talks only."""

@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,7 @@ from agentui.session.store import SessionFolder, SessionStore
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
+from agentui.wire.awake import kept_awake
 from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_engine, start_server
 from agentui.wire.services import LiveServices
@@ -181,6 +183,7 @@ class LiveSession:
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
+            keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
     def _make_sampler(self) -> Sampler:

@@ -51,11 +51,8 @@ class LiveServices:
 
     async def diff_text(self, path: str) -> str:
         """The unified diff of one path of the private copy; what went wrong, if it cannot be made."""
-        workshop = self._session.found.workshop
-        if workshop is None or workshop.workspace is None:
-            return ""
         try:
-            return await workshop.workspace.diff_text(path)
+            return await self._session.supervisor.diff_text(path)
         except AgentuiError as error:
             return error.message
 

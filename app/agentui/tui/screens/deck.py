@@ -127,7 +127,7 @@ class DeckScreen(Screen[None]):
             self.prompt.area.focus()
         elif self.bridge.view.status.wants_text:
             self.send(Answer(self.bridge.view.status.questions[0].ask_id, "", is_cancelled=True))
-        elif self.bridge.view.status.is_running:
+        elif self.bridge.view.status.phase not in RESTING:
             self.send(Interrupt())
 
     def action_copy_or_quit(self) -> None:
