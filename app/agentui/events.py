@@ -102,6 +102,7 @@ class SandboxFacts:
     cpus: float | None = None
     pids_limit: int | None = None
     notes: tuple[str, ...] = ()
+    has_interpreters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,16 @@ About the tool:
 - You work on a private copy; the user reviews and applies your changes. No network.
 - There is no interpreter here: python, node, perl and package managers answer 127. Install nothing."""
 
+_PROJECT_SHELL = """\
+About the tool:
+- Every command is a fresh `bash -c`. The directory you `cd` to is kept, variables are not.
+- You work on a private copy; the user reviews and applies your changes. No network: install nothing.
+- The shell is the project's own image, with the interpreters and tools that it has."""
+
+_CHECKS = """\
+The user's checks (tests and the like) run outside your shell: on a throwaway copy of your files, with
+interpreters, without network. Call one as a whole command, with nothing else in it:"""
+
 _TALK_ONLY = """\
 You have no tool in this conversation: nothing can be run or changed. Answer from what the user tells you."""
 
@@ -99,14 +109,13 @@ def system_prompt(
     Args:
         sandbox: Where commands run; ``None`` means talk only.
         instructions: Files of the user's and the project's, in order.
-        checks: Names the agent may call as ``check NAME``.
+        checks: A line for each of the user's checks: how it is called, and what it runs.
         base: The user's own text instead of ours (``--system FILE``).
     """
     parts = [base.strip() if base else _ROLE if sandbox else _TALK_ONLY]
     if sandbox and not base:
-        parts.append(_WORKSPACE)
+        parts.append(_PROJECT_SHELL if sandbox.has_interpreters else _WORKSPACE)
     if sandbox and checks:
-        named = ", ".join(f"`check {name}`" for name in checks)
-        parts.append(f"The user's checks run outside your shell, as whole commands of their own: {named}.")
+        parts.append("\n".join([_CHECKS, *(f"- {line}" for line in checks)]))
     parts += [f"Instructions from {item.origin}:\n{item.text}" for item in instructions]
     return "\n\n".join(parts)

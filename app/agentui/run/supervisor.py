@@ -183,7 +183,9 @@ class Supervisor:
                 parts.clock,
                 self._policy.command_timeout_s,
                 prepared.changes.lock if prepared.changes is not None else asyncio.Lock(),
+                prepared.workshop.checks,
             )
+            self._talk.hints.set_up = prepared.workshop.set_up_hint
             self._model_seen(prepared.model)
         self._stage.harness = parts.make_harness(prepared.backend, prepared.model, prepared.sandbox)
         self._tell(self._machine.prepared())

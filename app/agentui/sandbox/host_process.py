@@ -74,9 +74,11 @@ class HostRunner:
             (private / "bin").mkdir()
             (private / "home").mkdir()
             # An installed package need not have kept the executable bit.
-            shutil.copyfile(TOOLS_FOLDER / "bin" / "edit", private / "bin" / "edit")
-            (private / "bin" / "edit").chmod(0o755)
-            shutil.copyfile(TOOLS_FOLDER / "lib" / "bash_env", private / "bash_env")
+            for tool in ("edit", "check"):
+                shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
+                (private / "bin" / tool).chmod(0o755)
+            for part in ("bash_env", "report"):
+                shutil.copyfile(TOOLS_FOLDER / "lib" / part, private / part)
             shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
         except OSError as error:
             raise SandboxUnavailable(f"No private folder could be made for the commands: {error}") from error

@@ -115,7 +115,7 @@ def _call(block: CallBlock, view: View) -> Entry:
         block.block_id,
         "call",
         block.version + entry.version,
-        label="check" if entry.label == "check" else "!" if entry.label == "user" else "$",
+        label="!" if entry.label == "user" else "check" if entry.check else "$",
         title=f"{first} …" if rest else first,
         aside=f"{result}  {human_duration(entry.wall_s)}" if entry.wall_s is not None else result,
         aside_tone=tone,
@@ -162,8 +162,9 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
     seconds = now_s - entry.started_t_s if entry.wall_s is None else entry.wall_s
     prefix = "! " if entry.label == "user" else "$ "
     command = entry.command
-    if entry.label == "check" and entry.check:
-        command, prefix = f"{entry.command} · throwaway, no net", ""
+    if entry.check:
+        command = f"{entry.command} · throwaway, no net"
+        prefix = prefix if entry.label == "user" else ""
     return ToolRow(
         key=entry.call_id,
         version=entry.version,

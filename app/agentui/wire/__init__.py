@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.check_run import run_check
+    from agentui.wire.checks import project_image, shell_image
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.servers import find_backend, tools_image
 
 _MODULES = {
+    "project_image": "agentui.wire.checks",
+    "run_check": "agentui.wire.check_run",
+    "shell_image": "agentui.wire.checks",
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "OpeningServices": "agentui.wire.opening",
@@ -23,7 +28,17 @@ _MODULES = {
     "tools_image": "agentui.wire.servers",
 }
 
-__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+__all__ = [
+    "DEMO_TASK",
+    "LiveSession",
+    "OpeningServices",
+    "find_backend",
+    "open_session",
+    "project_image",
+    "run_check",
+    "shell_image",
+    "tools_image",
+]
 
 
 def __getattr__(name: str) -> object:

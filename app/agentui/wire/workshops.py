@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
-from agentui.run.ports import Workshop, WorkspacePort
+from agentui.run.ports import ImagePort, Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
+from agentui.wire.checks import SET_UP_HINT, open_checks, shell_image
 from agentui.wire.servers import tools_image
 from agentui.workspace.settings import WorkspaceSettings
 
@@ -62,27 +64,44 @@ class Workshops:
         from agentui.sandbox.none import NoSandbox
 
         sandbox = NoSandbox(self._copy_folder())
-        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+        return self._with_checks(Workshop(sandbox, None, self._workspace(sandbox.copy)), "")
 
     async def _docker(self) -> Workshop:
-        from agentui.sandbox.docker import DockerSandbox
+        from agentui.sandbox.docker import DockerSandbox, Shell
         from agentui.sandbox.limits import SandboxLimits
 
         settings = self._settings
-        image = await asyncio.to_thread(tools_image, settings)
+        image: ImagePort
+        shell: Shell | None = None
+        if settings.profile == "project" and not self._is_demo:
+            image = found = await shell_image(settings, self._where, self._project)
+            tools = found.tools
+            shell = Shell(found.image.tag)
+        else:
+            image = tools = await asyncio.to_thread(tools_image, settings)
         limits = SandboxLimits(
             memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
         )
+        workspace_id = project_key(self._project)
         sandbox = DockerSandbox(
-            image.engine,
-            image,
-            project_key(self._project),
+            tools.engine,
+            tools,
+            workspace_id,
             session=self._session_id,
             project=self._project.name,
             limits=limits,
             uid=os.getuid() or 1000,
+            shell=shell,
         )
-        return Workshop(sandbox, image, self._workspace(sandbox.copy))
+        return self._with_checks(Workshop(sandbox, image, self._workspace(sandbox.copy)), workspace_id)
+
+    def _with_checks(self, workshop: Workshop, over: str) -> Workshop:
+        """Add the user's checks; the demo's project is a scratch one that has none."""
+        if self._is_demo:
+            return workshop
+        copy = workshop.sandbox.copy
+        checks = open_checks(self._settings, self._where, self._project, self._session_id, copy, over)
+        return replace(workshop, checks=checks, set_up_hint=SET_UP_HINT)
 
     def _copy_folder(self) -> Path:
         return private_folder(self._where.copy(self._project))
