@@ -72,6 +72,8 @@ def open_volume(
         if lower is None:
             return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
         flags = "nosuid,nodev" if may_execute else "noexec,nosuid,nodev"
+        # Else a folder that came from below could not be renamed.
+        flags += ",redirect_dir=on" if over else ""
         paths = f"lowerdir={lower},upperdir={path}/upper,workdir={path}/work,{flags}"
         options = {"type": "overlay", "device": "overlay", "o": paths}
         opened = WorkspaceVolume(name, not may_execute, names, has_source=bool(over))
