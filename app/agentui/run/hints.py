@@ -24,10 +24,10 @@ _RUNNERS = re.compile(
     re.VERBOSE,
 )
 _HOST_TOOLS = re.compile(r"(?:^|[\s;&|('\"/])((?:\.venv|venv|\.tox|node_modules/\.bin))/")
-_NOT_RUNNABLE = (1, 126, 127)
+_NOT_RUNNABLE = (126, 127)
 
 
-def test_runner(command: str) -> str | None:
+def runner_in(command: str) -> str | None:
     """The test runner (or the like) that a command line starts, as it is written there; ``None`` if none."""
     found = _RUNNERS.search(command)
     return " ".join(found["runner"].split()) if found else None
@@ -55,17 +55,15 @@ class Hints:
         emit: Callable[[Event], None],
     ) -> None:
         """Look at a command that ran in the shell, and emit what the user should know of it."""
-        if outcome != "error" or exit_code not in _NOT_RUNNABLE:
+        is_activation = exit_code == 1 and "activate" in command
+        if outcome != "error" or not (exit_code in _NOT_RUNNABLE or is_activation):
             return
         if (folder := host_tools(command)) and "host_tools" not in self._told:
             self._told.add("host_tools")
-            text = (
-                f"{folder} of your project was made for this machine and does not run in the sandbox, which "
-                "has its own programs and none of its interpreters"
-            )
+            text = f"{folder} of your project was made for this machine and does not run in the sandbox"
             emit(Warned("host_tools", text, self.set_up))
             return
-        runner = test_runner(command) if exit_code == 127 and self.set_up and not has_checks else None
+        runner = runner_in(command) if exit_code == 127 and self.set_up and not has_checks else None
         if runner and "no_check" not in self._told:
             self._told.add("no_check")
             emit(Warned("no_check", f"the agent tried {runner}, which needs a check", self.set_up))
