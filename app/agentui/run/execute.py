@@ -45,6 +45,7 @@ class Executor:
         self._running: asyncio.Task[CommandResult] | None = None
         self._call_id: CallId | None = None
         self._frozen_since_s: float | None = None
+        self._killed_why = ""
         self.context_tokens: int | None = None
         self.cwd = ""
 
@@ -86,9 +87,10 @@ class Executor:
             cwd = "" if check is not None else self.cwd
             self._emit(self._started(call_id, name, command, cwd, label, check, limit_s))
             self._call_id, began_s = call_id, self._clock()
+            self._place = self._sandbox if check is None or self._checks is None else self._checks
             task = asyncio.create_task(self._begin(command, check, limit_s, collector.take))
-            self._running = task
-            result = CommandResult("cancelled", None, 0.0, self.cwd, "interrupted by the user")
+            self._running, self._killed_why = task, "interrupted by the user"
+            result = CommandResult("cancelled", None, 0.0, self.cwd, self._killed_why)
             try:
                 await asyncio.wait({task})
                 result = self._result(task, began_s)
@@ -124,15 +126,13 @@ class Executor:
         self, command: str, check: CheckCall | None, limit_s: float, on_output: OnOutput
     ) -> CommandResult:
         if check is None or self._checks is None:
-            self._place = self._sandbox
             return await self._sandbox.run(Command(command, self.cwd, limit_s), on_output)
-        self._place = self._checks
         return await self._checks.run(check, on_output)
 
     def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
         wall_s = self._clock() - began_s
         if task.cancelled():
-            return CommandResult("cancelled", None, wall_s, self.cwd, "interrupted by the user")
+            return CommandResult("cancelled", None, wall_s, self.cwd, self._killed_why)
         error = task.exception()
         if isinstance(error, AgentuiError):
             return CommandResult("lost", None, wall_s, self.cwd, error.message)
@@ -174,9 +174,10 @@ class Executor:
             )
         )
 
-    def cancel(self) -> None:
-        """Kill the running command, if any; its `run` then returns with outcome cancelled."""
-        if self._running is not None:
+    def cancel(self, call_id: CallId | None, why: str) -> None:
+        """Kill the running command, with an id only that one; its `run` then returns with outcome cancelled."""
+        if self._running is not None and call_id in (None, self._call_id):
+            self._killed_why = why
             self._running.cancel()
 
     async def freeze(self) -> bool | None:
