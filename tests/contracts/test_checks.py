@@ -313,10 +313,12 @@ async def test_the_projects_own_image_is_the_shell_after_a_yes_that_a_change_tak
     image = await shell_image(settings, places, own_project)
     assert "features" in image.why
     assert not await image.is_built()
+    with pytest.raises(SandboxUnavailable, match="you have not"):
+        await throwaway(tools_image, image.agreed_tag).start(lambda _: None)
     await image.build(lambda _: None)
     assert await image.is_built()
     assert TrustStore(places.trust_file).trusts_image(own_project, image.image.digest())
-    sandbox = throwaway(tools_image, image.image.tag)
+    sandbox = throwaway(tools_image, image.agreed_tag)
     await sandbox.start(lambda _: None)
     try:
         facts = sandbox.facts
@@ -336,7 +338,14 @@ async def test_the_projects_own_image_is_the_shell_after_a_yes_that_a_change_tak
         await sandbox.aclose()
     with (own_project / "Dockerfile").open("a") as file:
         file.write("RUN true\n")
-    assert not await (await shell_image(settings, places, own_project)).is_built()
+    changed = await shell_image(settings, places, own_project)
+    assert not await changed.is_built()
+    with pytest.raises(SandboxUnavailable, match="you have not"):
+        changed.agreed_tag()
+    # Built is not agreed to.
+    await changed.image.build(lambda _: None)
+    assert changed.image.is_built()
+    assert not await changed.is_built()
 
 
 async def test_both_profiles_work_on_the_same_copy(
@@ -350,7 +359,7 @@ async def test_both_profiles_work_on_the_same_copy(
     await plain.start(lambda _: None)
     await play(plain, "echo plain > file; printf '#!/bin/bash\necho ran\n' > s; chmod +x s")
     await plain.aclose()
-    own = DockerSandbox(engine, tools_image, workspace, shell=Shell(image.image.tag))
+    own = DockerSandbox(engine, tools_image, workspace, shell=Shell(image.agreed_tag))
     await own.start(lambda _: None)
     assert (await play(own, "cat file; ./s; echo own > file")).stdout == b"plain\nran\n"
     await own.aclose()

@@ -174,7 +174,7 @@ class _Reader:
     def _recipe(
         self, table: Mapping[str, Any], at: tuple[str, ...], outer: ImageRecipe | None
     ) -> ImageRecipe | None:
-        named = [kind for kind in _SOURCES if kind in table]
+        named: list[RecipeKind] = [kind for kind in _SOURCES if kind in table]
         if len(named) > 1:
             raise self.error((*at, named[1]), f"stands beside {named[0]}", "name one of them")
         lock = self._lock(table, at)

@@ -137,7 +137,13 @@ class DockerSandbox:
         removed = await asyncio.to_thread(labels.remove_leftovers, self._engine)
         if removed:
             note(f"removed {removed} leftover(s) of sessions that are gone")
-        await self._require_image(note)
+        if not await self.image.is_built():
+            if not self._may_build:
+                raise SandboxUnavailable(
+                    f"The sandbox image {self.image.tag} is not built yet",
+                    hint="Build it once: agentui sandbox build",
+                )
+            await self.image.build(note)
         if self._shell is not None:
             self._shell_tag = await asyncio.to_thread(self._shell.find_tag)
         note("starting the container")
@@ -156,13 +162,17 @@ class DockerSandbox:
             raise
 
     async def open_copy(self) -> None:
-        """Make only the copy usable, without commands and self-test; `aclose` ends it as after `start`.
+        """Make only the copy reachable: no command can run.
 
         Raises:
-            SandboxUnavailable: If the image of the copy's helper is absent, or the volume cannot be had.
+            SandboxUnavailable: If the image is absent, or the engine refuses.
         """
-        await self._require_image(lambda line: None)
-        await settled(asyncio.to_thread(self._open_volume))
+        if not await self.image.is_built():
+            raise SandboxUnavailable(
+                f"The sandbox image {self.image.tag} is not built yet",
+                hint="Build it once: agentui sandbox build",
+            )
+        await asyncio.to_thread(self._open_volume)
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command; see the protocol. One at a time: a second caller waits.
@@ -246,16 +256,6 @@ class DockerSandbox:
             await asyncio.to_thread(remove_volume, self._engine, self._volume)
             self._volume = None
 
-    async def _require_image(self, note: Callable[[str], None]) -> None:
-        if await self.image.is_built():
-            return
-        if not self._may_build:
-            raise SandboxUnavailable(
-                f"The sandbox image {self.image.tag} is not built yet",
-                hint="Build it once: agentui sandbox build",
-            )
-        await self.image.build(note)
-
     def _plan(self, role: Role) -> ContainerPlan:
         assert self._volume is not None, "the sandbox was not started"
         return ContainerPlan(
@@ -268,7 +268,7 @@ class DockerSandbox:
             has_readonly_proc=self._has_readonly_proc,
         )
 
-    def _open_volume(self) -> WorkspaceVolume:
+    def _open_volume(self) -> None:
         if self._volume is None:
             volume_labels = workspace_labels(self._labels, self._is_throwaway)
             self._volume = open_volume(
@@ -280,7 +280,6 @@ class DockerSandbox:
                 may_execute=self._shell is not None,
                 over=self._over,
             )
-        return self._volume
 
     def _open(self) -> None:
         self._open_volume()

@@ -169,6 +169,20 @@ class ShellImage:
     def _is_ready(self) -> bool:
         return self.image.is_built() and self.trust.trusts_image(self.project, self.image.digest())
 
+    def agreed_tag(self) -> str:
+        """The image's name; asked by the sandbox at each start, so that no caller can forget the yes. Blocks.
+
+        Raises:
+            SandboxUnavailable: If it is not built, or not agreed to as it is now.
+        """
+        if not self._is_ready():
+            raise SandboxUnavailable(
+                f"The project's own image ({self.image.source.origin}) is not built, or you have not "
+                "agreed to it as it is now",
+                hint=f"Look at it, then do both: {self.command}",
+            )
+        return self.image.tag()
+
     async def build(self, note: Callable[[str], None]) -> None:
         """Build what is missing, and keep the yes.
 

@@ -76,7 +76,7 @@ class Workshops:
         if settings.profile == "project" and not self._is_demo:
             image = found = await shell_image(settings, self._where, self._project)
             tools = found.tools
-            shell = Shell(found.image.tag)
+            shell = Shell(found.agreed_tag)
         else:
             image = tools = await asyncio.to_thread(tools_image, settings)
         limits = SandboxLimits(
