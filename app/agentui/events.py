@@ -252,6 +252,8 @@ class HistoryAppended:
     message: Json
     steer_id: SteerId | None = None
     notices: int = 0
+    joins_last: bool = False
+    """It takes the place of the last message, which was never sent, and begins with its text."""
 
 
 @frozen
@@ -807,9 +809,9 @@ class RateSample:
 
 @frozen
 class ProcessSample:
-    """What agentui itself costs: share of one core, resident bytes."""
+    """What agentui itself costs: share of one core (``None`` until a while was measured), resident bytes."""
 
-    cpu_percent: float
+    cpu_percent: float | None
     rss_bytes: int
 
 
