@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,29 @@ async def test_the_project_profile_needs_a_yes_and_then_has_the_projects_interpr
     (ended,) = [r for r in of_type(records, "ToolEnded") if r["call_id"] == tests["call_id"]]
     assert (tests["label"], ended["exit_code"]) == ("command", 0)
     assert sorted(path.name for path in (project / "tests").iterdir()) == ["__init__.py", "test_report.py"]
+
+
+async def test_a_build_with_a_network_is_asked_for_once_and_refused_where_nobody_can_answer(
+    project: Path, environment: dict[str, str], python_image: str
+) -> None:
+    (project / "deps.lock").write_text(f"{uuid.uuid4()}\n")
+    config = Path(environment["AGENTUI_HOME"]) / "config/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f'[checks."{project}"]\nimage = "{python_image}"\nlock = "deps.lock"\ninstall = "cp deps.lock /deps"\n'
+        'deps = "cat /deps"\n'
+    )
+    code, _, err = await agentui("checks", "build", cwd=project, environment=environment)
+    assert code == 75
+    assert "agentui checks build --yes" in err
+    code, _, err = await agentui("checks", "run", "--fresh", "deps", cwd=project, environment=environment)
+    assert code == 75
+    assert "cp deps.lock /deps" in err
+    code, out, err = await agentui("checks", "build", "--yes", cwd=project, environment=environment)
+    assert code == 0, err
+    code, out, err = await agentui("checks", "run", "--fresh", "deps", cwd=project, environment=environment)
+    assert (code, out) == (0, (project / "deps.lock").read_text()), err
+    # Another lock file is another image; the yes was given.
+    (project / "deps.lock").write_text(f"{uuid.uuid4()}\n")
+    code, out, err = await agentui("checks", "build", cwd=project, environment=environment)
+    assert (code, "is built, from" in out) == (0, True), err
