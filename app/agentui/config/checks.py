@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from agentui.config import values
 from agentui.config.toml_lines import line_of
 from agentui.errors import ConfigError
+from agentui.frozen import frozen
 
 RecipeKind = Literal["image", "dockerfile", "devcontainer"]
 
@@ -30,7 +31,7 @@ _SOURCES: tuple[RecipeKind, ...] = ("image", "dockerfile", "devcontainer")
 _EXAMPLE = 'write  test = "pytest -q {args}"  with  image = "python:3.12-slim"  beside it'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageRecipe:
     """What an image is made from. `source` is an image's name, or a file relative to the project.
 
@@ -44,7 +45,7 @@ class ImageRecipe:
     install: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckLimits:
     """Bounds of a check; ``None`` means those of the agent's shell."""
 
@@ -54,7 +55,7 @@ class CheckLimits:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckDefinition:
     """One named check. `run` may hold ``{args}``; `writes` are globs of what may come back into the copy."""
 
@@ -65,7 +66,7 @@ class CheckDefinition:
     writes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProjectChecks:
     """What is configured for one project. `recipe` is also the image of ``--profile project``."""
 
