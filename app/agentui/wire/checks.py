@@ -22,7 +22,8 @@ from agentui.wire.servers import tools_image
 from agentui.workspace.checks import Checks
 
 if TYPE_CHECKING:
-    from agentui.sandbox.docker import DockerSandbox
+    from agentui.run.ports import ImagePort
+    from agentui.sandbox.docker import DockerSandbox, Shell
     from agentui.sandbox.engine import Engine
     from agentui.sandbox.image import ToolsImage
     from agentui.sandbox.project_image import ProjectImage
@@ -209,3 +210,23 @@ async def shell_image(settings: Settings, where: Places, project: Path) -> Shell
     tools = await asyncio.to_thread(tools_image, settings)
     image = await asyncio.to_thread(project_image, tools.engine, recipe, project)
     return ShellImage(tools, image, project, TrustStore(where.trust_file))
+
+
+async def shell_of(
+    profile: str, settings: Settings, where: Places, project: Path
+) -> tuple[ToolsImage, ImagePort, Shell | None]:
+    """What a Docker sandbox of a profile is made with: tools image, what must be there and agreed to, shell.
+
+    Without the user's yes to the image of the project profile the sandbox refuses to start.
+
+    Raises:
+        SandboxUnavailable: If there is no engine.
+        ConfigError: If the project names no image, or its files cannot be used.
+    """
+    from agentui.sandbox.docker import Shell
+
+    if profile == "project":
+        found = await shell_image(settings, where, project)
+        return found.tools, found, Shell(found.agreed_tag)
+    tools = await asyncio.to_thread(tools_image, settings)
+    return tools, tools, None

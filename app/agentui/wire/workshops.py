@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from dataclasses import replace
@@ -11,10 +10,9 @@ from pathlib import Path
 from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
-from agentui.run.ports import ImagePort, Workshop, WorkspacePort
+from agentui.run.ports import Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
-from agentui.wire.checks import SET_UP_HINT, open_checks, shell_image
-from agentui.wire.servers import tools_image
+from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
 from agentui.workspace.settings import WorkspaceSettings
 
 log = logging.getLogger(__name__)
@@ -69,18 +67,12 @@ class Workshops:
         return self._with_checks(Workshop(sandbox, None, self._workspace(sandbox.copy)), "")
 
     async def _docker(self) -> Workshop:
-        from agentui.sandbox.docker import DockerSandbox, Shell
+        from agentui.sandbox.docker import DockerSandbox
         from agentui.sandbox.limits import SandboxLimits
 
         settings = self._settings
-        image: ImagePort
-        shell: Shell | None = None
-        if settings.profile == "project" and not self._is_demo:
-            image = found = await shell_image(settings, self._where, self._project)
-            tools = found.tools
-            shell = Shell(found.agreed_tag)
-        else:
-            image = tools = await asyncio.to_thread(tools_image, settings)
+        profile = "default" if self._is_demo else settings.profile
+        tools, image, shell = await shell_of(profile, settings, self._where, self._project)
         limits = SandboxLimits(
             memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
         )
