@@ -8,7 +8,7 @@
     ├── BackendError          the model server
     │   ├── BackendUnavailable    not there, refused, wrong address       exit 75
     │   ├── BackendRefused        answered with an error of its own
-    │   │   ├── AuthenticationFailed  token missing or wrong
+    │   │   ├── AuthenticationFailed  token missing or wrong            exit 75
     │   │   ├── ModelNotFound         no such model, or none loaded
     │   │   ├── ModelLoadFailed       engine or guardrail refused the load
     │   │   └── ContextOverflow       prompt does not fit the loaded context

@@ -63,6 +63,15 @@ async def sandbox(running: DockerSandbox) -> DockerSandbox:
     return running
 
 
+async def test_containers_are_listed_under_the_name_of_their_workspace(
+    engine: Engine, sandbox: DockerSandbox
+) -> None:
+    found = containers_of(engine, sandbox)
+    assert found
+    for record in found:
+        assert record["Names"][0].startswith(f"/agentui-{sandbox.workspace_id}-")
+
+
 def containers_of(engine: Engine, sandbox_or_id: DockerSandbox | str, role: str = "") -> list[dict[str, Any]]:
     workspace = sandbox_or_id if isinstance(sandbox_or_id, str) else sandbox_or_id.workspace_id
     wanted = [f"{WORKSPACE_ID}={workspace}"] + ([f"agentui.role={role}"] if role else [])

@@ -279,6 +279,8 @@ async def test_a_second_command_waits_for_the_first(sandbox: Sandbox) -> None:
 
 
 async def test_interpreters_answer_127_and_say_what_to_do(sandbox: Sandbox) -> None:
+    if sandbox.facts.has_interpreters:
+        pytest.skip("without a sandbox, as the user typed, the host's interpreters work")
     ran = await play(sandbox, PYTHON)
     assert ran.stdout == b"rc=127\nrc=127\n"
     assert ran.stderr.count(b"no interpreter") == 2

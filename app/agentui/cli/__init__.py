@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from agentui import __version__
 from agentui.errors import (
     AgentuiError,
+    AuthenticationFailed,
     BackendUnavailable,
     ProjectBusy,
     ProjectUnfit,
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
+    "watch": ("agentui.cli.watch", "the gauges alone, beside any client of the server"),
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
     "sandbox": ("agentui.cli.sandbox", "build the image in which commands run"),
     "checks": ("agentui.cli.checks", "run your tests and the like outside of the agent's shell"),
@@ -60,7 +62,7 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | SandboxUnavailable() | ProjectBusy():
+        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable() | ProjectBusy():
             return UNAVAILABLE
         case _:
             return 1

@@ -34,7 +34,7 @@ _ROLE = """\
 You are a coding agent. You work on the user's project with one tool, `bash`, and you finish the task yourself.
 
 How to work:
-- Look before you change: `ls`, `rg -n`, `sed -n '1,80p' FILE`.
+- Look before you change: `ls`, `{search}`, `sed -n '1,80p' FILE`.
 - Small steps, one command at a time; read each result before the next.
 - New files: `cat > FILE <<'EOF' ... EOF`. Changes in a file: `edit FILE`, which reads blocks on standard input:
   <<<<<<< SEARCH
@@ -48,14 +48,17 @@ How to work:
 _WORKSPACE = """\
 About the tool:
 - Every command is a fresh `bash -c`. The directory you `cd` to is kept, variables are not.
-- You work on a private copy; the user reviews and applies your changes. No network.
-- There is no interpreter here: python, node, perl and package managers answer 127. Install nothing."""
+- You work on a private copy; the user reviews and applies your changes.{network}
+- {programs}"""
+_NO_INTERPRETER = (
+    "There is no interpreter here: python, node, perl and package managers answer 127. Install nothing."
+)
+_ON_THE_HOST = (
+    "Commands run on the user's own machine and nothing holds them: interpreters and the network are the "
+    "user's. Stay in this directory. Install nothing."
+)
 
-_PROJECT_SHELL = """\
-About the tool:
-- Every command is a fresh `bash -c`. The directory you `cd` to is kept, variables are not.
-- You work on a private copy; the user reviews and applies your changes. No network: install nothing.
-- The shell is the project's own image, with the interpreters and tools that it has."""
+_OWN_IMAGE = "The shell is the project's own image, with its interpreters and tools. Install nothing."
 
 _CHECKS = """\
 The user's checks (tests and the like) run outside your shell: on a throwaway copy of your files, with
@@ -112,10 +115,28 @@ def system_prompt(
         checks: A line for each of the user's checks: how it is called, and what it runs.
         base: The user's own text instead of ours (``--system FILE``).
     """
-    parts = [base.strip() if base else _ROLE if sandbox else _TALK_ONLY]
+    parts = [base.strip() if base else _role(sandbox) if sandbox else _TALK_ONLY]
     if sandbox and not base:
-        parts.append(_PROJECT_SHELL if sandbox.has_interpreters else _WORKSPACE)
+        parts.append(_workspace(sandbox))
     if sandbox and checks:
         parts.append("\n".join([_CHECKS, *(f"- {line}" for line in checks)]))
     parts += [f"Instructions from {item.origin}:\n{item.text}" for item in instructions]
     return "\n\n".join(parts)
+
+
+def _role(sandbox: SandboxFacts) -> str:
+    # The image has ripgrep; a host need not.
+    return _ROLE.replace("{search}", "rg -n" if sandbox.image else "grep -rn")
+
+
+def _workspace(sandbox: SandboxFacts) -> str:
+    return _WORKSPACE.format(
+        network=" No network." if sandbox.network == "none" else "",
+        programs=_programs(sandbox),
+    )
+
+
+def _programs(sandbox: SandboxFacts) -> str:
+    if not sandbox.has_interpreters:
+        return _NO_INTERPRETER
+    return _OWN_IMAGE if sandbox.is_isolated else _ON_THE_HOST

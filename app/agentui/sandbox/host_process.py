@@ -29,6 +29,7 @@ from agentui.sandbox.directory import cwd_below, gone_message
 from agentui.sandbox.image import TOOLS_FOLDER
 from agentui.sandbox.settle import settled
 
+OPEN_SHELL_START = TOOLS_FOLDER / "lib" / "report"
 CHUNK_BYTES = 32 * 1024
 BACKGROUND_GRACE_S = 2.0
 """How long output of background processes is taken after the command itself ended; engines do the same."""
@@ -45,10 +46,18 @@ class HostRunner:
     Args:
         folder: The copy's root; must exist when a command runs.
         environment: Our own, of which little is passed on.
+        has_interpreters: Whether the host's interpreters answer; else they are refused as in the image.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        has_interpreters: bool = False,
+    ) -> None:
         self._folder = folder
+        self._shell_start = OPEN_SHELL_START if has_interpreters else TOOLS_FOLDER / "lib" / "bash_env"
         self._environment = os.environ if environment is None else environment
         self._private: Path | None = None
         self._bash = ""
@@ -77,8 +86,8 @@ class HostRunner:
             for tool in ("edit", "check"):
                 shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
                 (private / "bin" / tool).chmod(0o755)
-            for part in ("bash_env", "report"):
-                shutil.copyfile(TOOLS_FOLDER / "lib" / part, private / part)
+            shutil.copyfile(self._shell_start, private / "bash_env")
+            shutil.copyfile(TOOLS_FOLDER / "lib" / "report", private / "report")
             shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
         except OSError as error:
             raise SandboxUnavailable(f"No private folder could be made for the commands: {error}") from error

@@ -36,12 +36,13 @@ def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
         left.append(Fact(f"{short_path(clean_line(status.project))}{branch}", "text", 7))
     if status.model is not None:
-        left += _model_facts(status.model)
+        left += model_facts(status.model)
     left += _sandbox_facts(status)
     return left, [Fact(state(view), state_tone(status), 0)]
 
 
-def _model_facts(model: ModelFacts) -> list[Fact]:
+def model_facts(model: ModelFacts) -> list[Fact]:
+    """Name, quantization and context of a model, and whether it is none of this machine's."""
     name = " ".join(
         clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
     )
@@ -234,6 +235,9 @@ def question_rows(status: Status) -> list[list[Fact]]:
     answers = [
         Fact(f"{key} {clean_line(word)}", "text", 0) for key, word in question_keys(asked.choices).items()
     ]
+    if status.wants_text:
+        example = [Fact(clean_line(asked.text), "dim", 2)] if asked.kind == "input" and asked.text else []
+        answers = [Fact("type the answer: enter sends it, esc answers nothing", "text", 0), *example]
     more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
     rows.append([Fact(" ", "dim", 0), *answers, *more])
     return rows

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.servers import find_backend, tools_image
+    from agentui.wire.watching import WatchSession
 
 _MODULES = {
     "project_image": "agentui.wire.checks",
@@ -23,6 +24,7 @@ _MODULES = {
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "OpeningServices": "agentui.wire.opening",
+    "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
     "tools_image": "agentui.wire.servers",
@@ -32,6 +34,7 @@ __all__ = [
     "DEMO_TASK",
     "LiveSession",
     "OpeningServices",
+    "WatchSession",
     "find_backend",
     "open_session",
     "project_image",
