@@ -55,6 +55,10 @@ class Aside:
         if executor is None:
             self._emit(Warned("no_sandbox", "there is no sandbox to run commands in"))
             return
+        set_up = self._talk.hints.set_up
+        if set_up and not executor.has_checks and command.split()[:1] == ["check"]:
+            self._emit(Warned("no_check", "no check is configured for this project", set_up))
+            return
         _, text = await executor.run(CallId(self._parts.ids("u")), "bash", command, "user", None)
         self._talk.notice(f"The user ran this in the sandbox: {command}\n{text}")
         if self._stage.changes is not None:

@@ -317,13 +317,12 @@ class Preparation:
             return
         if not self._policy.is_interactive:
             raise SandboxUnavailable(
-                "the image that commands run in is not built yet",
-                hint="build it once: agentui sandbox build",
+                "the image that commands run in is not built yet, or you have not agreed to it",
+                hint=f"do it once: {image.command}",
             )
-        why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
-        verdict = await self._approvals.ask("Build the sandbox image now?", why, ("build", "no"))
+        verdict = await self._approvals.ask(image.question, image.why, ("build", "no"))
         if verdict != "build":
-            raise SandboxUnavailable("the sandbox image is not built", hint="agentui sandbox build")
+            raise SandboxUnavailable("the sandbox image is not built", hint=image.command)
         await image.build(lambda text: self._emit(SandboxProgressed(text)))
 
 

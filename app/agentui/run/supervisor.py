@@ -180,6 +180,8 @@ class Supervisor:
         finally:
             self._desk.preparing = self._desk.preparation = None
         self._desk.stage.take(prepared, parts, self._desk.policy, self._emit)
+        if prepared.workshop is not None:
+            self._desk.talk.hints.set_up = prepared.workshop.set_up_hint
         self._tell(self._machine.prepared())
 
     def _resume(self, state: ResumedState) -> ResumedState:

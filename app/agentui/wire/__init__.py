@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.check_run import run_check
+    from agentui.wire.checks import project_image, shell_image
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from agentui.wire.watching import WatchSession
 
 _MODULES = {
+    "project_image": "agentui.wire.checks",
+    "run_check": "agentui.wire.check_run",
+    "shell_image": "agentui.wire.checks",
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "OpeningServices": "agentui.wire.opening",
@@ -36,7 +41,10 @@ __all__ = [
     "find_backend",
     "open_session",
     "probe_sandbox",
+    "project_image",
+    "run_check",
     "sandbox_limits",
+    "shell_image",
     "tools_image",
 ]
 

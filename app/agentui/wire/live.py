@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -62,8 +62,10 @@ def new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(4)
 
 
-def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory:
-    """Makes the own loop for what was found.
+def _harness(
+    settings: Settings, where: Places, project: Path, checks: Callable[[], Sequence[str]]
+) -> HarnessFactory:
+    """Makes the own loop for what was found; `checks` gives the lines that name them.
 
     Raises:
         UsageError: If the file of ``--system`` cannot be read.
@@ -76,7 +78,7 @@ def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory
     def make(
         backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
     ) -> Harness:
-        system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
+        system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
         loop = LoopSettings(
             has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
         )
@@ -95,6 +97,11 @@ class Found:
     demo: Demo | None = None
     port: int | None = None
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
+
+    def check_lines(self) -> tuple[str, ...]:
+        """The checks that can be called, in words."""
+        checks = self.workshop.checks if self.workshop is not None else None
+        return checks.lines if checks is not None else ()
 
 
 class LiveSession:
@@ -173,7 +180,7 @@ class LiveSession:
         return RunParts(
             find_backend=find,
             open_workshop=open_workshop,
-            make_harness=_harness(self._settings, where, self.project),
+            make_harness=_harness(self._settings, where, self.project, self._found.check_lines),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
             flush=self.recorder.flush,

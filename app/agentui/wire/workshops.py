@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from agentui.config.settings import Settings
@@ -12,8 +12,8 @@ from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
 from agentui.run.ports import Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
+from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
 from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
-from agentui.wire.servers import tools_image
 from agentui.workspace.settings import WorkspaceSettings
 
 log = logging.getLogger(__name__)
@@ -69,23 +69,34 @@ class Workshops:
         from agentui.sandbox.none import NoSandbox
 
         sandbox = NoSandbox(self._copy_folder())
-        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+        return self._with_checks(Workshop(sandbox, None, self._workspace(sandbox.copy)), "")
 
     async def _docker(self) -> Workshop:
         from agentui.sandbox.docker import DockerSandbox
 
         settings = self._settings
-        image = await asyncio.to_thread(tools_image, settings)
+        profile = "default" if self._is_demo else settings.profile
+        tools, image, shell = await shell_of(profile, settings, self._where, self._project)
+        workspace_id = project_key(self._project)
         sandbox = DockerSandbox(
-            image.engine,
-            image,
-            project_key(self._project),
+            tools.engine,
+            tools,
+            workspace_id,
             session=self._session_id,
             project=self._project.name,
             limits=sandbox_limits(settings),
             uid=os.getuid() or 1000,
+            shell=shell,
         )
-        return Workshop(sandbox, image, self._workspace(sandbox.copy))
+        return self._with_checks(Workshop(sandbox, image, self._workspace(sandbox.copy)), workspace_id)
+
+    def _with_checks(self, workshop: Workshop, over: str) -> Workshop:
+        """Add the user's checks; the demo's project is a scratch one that has none."""
+        if self._is_demo:
+            return workshop
+        copy = workshop.sandbox.copy
+        checks = open_checks(self._settings, self._where, self._project, self._session_id, copy, over)
+        return replace(workshop, checks=checks, set_up_hint=SET_UP_HINT)
 
     def _copy_folder(self) -> Path:
         return private_folder(self._where.copy(self._project))
