@@ -72,6 +72,10 @@ class FakeServices:
     async def models(self) -> Sequence[ModelChoice]:
         return self.choices
 
+    async def context_fit(self, context_tokens: int | None = None) -> str:
+        """What a test put there."""
+        return "64k fits, 128k passes the GPU wall by ~2.1 GiB"
+
     def complete_paths(self, prefix: str) -> Sequence[str]:
         return [path for path in PATHS if path.startswith(prefix)]
 

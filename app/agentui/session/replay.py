@@ -162,6 +162,10 @@ class ReplayServices:
         """None: the server of then is not asked now."""
         return ()
 
+    async def context_fit(self, context_tokens: int | None = None) -> str:
+        """Nothing is loaded in a replay."""
+        return ""
+
     def complete_paths(self, prefix: str) -> tuple[()]:
         """None: nothing can be typed."""
         return ()

@@ -54,8 +54,8 @@ async def _no_sandbox() -> int | None:
 class Readers:
     """Where the readings come from.
 
-    `memory` and `model_process` block and are called in threads; so may `find_cache`. `sandbox_bytes` is the
-    memory that commands have in use now. `own` must be quick.
+    `memory` and `model_process` block and are called in threads. `sandbox_bytes` is the memory that commands
+    have in use now. `own` must be quick.
     """
 
     memory: MemoryReader
@@ -247,7 +247,7 @@ class Sampler:
             return
         last.cache_for, last.cache, last.cache_error = model, None, None
         try:
-            last.cache = await asyncio.to_thread(self._readers.find_cache, model)
+            last.cache = await self._readers.find_cache(model)
         except AgentuiError as error:
             last.cache_error = error.message
         except Exception as error:  # the edge of a sampler

@@ -49,6 +49,10 @@ class Deck(Protocol):
         """Choose a model."""
         ...
 
+    def tell_fit(self, context_tokens: int | None) -> object:
+        """Say what a context would take on this machine; of none, which contexts fit."""
+        ...
+
     def open_output(self, number: str) -> None:
         """Show a command's full output; the last one's without a number."""
         ...
@@ -93,13 +97,17 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 
 def _context(deck: Deck, argument: str) -> None:
-    """``64k`` and ``65536`` are both understood."""
+    """``64k`` and ``65536`` are both understood; nothing asks what would fit."""
     text = argument.strip().lower()
+    if not text:
+        deck.tell_fit(None)
+        return
     try:
         tokens = int(text[:-1]) * 1024 if text.endswith("k") else int(text)
     except ValueError:
         deck.say("/context needs a number of tokens, as in /context 64k", is_error=True)
         return
+    deck.tell_fit(tokens)
     deck.send(SwitchModel(context_tokens=tokens))
 
 
@@ -150,7 +158,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undo", "take back the last apply", _simple(Undo())),
     Command("redo", "apply again what was undone", _simple(Redo())),
     Command("model", "choose a model", _model, "[NAME]"),
-    Command("context", "reload with another context length", _context, "N"),
+    Command("context", "what fits; with N reload with another context length", _context, "[N]"),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),

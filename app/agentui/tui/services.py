@@ -12,7 +12,11 @@ from agentui.events import Recorded
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown."""
+    """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown.
+
+    `fit` says which contexts fit on this machine (``64k fits, 128k passes the GPU wall by ~2.1 GiB``), empty
+    where nobody knows; `default_context_tokens` is what to load it with where the user names no length.
+    """
 
     name: str
     display_name: str = ""
@@ -21,6 +25,8 @@ class ModelChoice:
     is_loaded: bool = False
     loaded_context_tokens: int | None = None
     max_context_tokens: int | None = None
+    fit: str = ""
+    default_context_tokens: int | None = None
 
 
 class Services(Protocol):
@@ -68,6 +74,13 @@ class Services(Protocol):
 
         Raises:
             BackendError: If the server cannot be asked.
+        """
+        ...
+
+    async def context_fit(self, context_tokens: int | None = None) -> str:
+        """What a context of the model in use would take here, and whether it fits; of none: which fit.
+
+        Empty where nobody knows. For ``/context`` before it reloads, in words ready to be shown.
         """
         ...
 

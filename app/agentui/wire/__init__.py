@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.caches import ModelFits, served_model
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
@@ -17,13 +18,24 @@ if TYPE_CHECKING:
 _MODULES = {
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
+    "ModelFits": "agentui.wire.caches",
     "OpeningServices": "agentui.wire.opening",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "served_model": "agentui.wire.caches",
     "tools_image": "agentui.wire.servers",
 }
 
-__all__ = ["DEMO_TASK", "LiveSession", "OpeningServices", "find_backend", "open_session", "tools_image"]
+__all__ = [
+    "DEMO_TASK",
+    "LiveSession",
+    "ModelFits",
+    "OpeningServices",
+    "find_backend",
+    "open_session",
+    "served_model",
+    "tools_image",
+]
 
 
 def __getattr__(name: str) -> object:

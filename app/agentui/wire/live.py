@@ -32,9 +32,11 @@ from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
+from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
+from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import Demo, demo_project, start_demo
 from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
@@ -78,6 +80,7 @@ class Found:
 
     backend: Backend | None = None
     workshop: Workshop | None = None
+    model: ModelFacts | None = None
     demo: Demo | None = None
     port: int | None = None
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
@@ -116,6 +119,9 @@ class LiveSession:
         always = self.trust.applies_always(self.project)
         policy = _policy(settings, is_demo, is_interactive, always)
         self.supervisor = Supervisor(self._parts(where), policy)
+        self._folders = model_folders(where.home)
+        self._reader = memory_reader()
+        self.fits = ModelFits(self._folders, self._reader)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -151,6 +157,7 @@ class LiveSession:
 
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
+            self._found.model = model
             self._found.port = urlsplit(backend.facts.base_url).port
 
         return RunParts(
@@ -168,7 +175,7 @@ class LiveSession:
         )
 
     def _make_sampler(self) -> Sampler:
-        reader = memory_reader()
+        reader = self._reader
         finders: dict[int | None, ModelProcessFinder] = {}
 
         async def sandbox_bytes() -> int | None:
@@ -182,6 +189,7 @@ class LiveSession:
                 self._found.port, ModelProcessFinder(reader, self._found.port)
             ).read(),
             sandbox_bytes=sandbox_bytes,
+            find_cache=lambda model: loaded_cache(self._found.backend, model, self._folders),
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)

@@ -110,6 +110,10 @@ class OpeningServices:
             raise BackendUnavailable("no model server has been found yet")
         return await self._session.services.models()
 
+    async def context_fit(self, context_tokens: int | None = None) -> str:
+        """What a context of the model in use would take here."""
+        return "" if self._session is None else await self._session.services.context_fit(context_tokens)
+
     def complete_paths(self, prefix: str) -> Sequence[str]:
         """Paths of the project that begin with `prefix`; blocks for one folder."""
         return () if self._session is None else self._session.services.complete_paths(prefix)

@@ -22,7 +22,7 @@ from agentui.text import clean, clean_line, human_bytes
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.painter import Painter, Parts
-from agentui.tui.services import Services
+from agentui.tui.services import ModelChoice, Services
 from agentui.view.blocks import MessageBlock
 from agentui.view.words import RESTING
 from agentui_widgets.prompt import Prompt
@@ -189,9 +189,19 @@ class DeckScreen(Screen[None]):
 
         self.app.push_screen(ModelsScreen(self.services), self._model_chosen)
 
-    def _model_chosen(self, name: str | None) -> None:
-        if name is not None:
-            self.send(SwitchModel(model=name))
+    def _model_chosen(self, choice: ModelChoice | None) -> None:
+        if choice is not None:
+            context_tokens = None if choice.is_loaded else choice.default_context_tokens
+            self.send(SwitchModel(model=choice.name, context_tokens=context_tokens))
+
+    @work(exclusive=True, group="fit")
+    async def tell_fit(self, context_tokens: int | None) -> None:
+        """Say what a context would take on this machine; of none, which contexts fit."""
+        try:
+            words = await self.services.context_fit(context_tokens)
+        except AgentuiError as error:
+            words = error.message
+        self.say(clean_line(words) or "what fits is not known: the model's shape or this memory is not")
 
     def open_output(self, number: str) -> None:
         """Full output of the last command, or of the one with that number."""

@@ -23,7 +23,7 @@ from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 log = logging.getLogger(__name__)
 
 
-class ModelsScreen(ModalScreen[str | None]):
+class ModelsScreen(ModalScreen[ModelChoice | None]):
     """The server's models, loaded ones first; Enter uses one from the next request on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
@@ -73,7 +73,7 @@ class ModelsScreen(ModalScreen[str | None]):
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """Use the chosen model."""
-        self.dismiss(self._choices[message.option_index].name)
+        self.dismiss(self._choices[message.option_index])
 
     def action_close(self) -> None:
         """Keep the model."""
@@ -86,4 +86,5 @@ def _facts(choice: ModelChoice) -> str:
         parts.append(f"loaded, ctx {human_context(choice.loaded_context_tokens)}")
     elif choice.max_context_tokens is not None:
         parts.append(f"up to {human_context(choice.max_context_tokens)}")
+    parts.append(clean_line(choice.fit))
     return "  ".join(part for part in parts if part)
