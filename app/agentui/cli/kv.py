@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from agentui.cli.arguments import SERVER_FLAGS, add_settings, start
 from agentui.errors import BackendError, ModelFileError, UsageError
 from agentui.events import ModelFacts
+from agentui.frozen import frozen
 from agentui.paths import places
 from agentui.telemetry.fit import model_fit, walls_of
 from agentui.telemetry.kv import (
@@ -104,7 +104,7 @@ def _tokens(text: str) -> int:
     return tokens
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """What SOURCE means, and the engine that can run it."""
 

@@ -7,10 +7,10 @@ only once a model has been seen.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from agentui.events import ModelFacts, Source
+from agentui.frozen import frozen
 
 if TYPE_CHECKING:
     from agentui.telemetry.kv.llama_cpp import LlamaCppCache
@@ -21,7 +21,7 @@ LM_STUDIO_PARALLEL = 4
 """Sequences LM Studio and llama-server load a model for when nobody says otherwise, on one unified cache."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheBytesNow:
     """Bytes of the cache at some number of tokens; `checkpoint_bytes` is an upper estimate."""
 
@@ -30,7 +30,7 @@ class CacheBytesNow:
     checkpoint_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheGrowth:
     """How a growing cache grows: bytes per token in full and in sliding layers, the latter up to the window."""
 
@@ -72,7 +72,7 @@ FindCache: TypeAlias = Callable[[ModelFacts], Awaitable[CacheModel | None]]
 files belong into threads."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LlamaCppCacheModel:
     """A llama.cpp cache: all of it is allocated at load, tokens then fill it."""
 
@@ -104,7 +104,7 @@ class LlamaCppCacheModel:
         return llama_cpp.compute_buffer_bytes(self.shape, self.settings)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MlxCacheModel:
     """An MLX cache: it grows in steps while tokens arrive. MLX keeps no checkpoints."""
 

@@ -7,10 +7,10 @@ everything else holds. Whatever is computed of compute buffers and of the walls 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from agentui.errors import UsageError
+from agentui.frozen import frozen
 from agentui.telemetry.kv.fit import largest_context_tokens, needed_bytes
 from agentui.telemetry.kv.llama_cpp import LlamaCppCache
 from agentui.telemetry.kv.mlx import MlxCache
@@ -26,7 +26,7 @@ CONTEXTS = (4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144)
 WallName = Literal["GPU wall", "memory wall"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walls:
     """What one model may take: on the GPU, and of physical memory. Bytes; ``None`` is no or an unknown wall."""
 
@@ -48,7 +48,7 @@ def walls_of(machine: MachineMemory, held_bytes: int = 0) -> Walls:
     return Walls(machine.gpu_limit_bytes, available)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContextFit:
     """What one context takes. `passed_wall` is the wall it passes by most, ``None`` if it fits."""
 
@@ -63,7 +63,7 @@ class ContextFit:
         return self.passed_wall is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFit:
     """Which contexts of a model fit. `default_tokens` is ``None`` where none leaves enough to spare."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from agentui.errors import ModelFileError
+from agentui.frozen import frozen
 from agentui.telemetry.kv.gemma4 import builtin_shape
 from agentui.telemetry.kv.locate import ModelFolders, find_model_file
 from agentui.telemetry.kv.shape import ModelShape
 from agentui.telemetry.kv.source import shape_from_source, weights_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownModel:
     """A model's shape, the size of its weights on disk, and the file it was read from (``None``: the table)."""
 

@@ -10,9 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from agentui.frozen import frozen
 from agentui.paths import lmstudio_home
 
 _MAX_MANIFEST_BYTES = 1 << 20
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFolders:
     """Folders that programs keep models in; they need not exist."""
 
