@@ -30,15 +30,6 @@ class CacheBytesNow:
     checkpoint_bytes: int | None
 
 
-@frozen
-class CacheGrowth:
-    """How a growing cache grows: bytes per token in full and in sliding layers, the latter up to the window."""
-
-    full_bytes_per_token: int
-    sliding_bytes_per_token: int
-    window_tokens: int
-
-
 class CacheModel(Protocol):
     """What one loaded model's cache takes. Pure arithmetic, fast enough for every token."""
 
@@ -56,9 +47,8 @@ class CacheModel(Protocol):
         """Bytes with `tokens` of one sequence in the cache."""
         ...
 
-    @property
-    def growth(self) -> CacheGrowth | None:
-        """How the cache grows with tokens; ``None`` where all of it is taken at load."""
+    def prefill_bytes(self, new_tokens: int) -> int:
+        """What is taken for a moment, beyond `at`, while so many tokens of a prompt are read."""
         ...
 
     @property
@@ -91,10 +81,9 @@ class LlamaCppCacheModel:
             checkpoint_bytes=llama_cpp.checkpoints_upper_bytes(self.shape, self.settings, [tokens]),
         )
 
-    @property
-    def growth(self) -> CacheGrowth | None:
-        """None: everything is taken at load."""
-        return None
+    def prefill_bytes(self, new_tokens: int) -> int:
+        """Nothing: the buffers are there since the load."""
+        return 0
 
     @property
     def compute_bytes(self) -> int | None:
@@ -123,13 +112,13 @@ class MlxCacheModel:
             checkpoint_bytes=0,
         )
 
-    @property
-    def growth(self) -> CacheGrowth | None:
-        """By whole steps of 256 tokens in full layers, up to the window in sliding ones."""
+    def prefill_bytes(self, new_tokens: int) -> int:
+        """A chunk of the prompt in the sliding layers, on top of their window."""
         from agentui.telemetry.kv import mlx
 
-        full, sliding = mlx.bytes_per_token(self.shape, self.settings, self.settings.quantized_from_tokens)
-        return CacheGrowth(full, sliding, mlx.window_tokens(self.shape))
+        chunk = min(new_tokens, self.settings.prefill_chunk_tokens)
+        _, sliding = mlx.bytes_per_token(self.shape, self.settings, new_tokens)
+        return chunk * sliding if mlx.window_tokens(self.shape) else 0
 
     @property
     def compute_bytes(self) -> int | None:
