@@ -19,6 +19,8 @@
     │   └── SandboxLost           a command's fate is unknown
     ├── WorkspaceError        copy, apply, undo
     │   └── ApplyConflict         host files changed since the copy was made
+    ├── HarnessError          what thinks
+    │   └── HarnessUnavailable    it cannot be started, or its process is gone  exit 75
     ├── SessionError          journal or session files
     └── ModelFileError        a GGUF file or config.json cannot be read
 """
@@ -119,6 +121,14 @@ class ApplyConflict(WorkspaceError):
     def __init__(self, message: str, *, hint: str = "", paths: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.paths = paths
+
+
+class HarnessError(AgentuiError):
+    """What thinks failed: it broke its protocol, or refused."""
+
+
+class HarnessUnavailable(HarnessError):
+    """What thinks cannot be started, or its process is gone."""
 
 
 class SessionError(AgentuiError):

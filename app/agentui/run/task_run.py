@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
-from agentui.events import Event, RunEnded, RunStarted, TurnStarted, Usage
-from agentui.harness.base import Harness, HarnessEnd
+from agentui.errors import HarnessUnavailable
+from agentui.events import EndReason, Event, RunEnded, RunStarted, TurnStarted, Usage
+from agentui.harness.base import HarnessEnd
 from agentui.run.changes import ApplyPolicy, Changes
 from agentui.run.gate import RunGate
 from agentui.run.helpers import warning_of
@@ -14,14 +16,18 @@ from agentui.run.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
+SAVED_HINT = "saved; agentui -c goes on"
 APPLY_HINT = "the changes wait in the workspace: /apply in agentui brings them, or run with --apply auto"
 
 
 class TaskRun:
-    """A run of a harness. `end` is how it ended, interrupted until then."""
+    """A run of a harness, on a task or (`goes_on`) from where it was stopped. `end` is how it ended."""
 
-    def __init__(self, task: str, prepared: Prepared, gate: RunGate, parts: RunParts) -> None:
+    def __init__(
+        self, task: str, prepared: Prepared, gate: RunGate, parts: RunParts, *, goes_on: bool = False
+    ) -> None:
         self._task = task
+        self._goes_on = goes_on
         self._prepared = prepared
         self._gate = gate
         self._clock = parts.clock
@@ -29,6 +35,7 @@ class TaskRun:
         self._began_s = parts.clock()
         self._turns = 0
         self.end = HarnessEnd("interrupted", Usage())
+        self.is_saved = False
 
     @property
     def _changes(self) -> Changes | None:
@@ -45,21 +52,39 @@ class TaskRun:
             policy.harness,
             prepared.sandbox,
             policy.profile,
+            prepared.harness.prefix.tools,
+            prepared.harness.prefix.sampling,
+            self._goes_on,
         )
 
-    async def work(self, harness: Harness, emit: Emit) -> None:
+    async def work(self, emit: Emit) -> None:
         """Run the harness until the agent settles; whatever it raises is a failed run."""
 
         def counted(event: Event) -> None:
             self._turns += isinstance(event, TurnStarted)
             emit(event)
 
+        task = None if self._goes_on else self._task
         try:
-            self.end = await harness.run(self._task, self._gate, counted)
+            self.end = await self._prepared.harness.run(task, self._gate, counted)
         except Exception as error:
             log.exception("the run failed")
             warned = warning_of(error)
-            self.end = HarnessEnd("failed", Usage(), warned.text, warned.hint)
+            reason: EndReason = "unavailable" if isinstance(error, HarnessUnavailable) else "failed"
+            self.end = HarnessEnd(reason, Usage(), warned.text, warned.hint)
+        finally:
+            if self.end.reason == "interrupted":
+                self._take_why()
+            await self._gate.over()
+
+    def _take_why(self) -> None:
+        """Who ended the run decides what its end is called."""
+        stop = self._gate.stop
+        if self._gate.ended_by == "quit":
+            self.is_saved = True
+            self.end = replace(self.end, hint=SAVED_HINT)
+        elif self._gate.ended_by == "guard" and stop is not None:
+            self.end = HarnessEnd(stop.reason, self.end.usage, stop.why, stop.hint)
 
     async def settle(self, policy: ApplyPolicy, emit: Emit) -> None:
         """Look at what changed, and apply it where that needs no asking; failures become warnings."""
@@ -79,5 +104,13 @@ class TaskRun:
         hint = end.hint or (APPLY_HINT if pending else "")
         wall_s = self._clock() - self._began_s
         return RunEnded(
-            end.reason, end.error, hint, end.usage, self._turns, self._gate.commands, wall_s, pending
+            end.reason,
+            end.error,
+            hint,
+            end.usage,
+            self._turns,
+            self._gate.commands,
+            wall_s,
+            pending,
+            self.is_saved,
         )

@@ -20,13 +20,22 @@ from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Quit
 from agentui.errors import AgentuiError, UsageError
-from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, StateChanged, Warned
+from agentui.events import (
+    ModelFacts,
+    RunEnded,
+    SandboxFacts,
+    SessionEnded,
+    SessionStarted,
+    StateChanged,
+    Warned,
+)
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import find_instructions, system_prompt
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
 from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
+from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
@@ -64,12 +73,15 @@ def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
 
-    def make(backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None) -> Harness:
+    def make(
+        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
+    ) -> Harness:
         system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
         loop = LoopSettings(
             has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
         )
-        return OwnLoop(backend, model, system, loop, new_id)
+        history = resumed.messages if resumed is not None else ()
+        return OwnLoop(backend, model, system, loop, new_id, history)
 
     return make
 
@@ -193,7 +205,7 @@ class LiveSession:
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
-        return Sampler(self.recorder.emit, readers, intervals)
+        return Sampler(self.supervisor.observe, readers, intervals)
 
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
@@ -243,6 +255,7 @@ class LiveSession:
             unsubscribe()
         if self._found.demo is not None:
             await self._found.demo.aclose()
+        self.recorder.emit(SessionEnded("closed"))
         await self.recorder.aclose()
         self._folder.close()
 
