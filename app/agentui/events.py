@@ -838,9 +838,9 @@ class RateSample:
 
 @frozen
 class ProcessSample:
-    """What agentui itself costs: share of one core, resident bytes."""
+    """What agentui itself costs: share of one core (``None`` until a while was measured), resident bytes."""
 
-    cpu_percent: float
+    cpu_percent: float | None
     rss_bytes: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentui.control import Control
@@ -72,9 +72,9 @@ class FakeServices:
     async def models(self) -> Sequence[ModelChoice]:
         return self.choices
 
-    async def context_fit(self, context_tokens: int | None = None) -> str:
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
         """What a test put there."""
-        return "64k fits, 128k passes the GPU wall by ~2.1 GiB"
+        return {length: "fits" for length in lengths}
 
     def complete_paths(self, prefix: str) -> Sequence[str]:
         return [path for path in PATHS if path.startswith(prefix)]

@@ -17,7 +17,9 @@ from agentui.run.prepare import Prepared
 log = logging.getLogger(__name__)
 
 SAVED_HINT = "saved; agentui -c goes on"
-APPLY_HINT = "the changes wait in the workspace: /apply in agentui brings them, or run with --apply auto"
+APPLY_HINT = (
+    "the changes are not in your project yet: /apply in agentui brings them, or start with --apply auto"
+)
 
 
 class TaskRun:

@@ -62,6 +62,14 @@ class ContextFit:
         """Whether it stays under both walls."""
         return self.passed_wall is None
 
+    @property
+    def in_words(self) -> str:
+        """What it takes and whether it fits: ``~17.9 GiB, fits``."""
+        needed = f"~{human_gib(self.needed_bytes)} GiB"
+        if self.passed_wall is None:
+            return f"{needed}, fits"
+        return f"{needed}, passes the {self.passed_wall} by ~{human_gib(self.over_bytes)} GiB"
+
 
 @frozen
 class ModelFit:

@@ -12,14 +12,12 @@ from agentui.control import (
     Discard,
     Interrupt,
     Pause,
-    Redo,
     Resume,
     SendNow,
     Step,
     Submit,
     SwitchModel,
     TakeBack,
-    Undo,
 )
 from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
@@ -49,8 +47,12 @@ class Deck(Protocol):
         """Choose a model."""
         ...
 
-    def tell_fit(self, context_tokens: int | None) -> object:
-        """Say what a context would take on this machine; of none, which contexts fit."""
+    def open_contexts(self) -> None:
+        """Choose a context length."""
+        ...
+
+    def undo(self, *, redo: bool = False) -> None:
+        """Say what an undo would do, and do it after a yes; or bring it again."""
         ...
 
     def open_output(self, number: str) -> None:
@@ -58,11 +60,11 @@ class Deck(Protocol):
         ...
 
     def use_theme(self, name: str) -> None:
-        """Change colours."""
+        """Change colours; without a name choose them."""
         ...
 
     def use_layout(self, name: str) -> None:
-        """Force a layout, or follow the size again with ``auto``."""
+        """Force a layout, or follow the size again with ``auto`` or nothing."""
         ...
 
     def fold_all(self) -> None:
@@ -97,17 +99,16 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 
 def _context(deck: Deck, argument: str) -> None:
-    """``64k`` and ``65536`` are both understood; nothing asks what would fit."""
+    """``64k`` and ``65536`` are both understood; nothing lets choose, with what fits."""
     text = argument.strip().lower()
     if not text:
-        deck.tell_fit(None)
+        deck.open_contexts()
         return
     try:
         tokens = int(text[:-1]) * 1024 if text.endswith("k") else int(text)
     except ValueError:
         deck.say("/context needs a number of tokens, as in /context 64k", is_error=True)
         return
-    deck.tell_fit(tokens)
     deck.send(SwitchModel(context_tokens=tokens))
 
 
@@ -155,10 +156,10 @@ COMMANDS: tuple[Command, ...] = (
         lambda deck, a: deck.send(Discard(tuple(a.split()) or None)),
         "[PATH …]",
     ),
-    Command("undo", "take back the last apply", _simple(Undo())),
-    Command("redo", "apply again what was undone", _simple(Redo())),
+    Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
+    Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
     Command("model", "choose a model", _model, "[NAME]"),
-    Command("context", "what fits; with N reload with another context length", _context, "[N]"),
+    Command("context", "reload with another context length", _context, "[N]"),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
@@ -169,9 +170,12 @@ COMMANDS: tuple[Command, ...] = (
         "[last|all]",
     ),
     Command(
-        "layout", "force a layout", lambda deck, a: deck.use_layout(a.strip()), "auto|" + "|".join(LAYOUTS)
+        "layout",
+        "force a layout",
+        lambda deck, a: deck.use_layout(a.strip()),
+        "[auto|" + "|".join(LAYOUTS) + "]",
     ),
-    Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "NAME"),
+    Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "[NAME]"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
 )

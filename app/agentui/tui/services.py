@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from agentui.control import Control
@@ -14,8 +14,9 @@ from agentui.frozen import frozen
 class ModelChoice:
     """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown.
 
-    `fit` says which contexts fit on this machine (``64k fits, 128k passes the GPU wall by ~2.1 GiB``), empty
-    where nobody knows; `default_context_tokens` is what to load it with where the user names no length.
+    `note` is a word more about it in a column of its own: which contexts fit on this machine
+    (``64k fits, 128k passes the GPU wall by ~2.1 GiB``). `default_context_tokens` is what to load it with where
+    the user names no length.
     """
 
     name: str
@@ -25,8 +26,8 @@ class ModelChoice:
     is_loaded: bool = False
     loaded_context_tokens: int | None = None
     max_context_tokens: int | None = None
-    fit: str = ""
     default_context_tokens: int | None = None
+    note: str = ""
 
 
 class Services(Protocol):
@@ -77,10 +78,11 @@ class Services(Protocol):
         """
         ...
 
-    async def context_fit(self, context_tokens: int | None = None) -> str:
-        """What a context of the model in use would take here, and whether it fits; of none: which fit.
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length; empty where nobody knows.
 
-        Empty where nobody knows. For ``/context`` before it reloads, in words ready to be shown.
+        Raises:
+            BackendError: If the server cannot be asked.
         """
         ...
 

@@ -16,7 +16,6 @@ from agentui.telemetry.kv.llama_cpp import LlamaCppCache
 from agentui.telemetry.kv.locate import ModelFolders
 from agentui.telemetry.memory.reader import MemoryReader
 from agentui.telemetry.model_file import KnownModel, known_model
-from agentui.text import human_context, human_gib
 
 LLAMA_SERVER_PARALLEL = 4
 """Slots of a llama-server that was not told a number; they then share one unified cache."""
@@ -95,27 +94,23 @@ class ModelFits:
         """The fits by key, without models on other machines and those of unknown shape."""
         return await asyncio.to_thread(self._fits, models)
 
-    async def in_words(self, model: ServerModel, context_tokens: int | None) -> str:
-        """What a context of a model would take here; without one, which contexts fit. Empty if unknown."""
-        return await asyncio.to_thread(self._in_words, model, context_tokens)
+    async def notes(self, model: ServerModel, lengths: Sequence[int]) -> dict[int, str]:
+        """What contexts of a model would take here and whether they fit; empty if that is not known."""
+        return await asyncio.to_thread(self._notes, model, lengths)
 
-    def _in_words(self, model: ServerModel, context_tokens: int | None) -> str:
+    def _notes(self, model: ServerModel, lengths: Sequence[int]) -> dict[int, str]:
         found = self._fits([model]).get(model.key)
         known = self._known.get(model.key)
         if found is None or known is None:
-            return ""
-        if context_tokens is None:
-            return found.in_words
+            return {}
         weights = found.weights_bytes
         walls = walls_of(self._reader.machine(), (weights or 0) if model.is_loaded else 0)
+        settings = load_settings(model.engine)
         try:
-            fit = context_fit(known.shape, load_settings(model.engine), context_tokens, weights, walls)
-        except UsageError as error:
-            return error.message
-        takes = f"{human_context(context_tokens)} takes ~{human_gib(fit.needed_bytes)} GiB with the weights"
-        if fit.fits:
-            return f"{takes} and fits"
-        return f"{takes} and passes the {fit.passed_wall} by ~{human_gib(fit.over_bytes)} GiB; {found.in_words}"
+            fits = [context_fit(known.shape, settings, tokens, weights, walls) for tokens in lengths]
+        except UsageError:
+            return {}
+        return {fit.context_tokens: fit.in_words for fit in fits}
 
     def _fits(self, models: Sequence[ServerModel]) -> dict[str, ModelFit]:
         try:

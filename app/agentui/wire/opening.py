@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentui.control import Control
@@ -110,9 +110,9 @@ class OpeningServices:
             raise BackendUnavailable("no model server has been found yet")
         return await self._session.services.models()
 
-    async def context_fit(self, context_tokens: int | None = None) -> str:
-        """What a context of the model in use would take here."""
-        return "" if self._session is None else await self._session.services.context_fit(context_tokens)
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length."""
+        return {} if self._session is None else await self._session.services.context_notes(lengths)
 
     def complete_paths(self, prefix: str) -> Sequence[str]:
         """Paths of the project that begin with `prefix`; blocks for one folder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,13 +82,17 @@ class LiveServices:
         fits = {} if backend.facts.is_remote else await self._session.fits.fits(models)
         return [_choice(model, fits.get(model.key)) for model in models]
 
-    async def context_fit(self, context_tokens: int | None = None) -> str:
-        """What a context of the model in use would take here; of none: which contexts fit."""
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length.
+
+        Raises:
+            BackendError: If the server cannot be asked.
+        """
         backend, model = self._session.found.backend, self._session.found.model
         if backend is None or model is None or model.is_remote:
-            return ""
+            return {}
         found = find_model(await backend.models(), model.model)
-        return "" if found is None else await self._session.fits.in_words(found[0], context_tokens)
+        return {} if found is None else await self._session.fits.notes(found[0], lengths)
 
     def apply_always(self) -> None:
         """Apply what waits, and from now on without asking in this project."""
@@ -115,7 +119,7 @@ def _choice(model: ServerModel, fit: ModelFit | None) -> ModelChoice:
         is_loaded=model.is_loaded,
         loaded_context_tokens=loaded.context_tokens if loaded else None,
         max_context_tokens=model.trained_context_tokens,
-        fit="" if fit is None else fit.in_words,
+        note="" if fit is None else fit.in_words,
         default_context_tokens=None if fit is None else fit.default_tokens,
     )
 

@@ -43,7 +43,7 @@ def test_other_tools_and_another_order_of_keys_break_the_prefix() -> None:
     account = PrefixAccount()
     account.asked([SYSTEM], [{"a": 1, "b": 2}])
     assert account.asked([SYSTEM], [{"b": 2, "a": 1}]).first_changed == 0
-    assert account.asked([dict(reversed(SYSTEM.items()))], [{"b": 2, "a": 1}]).first_changed == 0
+    assert account.asked([dict(reversed(list(SYSTEM.items())))], [{"b": 2, "a": 1}]).first_changed == 0
 
 
 MESSAGES = st.lists(st.builds(lambda text: {"role": "user", "content": text}, st.text(max_size=5)), max_size=6)

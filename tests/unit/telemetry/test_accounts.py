@@ -116,7 +116,8 @@ EVENTS = st.sampled_from([*REQUESTS, *COMMANDS, PAUSED, GOES_ON, Slept(0.5), TUR
 def test_the_kinds_of_every_turn_add_up_to_its_wall_time_and_the_turns_to_the_run(
     steps: list[tuple[float, Event]],
 ) -> None:
-    now_s, timed = 0.0, [(0.0, RUN)]
+    now_s = 0.0
+    timed: list[tuple[float, Event]] = [(0.0, RUN)]
     for gap_s, event in steps:
         now_s += gap_s
         timed.append((now_s, event))

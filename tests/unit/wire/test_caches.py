@@ -82,3 +82,7 @@ async def test_models_that_could_be_loaded_say_what_fits() -> None:
     assert list(fits) == [GEMMA_26B]
     assert fits[GEMMA_26B].in_words == "64k fits, 128k passes the GPU wall by ~1.0 GiB"
     assert fits[GEMMA_26B].default_tokens is None
+    notes = await ModelFits(NOWHERE, _Machine()).notes(models[0], [65_536, 131_072])
+    assert notes[65_536].endswith(" GiB, fits")
+    assert notes[131_072].endswith("passes the GPU wall by ~1.0 GiB")
+    assert await ModelFits(NOWHERE, _Machine()).notes(models[2], [4096]) == {}
