@@ -270,6 +270,8 @@ class HistoryAppended:
     message: Json
     steer_id: SteerId | None = None
     notices: int = 0
+    joins_last: bool = False
+    """It takes the place of the last message, which was never sent, and begins with its text."""
 
 
 @frozen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.word_diff import Range, changed_words
@@ -32,7 +31,6 @@ class TextView(BlockView[TextChunk]):
     """Wraps only what is in sight, so that a text of many megabytes opens at once."""
 
     STICKS_TO_END = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--word-added", "rows--word-removed"}
 
     def show(self, text: str, *, is_diff: bool = False, has_word_marks: bool = False) -> None:
         """Replace the text; starts at its top. In a diff `has_word_marks` marks the words that changed."""

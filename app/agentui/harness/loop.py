@@ -49,10 +49,12 @@ from agentui.harness.base import (
 from agentui.harness.figures import sum_usage, turn_ended
 from agentui.harness.prompt import BASH_TOOL
 from agentui.harness.request import RETRY_DELAYS_S, Asked, Requester
-from agentui.harness.tokens import TokenEstimate, body_bytes
-from agentui.history import assistant_message, open_call_ids, tool_message, user_message
+from agentui.harness.tokens import SMALLEST_ANSWER_TOKENS, TokenEstimate, body_bytes, refuse_unfit
+from agentui.history import assistant_message, open_call_ids, tool_message, with_user_text
 
 ENDED_EARLY = "[not run: the run ended before]"
+NO_ANSWER = "[no answer]"
+"""The model's turn between two texts of the user's, of which the first was sent and got no answer."""
 UNUSABLE_ANSWERS = 3
 """So many answers in a row without text and without a usable call end the run."""
 
@@ -86,6 +88,7 @@ class OwnLoop:
         self._settings = settings
         self._ids = ids
         self._history: list[Json] = list(history)
+        self._sent = len(self._history)
         self._requester = Requester(backend, ids, settings.stall, settings.retry_delays_s, clock)
         self._estimate = TokenEstimate()
         self._tools: tuple[Json, ...] = (BASH_TOOL,) if settings.has_tools else ()
@@ -125,6 +128,8 @@ class OwnLoop:
         if task is not None:
             self._say(Note(task, MessageId(self._ids("m"))), emit)
         try:
+            if task is not None:
+                refuse_unfit(task, self._model)
             reason, error, hint = await self._turns_until_settled(gate, emit)
         except Interrupted as interrupted:
             partial_text = "" if interrupted.by == "quit" else interrupted.partial_text
@@ -132,10 +137,10 @@ class OwnLoop:
             reason, error, hint = "interrupted", None, ""
         except BackendError as failure:
             self._balance(ENDED_EARLY, "", emit)
+            reason, error, hint = _end_of(failure), failure.message, failure.hint
             if isinstance(failure, ContextOverflow) and not self._has_asked:
                 self._forget_from(before, emit)
-            is_gone = isinstance(failure, BackendUnavailable)
-            reason, error, hint = "unavailable" if is_gone else "failed", failure.message, failure.hint
+                reason = "limit"
         except BaseException:
             self._balance(ENDED_EARLY, "", emit)
             raise
@@ -224,6 +229,7 @@ class OwnLoop:
         has_compacted = False
         while True:
             self._has_asked = True
+            self._sent = len(self._history)
             try:
                 return await self._requester.ask(self._asked(turn), gate, emit)
             except Cut:
@@ -260,7 +266,7 @@ class OwnLoop:
         wished = self._settings.max_tokens
         if limit is None:
             return wished
-        room = max(256, limit - prompt_tokens - 64)
+        room = max(SMALLEST_ANSWER_TOKENS, limit - prompt_tokens - 64)
         return room if wished is None else min(room, wished)
 
     async def _has_made_room(self, gate: Gate, emit: Emit) -> bool:
@@ -274,7 +280,7 @@ class OwnLoop:
         if can_compact:
             await self.compact(f"about {tokens:,} of {limit:,} tokens are used", gate, emit)
             tokens = self._prompt_tokens()
-        if limit is not None and tokens > limit - 256:
+        if limit is not None and tokens > limit - SMALLEST_ANSWER_TOKENS:
             raise ContextOverflow(
                 f"the prompt needs about {tokens:,} tokens, {self._model.model} is loaded with {limit:,}",
                 hint="load it with a longer context (/context N), or give a shorter task",
@@ -306,18 +312,19 @@ class OwnLoop:
             raise
         messages = compaction.compacted(self._history, summary)
         self._history = list(messages)
+        self._sent = len(messages)  # what follows stays apart: the next compaction keeps it as the user's words
         self._estimate.forget()
         emit(HistoryReplaced(messages, why))
         emit(CompactionEnded(before, self._prompt_tokens(), dropped, len(messages), summary))
 
     async def _summary(self, gate: Gate, emit: Emit) -> str:
-        ask = user_message(compaction.SUMMARY_REQUEST)
+        ask = compaction.SUMMARY_REQUEST
         is_refused = False
         while True:
-            messages: list[Json] = [*self._history, ask]
+            messages = with_user_text(self._history, ask)
             tokens = self._estimate.prompt_tokens(messages, self._tools)
             if is_refused or compaction.wants_compaction(tokens, self._model.loaded_context_tokens):
-                messages = [*compaction.condensed(self._history), ask]
+                messages = with_user_text(compaction.condensed(self._history), ask)
             try:
                 answer = await self._requester.ask(self._asked(self._turns, messages), gate, emit)
             except Cut:
@@ -337,14 +344,25 @@ class OwnLoop:
 
     def _say(self, note: Note, emit: Emit) -> None:
         """Append text of the user's (or notices of ours) and show it."""
-        message = user_message(note.text)
-        self._history.append(message)
-        emit(HistoryAppended(message, note.steer_id, note.notices))
+        self._append_user(note, emit)
         if note.steer_id is not None:
             emit(SteerApplied(note.steer_id, note.message_id))
         emit(MessageStarted(note.message_id, "user", self._turns))
         emit(TextDelta(note.message_id, note.text))
         emit(MessageEnded(note.message_id, "sent"))
+
+    def _append_user(self, note: Note, emit: Emit) -> None:
+        """Append so that user and model take turns and no message changes that was sent.
+
+        What is said before the last text was sent joins it; after a sent text without an answer, a turn of the
+        model's says so.
+        """
+        is_users = self._history[-1].get("role") == "user"
+        joins_last = is_users and len(self._history) > self._sent
+        if is_users and not joins_last:
+            self._append(assistant_message(NO_ANSWER), emit)
+        self._history = with_user_text(self._history, note.text)
+        emit(HistoryAppended(self._history[-1], note.steer_id, note.notices, joins_last))
 
     def _forget_from(self, length: int, emit: Emit) -> None:
         """Drop what never reached the model because it does not fit: it would be in every later request."""
@@ -372,3 +390,7 @@ class OwnLoop:
 
 _LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
 _LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
+
+
+def _end_of(failure: BackendError) -> EndReason:
+    return "unavailable" if isinstance(failure, BackendUnavailable) else "failed"

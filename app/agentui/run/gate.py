@@ -288,10 +288,10 @@ class RunGate:
         return unique
 
     async def _executed_as(self, call: ToolCall) -> ToolResult:
-        if call.arguments_error:
-            return self._unrun(call, "error", call.arguments_error)
         if self._executor is None:
             return self._unrun(call, "refused", NO_SANDBOX)
+        if call.arguments_error:
+            return self._unrun(call, "error", call.arguments_error)
         unrun = await self._held_back(call)
         if unrun is not None:
             return unrun

@@ -245,7 +245,10 @@ class Preparation:
         self._emit(Warned("no_copy" if is_copy else "no_sandbox", error.message, error.hint))
         why = f"{error.message} {error.hint}".strip()
         question = f"No {'private copy' if is_copy else 'sandbox'}, no commands. What now?"
-        return await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
+        is_talk = await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
+        if is_talk:
+            self._emit(Warned("talk_only", "talk only: the model gets no tools, it can run and change nothing"))
+        return is_talk
 
     async def _built(self, image: ImagePort | None) -> None:
         if image is None or await image.is_built():

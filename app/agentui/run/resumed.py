@@ -88,7 +88,9 @@ class _Fold:
 
     def take(self, event: Event) -> None:
         match event:
-            case HistoryAppended(message, steer_id, notices):
+            case HistoryAppended(message, steer_id, notices, joins_last):
+                if joins_last:
+                    self.messages.pop()
                 self.messages.append(message)
                 self._said(message, steer_id, notices)
             case HistoryReplaced(replaced, _):

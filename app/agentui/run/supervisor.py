@@ -7,7 +7,7 @@ import logging
 
 from agentui import __version__
 from agentui.control import Compact, Control
-from agentui.errors import AgentuiError, BackendError, HarnessUnavailable, SandboxError, UsageError
+from agentui.errors import AgentuiError, BackendError, HarnessUnavailable, ProjectBusy, SandboxError, UsageError
 from agentui.events import (
     Event,
     ModelFacts,
@@ -145,7 +145,7 @@ class Supervisor:
         try:
             await self._prepare()
         except AgentuiError as error:
-            is_missing = isinstance(error, BackendError | SandboxError | HarnessUnavailable)
+            is_missing = isinstance(error, BackendError | SandboxError | HarnessUnavailable | ProjectBusy)
             return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
         except asyncio.CancelledError:
             if not self._desk.is_quitting:
@@ -202,7 +202,7 @@ class Supervisor:
             is_over = self._desk.is_quitting or run.end.reason == "interrupted"
             if grip.gate.wants_compaction() and not is_over:
                 self._desk.slow.append(Compact())
-            ended = run.ended()
+            ended = run.ended(self._desk.policy)
             self._emit(ended)
             self._parts.flush()
         return ended

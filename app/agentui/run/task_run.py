@@ -17,9 +17,6 @@ from agentui.run.prepare import Prepared
 log = logging.getLogger(__name__)
 
 SAVED_HINT = "saved; agentui -c goes on"
-APPLY_HINT = (
-    "the changes are not in your project yet: /apply in agentui brings them, or start with --apply auto"
-)
 
 
 class TaskRun:
@@ -91,19 +88,23 @@ class TaskRun:
     async def settle(self, policy: ApplyPolicy, emit: Emit) -> None:
         """Look at what changed, and apply it where that needs no asking; failures become warnings."""
         try:
-            if self._changes is not None and self.end.reason == "interrupted":
-                await self._changes.refresh()
-            elif self._changes is not None:
+            if self._changes is not None and self.end.reason == "done":
                 await self._changes.settle(policy)
+            elif self._changes is not None:
+                await self._changes.refresh()  # half a work is applied by nobody but the user
         except Exception as error:
             log.exception("the changes were not settled")
             emit(warning_of(error))
 
-    def ended(self) -> RunEnded:
+    def ended(self, policy: RunPolicy) -> RunEnded:
         """What the run ends with."""
         end = self.end
         pending = self._changes.pending if self._changes is not None else 0
-        hint = end.hint or (APPLY_HINT if pending else "")
+        hint = end.hint
+        if self._changes is not None and pending and not hint:
+            unattended = f"agentui sandbox apply --workspace {self._changes.workspace_id}"
+            way = "/apply" if policy.is_interactive else unattended
+            hint = f"{way} brings the changes to your project"
         wall_s = self._clock() - self._began_s
         return RunEnded(
             end.reason,

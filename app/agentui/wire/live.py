@@ -46,7 +46,7 @@ from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.caches import ModelFits, loaded_cache
-from agentui.wire.demo import Demo, demo_project, start_demo
+from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
@@ -108,9 +108,11 @@ class LiveSession:
         project: Path,
         is_demo: bool,
         demo_speed: float,
+        accepts_changes: bool,
         is_interactive: bool,
     ) -> None:
-        self.project = demo_project(where) if is_demo else project
+        self._scratch = Scratch(where) if is_demo else None
+        self.project = self._scratch.project if self._scratch else project
         self._is_demo = is_demo
         self._demo_speed = demo_speed
         self._settings = settings
@@ -129,7 +131,8 @@ class LiveSession:
         self._found = Found()
         self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
         always = self.trust.applies_always(self.project)
-        policy = _policy(settings, is_demo, is_interactive, always)
+        apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
+        policy = _policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
         self._folders = model_folders(where.home)
         self._reader = memory_reader()
@@ -256,6 +259,8 @@ class LiveSession:
         if self._found.demo is not None:
             await self._found.demo.aclose()
         self.recorder.emit(SessionEnded("closed"))
+        if self._scratch is not None:
+            self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
 
@@ -264,13 +269,14 @@ _APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
 _APPLY: dict[str, ApplyPolicy] = {"ask": "ask", "auto": "auto", "never": "never"}
 
 
-def _policy(settings: Settings, is_demo: bool, is_interactive: bool, applies_always: bool) -> RunPolicy:
-    apply: ApplyPolicy = _APPLY[settings.apply]
-    if applies_always and apply == "ask":
-        apply = "auto"
+def _apply_policy(settings: Settings, applies_always: bool) -> ApplyPolicy:
+    return "auto" if applies_always and settings.apply == "ask" else _APPLY[settings.apply]
+
+
+def _policy(settings: Settings, is_demo: bool, is_interactive: bool, apply: ApplyPolicy) -> RunPolicy:
     return RunPolicy(
         approve=_APPROVE[settings.approve],
-        apply="accept" if is_demo else apply,
+        apply=apply,
         max_turns=settings.max_turns,
         command_timeout_s=settings.command_timeout_s,
         is_interactive=is_interactive,
@@ -287,14 +293,16 @@ def open_session(
     project: Path,
     demo: bool = False,
     demo_speed: float = 1.0,
+    accepts_changes: bool = False,
     interactive: bool = False,
 ) -> LiveSession:
     """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
 
-    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. Makes the session's folder at
-    once; everything else starts with the first task or `start`.
+    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. `accepts_changes` applies all
+    changes when the agent has settled, whatever the settings say. Makes the session's folder at once;
+    everything else starts with the first task or `start`.
 
     Raises:
         SessionError: If the session cannot be kept.
     """
-    return LiveSession(settings, places(), project, demo, demo_speed, interactive)
+    return LiveSession(settings, places(), project, demo, demo_speed, accepts_changes, interactive)

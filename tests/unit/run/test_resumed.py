@@ -190,7 +190,8 @@ async def test_a_session_killed_at_any_moment_loses_no_text_and_goes_on_with_a_v
 
 def assert_kept(past: Sequence[Event], state: ResumedState) -> None:
     """Every text of the user's, and every notice, is in the history or still waits; none is in both."""
-    said = [m["content"] for m in state.messages if m["role"] == "user"]
+    # what the user says in a row goes to the model in one message
+    said = [text for m in state.messages if m["role"] == "user" for text in m["content"].split("\n\n")]
     waiting = [item.text for item in state.queue]
     if state.unfinished is not None and not state.unfinished.is_said:
         waiting.append(state.unfinished.task)

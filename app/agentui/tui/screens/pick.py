@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,13 +16,14 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
+from agentui.frozen import frozen
 from agentui.text import clean_line
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """What can be chosen: `value` is handed back, `text` and `note` stand in columns; cleaned when drawn."""
 
