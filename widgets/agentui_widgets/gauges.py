@@ -23,7 +23,6 @@ _FILLS = {
     "sandbox": "░",
     "own": "▞",
     "rest": "▪",
-    "free": " ",
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from agentui.errors import UsageError
+from agentui.events import ModelFacts, Warned
 from agentui.frozen import frozen
 from agentui.telemetry.kv.fit import largest_context_tokens, needed_bytes
 from agentui.telemetry.kv.llama_cpp import LlamaCppCache
@@ -21,6 +22,8 @@ from agentui.text import GIB, human_bytes, human_context, human_gib
 SPARE_BYTES = 8 * GIB
 """Left free under both walls by the context that is chosen where the user names none."""
 MOST_DEFAULT_TOKENS = 65_536
+SMALL_CONTEXT_TOKENS = 16_384
+"""Instructions, a few files and their changes take about so much; with less a task comes to no end."""
 CONTEXTS = (4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144)
 
 WallName = Literal["GPU wall", "memory wall"]
@@ -147,6 +150,25 @@ def model_fit(
     most = min(MOST_DEFAULT_TOKENS, trained or MOST_DEFAULT_TOKENS)
     default = largest_context_tokens(shape, settings, budget - SPARE_BYTES, maximum_tokens=most)
     return ModelFit(fits, largest, default or None, weights_bytes, shape.is_exact)
+
+
+def small_context_warning(model: ModelFacts, default_tokens: int | None) -> Warned | None:
+    """What to say before the first request of a model that is loaded with too little context for work.
+
+    `default_tokens` is a length that fits both walls, ``None`` where that is not known.
+    """
+    loaded = model.loaded_context_tokens
+    if loaded is None or loaded >= SMALL_CONTEXT_TOKENS:
+        return None
+    if model.trained_context_tokens is not None and model.trained_context_tokens <= loaded:
+        return None
+    wider = default_tokens if default_tokens is not None and default_tokens > loaded else None
+    hint = "/context lists what fits"
+    if wider is not None:
+        length = human_context(wider)
+        hint = f"/context {wider} reloads it with {length}, which fits both walls with 8 GiB to spare"
+    words = f"{model.model} is loaded with {human_context(loaded)} of context: a few files fill that"
+    return Warned("small_context", words, hint)
 
 
 def load_settings(engine: str | None, parallel: int | None = None) -> LlamaCppCache | MlxCache:

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentui.telemetry.fit import SPARE_BYTES, Walls, context_fit, fit_of_model, model_fit, walls_of
+from agentui.events import ModelFacts
+from agentui.telemetry.fit import (
+    SPARE_BYTES,
+    Walls,
+    context_fit,
+    fit_of_model,
+    model_fit,
+    small_context_warning,
+    walls_of,
+)
 from agentui.telemetry.kv import LlamaCppCache, ModelShape, builtin_shape, needed_bytes
 from agentui.telemetry.memory.reader import MachineMemory
 
@@ -67,6 +78,19 @@ def test_a_reload_gives_back_what_the_model_holds() -> None:
     machine = MachineMemory(total_bytes=64 * GIB, available_bytes=20 * GIB, gpu_limit_bytes=48 * GIB)
     assert walls_of(machine, 16 * GIB) == Walls(48 * GIB, 36 * GIB)
     assert walls_of(machine, 60 * GIB).memory_bytes == 64 * GIB
+
+
+def test_a_context_too_small_for_work_is_said_with_one_that_fits() -> None:
+    small = ModelFacts("gemma", loaded_context_tokens=4096, trained_context_tokens=262_144)
+    warning = small_context_warning(small, 65_536)
+    assert warning is not None
+    assert "loaded with 4k" in warning.text
+    assert "/context 65536 reloads it with 64k" in warning.hint
+    unknown = small_context_warning(small, None)
+    assert unknown is not None
+    assert unknown.hint == "/context lists what fits"
+    assert small_context_warning(replace(small, loaded_context_tokens=32_768), 65_536) is None
+    assert small_context_warning(replace(small, trained_context_tokens=4096), 65_536) is None
 
 
 def test_an_unknown_shape_has_no_fit() -> None:
