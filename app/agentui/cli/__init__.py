@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
+    "watch": ("agentui.cli.watch", "the gauges alone, beside any client of the server"),
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
     "sandbox": ("agentui.cli.sandbox", "build the image in which commands run"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from agentui.backends.base import ServerFacts
+from agentui.backends.source import ServerReading
 from agentui.control import Control
+from agentui.errors import AgentuiError
 from agentui.events import Recorded, RunEnded
 
 
@@ -54,4 +57,23 @@ class LiveSession(Protocol):
 
     async def aclose(self) -> None:
         """Save and end everything."""
+        ...
+
+
+class Watching(Protocol):
+    """What is known of a server that is watched."""
+
+    @property
+    def facts(self) -> ServerFacts | None:
+        """What answers at the address; ``None`` while nothing does."""
+        ...
+
+    @property
+    def reading(self) -> ServerReading:
+        """What it said last."""
+        ...
+
+    @property
+    def trouble(self) -> AgentuiError | None:
+        """Why there is no server or no model."""
         ...

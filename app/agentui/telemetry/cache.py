@@ -207,7 +207,7 @@ def is_mlx(model: ModelFacts) -> bool:
     return "mlx" in (model.engine or "").lower()
 
 
-async def find_builtin_cache(model: ModelFacts) -> CacheModel | None:
+def builtin_cache(model: ModelFacts) -> CacheModel | None:
     """The cache model of a family whose shapes are built in (Gemma 4), by the model's name.
 
     Raises:
@@ -217,6 +217,11 @@ async def find_builtin_cache(model: ModelFacts) -> CacheModel | None:
 
     shape = builtin_shape(model.model) or builtin_shape(model.display_name)
     return None if shape is None else cache_model(model, shape)
+
+
+async def find_builtin_cache(model: ModelFacts) -> CacheModel | None:
+    """As `builtin_cache`, for a `Readers` that looks at no files."""
+    return builtin_cache(model)
 
 
 def _default_settings(model: ModelFacts, shape: ModelShape) -> LlamaCppCache | MlxCache:

@@ -51,6 +51,7 @@ class _OpenRequest:
     prompt_source: Source = "estimated"
     read_tokens: int | None = None
     answer_tokens: int = 0
+    told_tokens: int | None = None
 
 
 class Meters:
@@ -76,6 +77,8 @@ class Meters:
         request = self._request
         if request is None:
             return self._held_tokens
+        if request.told_tokens is not None:
+            return request.told_tokens
         if request.answer_tokens:
             return request.prompt_tokens + request.answer_tokens
         return self._held_tokens if request.read_tokens is None else request.read_tokens
@@ -84,7 +87,9 @@ class Meters:
     def cached_source(self) -> Source:
         """How sure `cached_tokens` is."""
         request = self._request
-        return self._held_source if request is None else request.prompt_source
+        if request is None:
+            return self._held_source
+        return request.prompt_source if request.told_tokens is None else "reported"
 
     def observe(self, recorded: Recorded) -> bool:
         """Fold one event; true if a value may have changed. Constant cost."""
@@ -96,7 +101,7 @@ class Meters:
                 self._request.answer_tokens += tokens
             case RateSample():
                 self.rates = event
-                return False
+                return self._counted_by_rate(event)
             case RequestStarted():
                 self._request = _OpenRequest(event.estimated_prompt_tokens)
             case PrefillProgressed():
@@ -108,6 +113,8 @@ class Meters:
                 self._request_ended(event)
             case ContextMeasured():
                 self.context = event
+                if event.source == "reported":
+                    self._fill_reported(event.used_tokens)
             case TurnStarted():
                 self._turn_started_t_s, self._turn_slept_s = t_s, 0.0
             case TurnEnded():
@@ -122,6 +129,21 @@ class Meters:
                 self._held_tokens = None
             case _:
                 return False
+        return True
+
+    def _fill_reported(self, used_tokens: int) -> None:
+        """A server's own word counts while it answers, and before anything was counted here."""
+        if self._request is not None:
+            self._request.told_tokens = used_tokens
+        elif self._held_tokens is None:
+            self._held_tokens, self._held_source = used_tokens, "reported"
+
+    def _counted_by_rate(self, event: RateSample) -> bool:
+        """An answer whose text does not come by here, as through a gateway, is counted by its samples."""
+        request = self._request
+        if request is None or (event.answer_tokens or 0) <= request.answer_tokens:
+            return False
+        request.answer_tokens = event.answer_tokens or 0
         return True
 
     def _request_ended(self, event: RequestEnded) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from agentui.events import Recorded
-from agentui.tui.services import Services
+from agentui.tui.watch_services import EventFeed
 from agentui.view.blocks import BlockId
 from agentui.view.fold import View
 
@@ -24,7 +24,7 @@ class Bridge:
         wake: Called on the event loop when there is something to `take`; must not block.
     """
 
-    def __init__(self, services: Services, wake: Callable[[], None]) -> None:
+    def __init__(self, services: EventFeed, wake: Callable[[], None]) -> None:
         self.view = View()
         self._services = services
         self._wake = wake

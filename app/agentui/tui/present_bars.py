@@ -36,12 +36,13 @@ def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
         left.append(Fact(f"{short_path(clean_line(status.project))}{branch}", "text", 7))
     if status.model is not None:
-        left += _model_facts(status.model)
+        left += model_facts(status.model)
     left += _sandbox_facts(status)
     return left, [Fact(state(view), state_tone(status), 0)]
 
 
-def _model_facts(model: ModelFacts) -> list[Fact]:
+def model_facts(model: ModelFacts) -> list[Fact]:
+    """Name, quantization and context of a model, and whether it is none of this machine's."""
     name = " ".join(
         clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
     )

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.servers import find_backend, tools_image
+    from agentui.wire.watching import WatchSession
 
 _MODULES = {
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
     "ModelFits": "agentui.wire.caches",
     "OpeningServices": "agentui.wire.opening",
+    "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
     "served_model": "agentui.wire.caches",
@@ -31,6 +33,7 @@ __all__ = [
     "LiveSession",
     "ModelFits",
     "OpeningServices",
+    "WatchSession",
     "find_backend",
     "open_session",
     "served_model",

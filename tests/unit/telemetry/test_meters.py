@@ -137,3 +137,17 @@ def test_newest_speed_is_kept_but_changes_no_sample(line: Timeline) -> None:
 def test_tokens_outside_a_request_are_not_in_the_cache(line: Timeline) -> None:
     assert not line.at(0.0, TextDelta(M, "outside a request"))
     assert line.meters.cached_tokens is None
+
+
+def test_a_servers_own_fill_counts_while_it_answers_somebody_else(line: Timeline) -> None:
+    line.at(0, ContextMeasured(700, 8192, "reported"))
+    assert line.meters.cached_tokens == 700
+    line.ask(1, 110)
+    line.at(2, ContextMeasured(405, 8192, "reported"))
+    assert (line.meters.cached_tokens, line.meters.cached_source) == (405, "reported")
+
+
+def test_an_answer_whose_text_goes_elsewhere_is_counted_by_its_speed(line: Timeline) -> None:
+    line.ask(0, 50)
+    line.at(1, RateSample(40.0, None, 0.5, 12, "measured"))
+    assert line.meters.cached_tokens == 62

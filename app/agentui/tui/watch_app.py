@@ -1,0 +1,67 @@
+"""The Textual application of `agentui watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from agentui.errors import AgentuiError
+from agentui.tui.screens.watch import WatchScreen
+from agentui.tui.theme import OWN_THEMES, pick_theme
+from agentui.tui.watch_services import WatchServices
+
+STYLE_FILES = ("base.tcss", "dashboard.tcss", "watch.tcss")
+
+
+class WatchApp(App[None]):
+    """Shows one server.
+
+    Args:
+        services: What is watched; started when the first frame is there, closed by whoever made it.
+        styles: The folder of the style sheets.
+        theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
+
+    Attributes:
+        failure: Why watching could not begin; the application has ended then.
+    """
+
+    TITLE = "agentui watch"
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, services: WatchServices, styles: Path, *, theme: str | None = None) -> None:
+        super().__init__(css_path=[styles / name for name in STYLE_FILES])
+        self._services = services
+        self._wanted_theme = theme
+        self.failure: AgentuiError | None = None
+
+    def get_default_screen(self) -> Screen[None]:
+        """There is one screen."""
+        return WatchScreen(self._services)
+
+    def on_mount(self) -> None:
+        """Colours."""
+        for theme in OWN_THEMES:
+            self.register_theme(theme)
+        self.theme = pick_theme(self._wanted_theme, self.console.color_system, frozenset(self.available_themes))
+
+    def on_ready(self) -> None:
+        """The first frame is laid out: once it is painted, watching begins."""
+        self.screen.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self._start(), exit_on_error=True)
+
+    async def _start(self) -> None:
+        try:
+            await self._services.start()
+        except AgentuiError as error:
+            self.failure = error
+            self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What makes sense here."""
+        yield SystemCommand("Quit", "leave the gauges", self.action_quit)
+        yield SystemCommand("Change theme", "choose other colours", self.action_change_theme)
