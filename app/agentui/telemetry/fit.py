@@ -118,10 +118,12 @@ def context_fit(
         ("GPU wall", walls.gpu_bytes),
         ("memory wall", walls.memory_bytes),
     )
-    passed = [(needed - wall, name) for name, wall in named if wall is not None and needed > wall]
+    passed: list[tuple[int, WallName]] = [
+        (needed - wall, name) for name, wall in named if wall is not None and needed > wall
+    ]
     if not passed:
         return ContextFit(tokens, needed)
-    over, name = max(passed)
+    over, name = max(passed, key=lambda wall: wall[0])
     return ContextFit(tokens, needed, name, over)
 
 
