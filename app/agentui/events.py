@@ -105,6 +105,7 @@ class SandboxFacts:
     cpus: float | None = None
     pids_limit: int | None = None
     notes: tuple[str, ...] = ()
+    has_interpreters: bool = False
 
 
 @frozen

@@ -19,6 +19,7 @@ from agentui.control import (
 )
 from agentui.events import (
     ApprovalAsked,
+    ApprovalGiven,
     AskId,
     Hold,
     RunEnded,
@@ -266,6 +267,25 @@ async def test_a_question_is_answered_by_its_letter_on_an_empty_prompt() -> None
         await pilot.press("y")
         await settle(pilot)
         assert services.sent == [Answer(AskId("q"), "yes")]
+
+
+async def test_a_question_for_text_is_answered_by_what_is_typed_or_by_nothing() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(ApprovalAsked(AskId("q"), "which name?", "", (), kind="input", text="shop"))
+        await settle(pilot)
+        assert "type the answer" in screen_text(app)
+        await pilot.press(*"/a b", "enter")
+        await settle(pilot)
+        assert services.sent == [Answer(AskId("q"), "/a b")]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert services.sent[1:] == [Answer(AskId("q"), "", is_cancelled=True)]
+        services.emit(ApprovalGiven(AskId("q"), "/a b", "user"))
+        services.emit(ApprovalAsked(AskId("e"), "the message?", "", (), kind="editor", text="fix: x"))
+        await settle(pilot)
+        assert app.dashboard.prompt.text == "fix: x"
 
 
 async def test_the_line_about_the_project_follows_an_apply() -> None:

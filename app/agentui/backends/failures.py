@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ContextOverflow,
         "The prompt does not fit into the loaded context",
-        "Compact the conversation (/compact), or load the model with a larger context (/context N).",
+        "Load the model with more context (--context N, /context N), or compact the conversation.",
         words=_words(
             r"context.{0,80}?(?:length|size|window|exceed|overflow|\bfit)"
             r"|(?:exceed|overflow|\bfit\b).{0,80}?context|prompt (?:is )?too long"

@@ -246,7 +246,7 @@ def _require_answer(reader: ChunkReader, request: ChatRequest, context_tokens: i
         f"context (here about {prompt:,}{of_context} tokens)."
     )
     if context_tokens is None or prompt * 2 >= context_tokens or reader.finish_reason == "length":
-        hint = "Compact the conversation (/compact), or load the model with a larger context (/context N)."
+        hint = "Load the model with more context (--context N, /context N), or compact the conversation."
         raise ContextOverflow(message, hint=hint, status=200)
     hint = (
         "Other programs may have filled the context; asking again often helps. The server's log may say more."

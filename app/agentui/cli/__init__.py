@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from agentui import __version__
 from agentui.errors import (
     AgentuiError,
+    AuthenticationFailed,
     BackendUnavailable,
     ProjectBusy,
     ProjectUnfit,
@@ -29,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unload": ("agentui.cli.unload", "remove a model from memory"),
     "watch": ("agentui.cli.watch", "the gauges alone, beside any client of the server"),
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
-    "sandbox": ("agentui.cli.sandbox", "build the image in which commands run"),
+    "sandbox": ("agentui.cli.sandbox", "build the image in which commands run, and test the sandbox"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }
@@ -60,7 +61,7 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | SandboxUnavailable() | ProjectBusy():
+        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable() | ProjectBusy():
             return UNAVAILABLE
         case _:
             return 1

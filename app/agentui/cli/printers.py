@@ -176,6 +176,8 @@ class TextPrinter:
 def notice(event: Event) -> str:
     """One line about an event that the user should know of, cleaned; empty for all others."""
     match event:
+        case Warned("apply_asks", text, _):
+            return clean_line(text)  # its hint names keys of the screen; the commands follow
         case Warned(_, text, hint):
             return clean_line(text) + (f" ({clean_line(hint)})" if hint else "")
         case BackendRetried(_, delay_s, error):

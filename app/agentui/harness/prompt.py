@@ -34,7 +34,7 @@ _ROLE = """\
 You are a coding agent. You work on the user's project with one tool, `bash`, and you finish the task yourself.
 
 How to work:
-- Look before you change: `ls`, `rg -n`, `sed -n '1,80p' FILE`.
+- Look before you change: `ls`, `{search}`, `sed -n '1,80p' FILE`.
 - Small steps, one command at a time; read each result before the next.
 - New files: `cat > FILE <<'EOF' ... EOF`. Changes in a file: `edit FILE`, which reads blocks on standard input:
   <<<<<<< SEARCH
@@ -48,8 +48,15 @@ How to work:
 _WORKSPACE = """\
 About the tool:
 - Every command is a fresh `bash -c`. The directory you `cd` to is kept, variables are not.
-- You work on a private copy; the user reviews and applies your changes. No network.
-- There is no interpreter here: python, node, perl and package managers answer 127. Install nothing."""
+- You work on a private copy; the user reviews and applies your changes.{network}
+- {programs}"""
+_NO_INTERPRETER = (
+    "There is no interpreter here: python, node, perl and package managers answer 127. Install nothing."
+)
+_ON_THE_HOST = (
+    "Commands run on the user's own machine and nothing holds them: interpreters and the network are the "
+    "user's. Stay in this directory. Install nothing."
+)
 
 _TALK_ONLY = """\
 You have no tool in this conversation: nothing can be run or changed. Answer from what the user tells you."""
@@ -102,11 +109,23 @@ def system_prompt(
         checks: Names the agent may call as ``check NAME``.
         base: The user's own text instead of ours (``--system FILE``).
     """
-    parts = [base.strip() if base else _ROLE if sandbox else _TALK_ONLY]
+    parts = [base.strip() if base else _role(sandbox) if sandbox else _TALK_ONLY]
     if sandbox and not base:
-        parts.append(_WORKSPACE)
+        parts.append(_workspace(sandbox))
     if sandbox and checks:
         named = ", ".join(f"`check {name}`" for name in checks)
         parts.append(f"The user's checks run outside your shell, as whole commands of their own: {named}.")
     parts += [f"Instructions from {item.origin}:\n{item.text}" for item in instructions]
     return "\n\n".join(parts)
+
+
+def _role(sandbox: SandboxFacts) -> str:
+    # The image has ripgrep; a host need not.
+    return _ROLE.replace("{search}", "rg -n" if sandbox.image else "grep -rn")
+
+
+def _workspace(sandbox: SandboxFacts) -> str:
+    return _WORKSPACE.format(
+        network=" No network." if sandbox.network == "none" else "",
+        programs=_ON_THE_HOST if sandbox.has_interpreters else _NO_INTERPRETER,
+    )

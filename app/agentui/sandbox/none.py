@@ -26,7 +26,7 @@ class NoSandbox:
 
     def __init__(self, folder: Path) -> None:
         self._copy = FolderCopy(folder)
-        self._runner = HostRunner(folder)
+        self._runner = HostRunner(folder, has_interpreters=True)
 
     @property
     def facts(self) -> SandboxFacts:
@@ -36,6 +36,7 @@ class NoSandbox:
             label="NO SANDBOX",
             is_isolated=False,
             network="host",
+            has_interpreters=True,
             notes=(
                 "commands run on this machine and can reach everything you can; only your project is a copy",
             ),

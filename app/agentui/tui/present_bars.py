@@ -234,6 +234,9 @@ def question_rows(status: Status) -> list[list[Fact]]:
     answers = [
         Fact(f"{key} {clean_line(word)}", "text", 0) for key, word in question_keys(asked.choices).items()
     ]
+    if status.wants_text:
+        example = [Fact(clean_line(asked.text), "dim", 2)] if asked.kind == "input" and asked.text else []
+        answers = [Fact("type the answer: enter sends it, esc answers nothing", "text", 0), *example]
     more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
     rows.append([Fact(" ", "dim", 0), *answers, *more])
     return rows

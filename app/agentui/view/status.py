@@ -99,6 +99,11 @@ class Status:
         return self.sandbox is None and self.runs > 0
 
     @property
+    def wants_text(self) -> bool:
+        """True while the oldest open question is answered by what the user types, and not by a choice."""
+        return bool(self.questions) and self.questions[0].kind in ("input", "editor")
+
+    @property
     def needs_user(self) -> bool:
         """True while nothing goes on before the user says something."""
         return self.phase == "waiting_for_user" or bool(self.questions)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
+    from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
     from agentui.wire.servers import find_backend, tools_image
     from agentui.wire.watching import WatchSession
 
@@ -25,6 +26,8 @@ _MODULES = {
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
     "served_model": "agentui.wire.caches",
+    "probe_sandbox": "agentui.wire.sandboxes",
+    "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
 }
 
@@ -36,6 +39,8 @@ __all__ = [
     "WatchSession",
     "find_backend",
     "open_session",
+    "probe_sandbox",
+    "sandbox_limits",
     "served_model",
     "tools_image",
 ]

@@ -12,6 +12,7 @@ from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
 from agentui.run.ports import Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
+from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
 from agentui.wire.servers import tools_image
 from agentui.workspace.settings import WorkspaceSettings
 
@@ -38,8 +39,12 @@ class Workshops:
         """
         if self._is_demo:
             return await self._for_demo()
-        if self._settings.sandbox == "none":
-            return self._without_sandbox()
+        match self._settings.sandbox:
+            case "none":
+                return self._without_sandbox()
+            case "bubblewrap" | "seatbelt" as kind:
+                sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
+                return Workshop(sandbox, None, self._workspace(sandbox.copy))
         return await self._docker()
 
     async def _for_demo(self) -> Workshop:
@@ -68,20 +73,16 @@ class Workshops:
 
     async def _docker(self) -> Workshop:
         from agentui.sandbox.docker import DockerSandbox
-        from agentui.sandbox.limits import SandboxLimits
 
         settings = self._settings
         image = await asyncio.to_thread(tools_image, settings)
-        limits = SandboxLimits(
-            memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
-        )
         sandbox = DockerSandbox(
             image.engine,
             image,
             project_key(self._project),
             session=self._session_id,
             project=self._project.name,
-            limits=limits,
+            limits=sandbox_limits(settings),
             uid=os.getuid() or 1000,
         )
         return Workshop(sandbox, image, self._workspace(sandbox.copy))

@@ -10,6 +10,7 @@ from agentui import __version__
 from agentui.cli import COMMANDS, exit_code, main
 from agentui.errors import (
     AuthenticationFailed,
+    BackendRefused,
     BackendUnavailable,
     ConfigError,
     SandboxUnavailable,
@@ -125,7 +126,8 @@ def test_a_projects_settings_are_read_after_a_yes_and_told_before(
         (ConfigError("x"), 2),
         (BackendUnavailable("x"), 75),
         (SandboxUnavailable("x"), 75),
-        (AuthenticationFailed("x"), 1),
+        (AuthenticationFailed("x"), 75),
+        (BackendRefused("x"), 1),
         (SessionError("x"), 1),
     ],
 )

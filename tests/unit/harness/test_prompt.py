@@ -5,7 +5,8 @@ from pathlib import Path
 from agentui.events import SandboxFacts
 from agentui.harness.prompt import find_instructions, system_prompt
 
-SANDBOX = SandboxFacts("docker", "docker, no network", True)
+SANDBOX = SandboxFacts("docker", "docker, no network", True, image="tools:1")
+HOST = SandboxFacts("none", "NO SANDBOX", False, "host", has_interpreters=True)
 
 
 def test_instructions_come_from_the_users_folder_then_from_the_root_down(tmp_path: Path) -> None:
@@ -36,3 +37,17 @@ def test_without_a_sandbox_the_model_is_told_that_it_has_no_tool() -> None:
 
 def test_the_users_own_text_replaces_ours() -> None:
     assert system_prompt(SANDBOX, base="Only this.\n") == "Only this."
+
+
+def test_the_model_is_told_the_truth_about_the_place_its_commands_run_in() -> None:
+    inside, outside = system_prompt(SANDBOX), system_prompt(HOST)
+    assert "No network." in inside
+    assert "no interpreter" in inside
+    assert "rg -n" in inside
+    assert "No network" not in outside
+    assert "no interpreter" not in outside
+    assert "user's own machine" in outside
+    assert "rg -n" not in outside
+    for prompt in (inside, outside):
+        assert "private copy" in prompt
+        assert "{" not in prompt

@@ -67,3 +67,17 @@ async def test_neither_says_that_it_contains_anything(tmp_path: Path) -> None:
         assert not facts.is_isolated
         assert facts.network == "host"
         assert "on this machine" in facts.notes[0]
+
+
+async def test_without_a_sandbox_the_hosts_interpreters_work(tmp_path: Path) -> None:
+    sandbox = NoSandbox(tmp_path / "copy")
+    await sandbox.start(lambda _: None)
+    chunks: list[OutputChunk] = []
+    try:
+        result = await sandbox.run(Command("mkdir d && cd d && python3 -c 'print(6 * 7)'"), chunks.append)
+    finally:
+        await sandbox.aclose()
+    assert (result.exit_code, result.cwd) == (0, "d")
+    assert b"".join(chunk.data for chunk in chunks) == b"42\n"
+    assert sandbox.facts.has_interpreters
+    assert not ScriptedSandbox(frozenset(), tmp_path).facts.has_interpreters

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentui.simulator.reply import Reply, ToolCall, pieces_of, until_stop
 from agentui.simulator.scripts.filler import filler_reply
+from agentui.simulator.scripts.player import reply_to
 from agentui.simulator.tokens import common_prefix, count_tokens, prompt_tokens, text_of, tokenize
 
 ROLES = st.sampled_from(["system", "user", "assistant", "tool"])
+TOOLS = [{"type": "function", "function": {"name": "bash"}}]
 MESSAGES = st.lists(st.fixed_dictionaries({"role": ROLES, "content": st.text(max_size=60)}), max_size=6)
 
 
@@ -21,6 +24,16 @@ def test_joining_the_tokens_gives_the_text(text: str) -> None:
 def test_english_has_about_four_characters_a_token() -> None:
     text = "The workspace is a private copy, and the user decides what is brought back to the project. " * 20
     assert 3.3 < len(text) / count_tokens(text) < 5
+
+
+@pytest.mark.parametrize("word", ["word and ", "_", "x", "\\", "\n ", "keep preserve summary ", "exit    "])
+def test_a_text_of_half_a_megabyte_is_read_in_linear_time(word: str) -> None:
+    # What is quadratic here takes hours, so that the time limit of every test ends it.
+    text = word * (500_000 // len(word))
+    assert "".join(tokenize(text)) == text
+    asked = {"role": "user", "content": "split report.py into modules"}
+    assert reply_to([asked, {"role": "assistant", "content": "ok"}, {"role": "user", "content": text}], TOOLS)
+    assert reply_to([{"role": "user", "content": text}], TOOLS)
 
 
 @given(MESSAGES, MESSAGES)

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from agentui.control import Answer, RunCommand, SendNow, Submit, TakeBack
-from agentui.events import Recorded, RunEnded, SteerWithdrawn
+from agentui.events import ApprovalAsked, Recorded, RunEnded, SteerWithdrawn
 from agentui.text import clean
 from agentui.tui.arrange import PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
 from agentui.tui.bridge import Bridge
@@ -220,6 +220,9 @@ class DashboardScreen(DeckScreen):
             self.painter.is_apply_offered = is_offered
             self._offered_s = now if is_offered else float("inf")
             self.painter.repaint_offer()
+        asked = [r.event for r in batch if isinstance(r.event, ApprovalAsked)]
+        if asked and asked[-1].kind == "editor" and not self.prompt.text:
+            self.prompt.text = clean(asked[-1].text)
         if bool(status.questions) != (self._asked_s != float("inf")):
             self._asked_s = now if status.questions else float("inf")
         self.prompt.set_hot_keys(question_keys(status.questions[0].choices) if status.questions else ())
@@ -237,7 +240,10 @@ class DashboardScreen(DeckScreen):
     @on(Prompt.Submitted)
     def _submitted(self, message: Prompt.Submitted) -> None:
         text = message.text
-        if is_command(text):
+        status = self.bridge.view.status
+        if status.wants_text:
+            self.send(Answer(status.questions[0].ask_id, text))
+        elif is_command(text):
             run_command(self, text)
         elif text.startswith("!") and text[1:].strip():
             self.send(RunCommand(text[1:].strip()))

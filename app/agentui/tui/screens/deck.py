@@ -125,6 +125,8 @@ class DeckScreen(Screen[None]):
             self.prompt.area.move_cursor(self.prompt.area.cursor_location)
         elif self.focused is not self.prompt.area:
             self.prompt.area.focus()
+        elif self.bridge.view.status.wants_text:
+            self.send(Answer(self.bridge.view.status.questions[0].ask_id, "", is_cancelled=True))
         elif self.bridge.view.status.is_running:
             self.send(Interrupt())
 
@@ -145,6 +147,8 @@ class DeckScreen(Screen[None]):
         questions = self.bridge.view.status.questions
         if not questions:
             self.say("nothing is being asked")
+        elif self.bridge.view.status.wants_text:
+            self.send(Answer(questions[0].ask_id, word))
         elif word not in questions[0].choices:
             self.say(f"the answers are: {', '.join(questions[0].choices)}", is_error=True)
         else:
