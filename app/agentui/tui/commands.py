@@ -100,7 +100,7 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 
 def _context(deck: Deck, argument: str) -> None:
-    """``64k`` and ``65536`` are both understood."""
+    """``64k`` and ``65536`` are both understood; nothing lets choose, with what fits."""
     text = argument.strip().lower()
     if not text:
         deck.open_contexts()

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.caches import ModelFits, served_model
     from agentui.wire.check_run import run_check
     from agentui.wire.checks import project_image, shell_image
     from agentui.wire.demo import DEMO_TASK
@@ -24,10 +25,12 @@ _MODULES = {
     "shell_image": "agentui.wire.checks",
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
+    "ModelFits": "agentui.wire.caches",
     "OpeningServices": "agentui.wire.opening",
     "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "served_model": "agentui.wire.caches",
     "probe_sandbox": "agentui.wire.sandboxes",
     "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
@@ -36,6 +39,7 @@ _MODULES = {
 __all__ = [
     "DEMO_TASK",
     "LiveSession",
+    "ModelFits",
     "OpeningServices",
     "WatchSession",
     "find_backend",
@@ -44,6 +48,7 @@ __all__ = [
     "project_image",
     "run_check",
     "sandbox_limits",
+    "served_model",
     "shell_image",
     "tools_image",
 ]

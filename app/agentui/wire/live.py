@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,10 +42,13 @@ from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
+from agentui.telemetry.fit import ModelFit, small_context_warning
+from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
+from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_engine, start_server
 from agentui.wire.services import LiveServices
@@ -94,6 +97,7 @@ class Found:
 
     backend: Backend | None = None
     workshop: Workshop | None = None
+    model: ModelFacts | None = None
     demo: Demo | None = None
     port: int | None = None
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
@@ -140,8 +144,12 @@ class LiveSession:
         apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
         policy = _policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
+        self._folders = model_folders(where.home)
+        self._reader = memory_reader()
+        self.fits = ModelFits(self._folders, self._reader)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
+        self._advising: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
 
@@ -175,6 +183,8 @@ class LiveSession:
 
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
+            self._found.model = model
+            self._advising = asyncio.create_task(self._advise(backend, model), name="context advice")
             self._found.port = urlsplit(backend.facts.base_url).port
 
         return RunParts(
@@ -193,8 +203,22 @@ class LiveSession:
             keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
+    async def _advise(self, backend: Backend, model: ModelFacts) -> None:
+        """Say at once when a model is loaded with too little context, and what would fit."""
+        if small_context_warning(model, None) is None:
+            return
+        fits: Mapping[str, ModelFit] = {}
+        try:
+            fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded])
+        except AgentuiError as error:
+            log.info("what fits is not known: %s", error.message)
+        fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
+        warning = small_context_warning(model, fit.default_tokens if fit else None)
+        if warning is not None:
+            self.recorder.emit(warning)
+
     def _make_sampler(self) -> Sampler:
-        reader = memory_reader()
+        reader = self._reader
         finders: dict[int | None, ModelProcessFinder] = {}
 
         async def sandbox_bytes() -> int | None:
@@ -208,6 +232,7 @@ class LiveSession:
                 self._found.port, ModelProcessFinder(reader, self._found.port)
             ).read(),
             sandbox_bytes=sandbox_bytes,
+            find_cache=lambda model: loaded_cache(self._found.backend, model, self._folders),
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
@@ -256,6 +281,9 @@ class LiveSession:
                 log.error("the session did not end within %s s and is cancelled", STOP_S)
                 self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
+        if self._advising is not None:
+            self._advising.cancel()
+            await asyncio.gather(self._advising, return_exceptions=True)
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()
