@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
-    "sandbox": ("agentui.cli.sandbox", "build the image in which commands run"),
+    "sandbox": ("agentui.cli.sandbox", "run commands in the sandbox; diff, apply and undo what they changed"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }

@@ -20,7 +20,13 @@ from agentui.sandbox.docker_container import Container, ContainerPlan, Role, ope
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
 from agentui.sandbox.docker_stream import wait_until_started
-from agentui.sandbox.docker_volume import WorkspaceVolume, open_volume, remove_volume, workspace_labels
+from agentui.sandbox.docker_volume import (
+    WorkspaceVolume,
+    open_volume,
+    remove_volume,
+    remove_workspace_volumes,
+    workspace_labels,
+)
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
@@ -131,6 +137,29 @@ class DockerSandbox:
             await self.aclose()
             raise
 
+    async def open_copy(self) -> None:
+        """Make only the copy reachable: no command can run.
+
+        Raises:
+            SandboxUnavailable: If the image is absent, or the engine refuses.
+        """
+        if not await self.image.is_built():
+            raise SandboxUnavailable(
+                f"The sandbox image {self.image.tag} is not built yet",
+                hint="Build it once: agentui sandbox build",
+            )
+        await asyncio.to_thread(self._open_volume)
+
+    async def remove_copy(self) -> None:
+        """Remove the copy with all it holds, for good; works without the image.
+
+        Raises:
+            SandboxError: If something still uses it.
+        """
+        await self.aclose()
+        await asyncio.to_thread(remove_workspace_volumes, self._engine, self.workspace_id)
+        self._volume = None
+
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command; see the protocol. One at a time: a second caller waits.
 
@@ -225,12 +254,15 @@ class DockerSandbox:
             has_readonly_proc=self._has_readonly_proc,
         )
 
-    def _open(self) -> None:
+    def _open_volume(self) -> None:
         if self._volume is None:
             volume_labels = workspace_labels(self._labels, self._is_throwaway)
             self._volume = open_volume(
                 self._engine, self.image.tag, self.workspace_id, self._uid, volume_labels
             )
+
+    def _open(self) -> None:
+        self._open_volume()
         if self._container is not None:
             return
         container = open_container(self._engine, self._plan("commands"))

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ from agentui.events import (
     WorkspaceSeeded,
     WorkspaceUndone,
 )
-from agentui.paths import private_folder, project_key
+from agentui.paths import private_folder
 from agentui.sandbox.base import Copy
 from agentui.workspace.applier import Applier, nothing_chosen
 from agentui.workspace.baseline import Baseline
@@ -40,10 +41,11 @@ from agentui.workspace.folding import folder_folds_case
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain
 from agentui.workspace.ignore import text_of
 from agentui.workspace.lock import ProjectLock
+from agentui.workspace.record import APPLIES, base_file, write_record
 from agentui.workspace.rules import mass_deletion, tree_facts
 from agentui.workspace.seed import Seeder, SeedProgress, Synced, worth_telling
 from agentui.workspace.select import refuse_unfit
-from agentui.workspace.settings import WorkspaceSettings
+from agentui.workspace.settings import CopyKind, WorkspaceSettings
 from agentui.workspace.threads import in_thread
 from agentui.workspace.undo import History, PastApply, UndoPreview, nothing_to
 
@@ -57,9 +59,17 @@ class Workspace:
     on the project's file system. The first use takes the project's lock, `aclose` frees it.
     """
 
-    def __init__(self, project: Path, copy: Copy, state: Path, settings: WorkspaceSettings) -> None:
+    def __init__(
+        self,
+        project: Path,
+        copy: Copy,
+        state: Path,
+        settings: WorkspaceSettings,
+        kind: CopyKind = "folder",
+    ) -> None:
         self._project = Path(os.path.realpath(project))
         self._copy = copy
+        self._kind: CopyKind = kind
         self._folder = state
         self._settings = settings
         self._lock = asyncio.Lock()
@@ -72,8 +82,13 @@ class Workspace:
 
     @property
     def workspace_id(self) -> str:
-        """The project's name and a hash of its real path."""
-        return project_key(self._project)
+        """The name of its state's folder."""
+        return self._folder.name
+
+    def agree_to_size(self) -> None:
+        """The user agreed to copy the project however large it is: `prepare` no longer asks."""
+        self._settings = replace(self._settings, max_seed_bytes=None)
+        self._parts = None
 
     async def recover(self) -> str | None:
         """Take back an apply or undo that a crash cut short; says what was done, ``None`` if all was well.
@@ -311,7 +326,8 @@ class Workspace:
             scratch = self._folder / "scratch"
             remove_tree(scratch)
             scratch.mkdir(mode=0o700)
-            return _Parts(self._project, self._copy, self._folder, scratch, self._settings)
+            write_record(self._folder, self._project, self._settings.everything)
+            return _Parts(self._project, self._copy, self._folder, scratch, self._settings, self._kind)
         except OSError as error:
             raise WorkspaceError(
                 f"cannot use {self._folder}: {error}", hint="make room or rights there"
@@ -322,13 +338,19 @@ class _Parts:
     """What an opened workspace works with."""
 
     def __init__(
-        self, project: Path, copy: Copy, folder: Path, scratch: Path, settings: WorkspaceSettings
+        self,
+        project: Path,
+        copy: Copy,
+        folder: Path,
+        scratch: Path,
+        settings: WorkspaceSettings,
+        kind: CopyKind,
     ) -> None:
         folds = settings.folds_case
         self.folds_case = folder_folds_case(project) if folds is None else folds
-        self.baseline = Baseline(folder / "base.sqlite3")
+        self.baseline = Baseline(base_file(folder, kind))
         self.state = CopyState(copy, scratch)
-        self.history = History(folder / "applies")
+        self.history = History(folder / APPLIES)
         self.lister = ChangeLister(project, settings, self.baseline, self.state)
         self.seeder = Seeder(project, settings, self.baseline, self.state, scratch)
         self.texts = DiffTexts(project, self.baseline, self.state)

@@ -198,7 +198,7 @@ async def test_git_in_the_copy_works_and_never_comes_back(tmp_path: Path) -> Non
         ".git": ("modified", "never"),
         "a": ("modified", "free"),
         "sub/.git": ("added", "never"),
-        "sub": ("added", "free"),
+        "sub": ("added", "never"),
     }
     await workspace.apply(None, True, "user")
     assert snapshot(p.project / ".git") == host
