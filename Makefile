@@ -27,10 +27,12 @@ $(BIN)/python:
 # A newer package list or version pin means: install again. Source files do not, the install is editable.
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable .
+	@$(BIN)/python -m compileall -q app widgets  # else the first start compiles it all, and with PYTHONDONTWRITEBYTECODE every one
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q app widgets
 	@touch $@ $(RUN_STAMP)
 
 venv: $(DEV_STAMP) ## .venv with agentui (editable) and all development tools

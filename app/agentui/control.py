@@ -6,13 +6,13 @@ supervisor answers with events; nothing here waits for anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from agentui.events import AskId, SteerId
+from agentui.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submit:
     """Text from the prompt: a new task when idle, a steer while running, a follow-up with `queue`."""
 
@@ -20,41 +20,41 @@ class Submit:
     queue: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendNow:
     """Do not wait for the next request: cut the running generation and ask again with the queued steers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeBack:
     """Take queued text back; without an id the last one."""
 
     steer_id: SteerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Hold at the next safe point; asked again while pausing, or with `freeze`: hold at once."""
 
     freeze: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resume:
     """Go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """Go on to the next safe point; while running: pause at the next one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interrupt:
     """End the run now. Queued text stays queued."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """Answer an `ApprovalAsked`; `verdict` is one of its choices."""
 
@@ -62,14 +62,14 @@ class Answer:
     verdict: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunCommand:
     """Run a command of the user's in the sandbox (``!cmd``); the model is told of it at its next request."""
 
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Apply:
     """Bring changes to the host; all free ones without `paths`. `include_ask` also takes the ask list.
 
@@ -81,29 +81,29 @@ class Apply:
     always: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Discard:
     """Drop changes from the copy; all of them without `paths`."""
 
     paths: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Undo:
     """Take back the last apply on the host."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redo:
     """Bring the last undone apply again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compact:
     """Summarise the history at the next safe point."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SwitchModel:
     """Use another model or context length from the next request on; loads it if needed."""
 
@@ -111,7 +111,7 @@ class SwitchModel:
     context_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quit:
     """Save and end the session."""
 

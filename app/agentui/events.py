@@ -10,8 +10,10 @@ longer than other files; how an event becomes JSON is in `agentui.event_json`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NewType, TypeAlias
+
+from agentui.frozen import frozen
 
 RunId = NewType("RunId", str)
 CallId = NewType("CallId", str)
@@ -57,7 +59,7 @@ ChangeRule = Literal["free", "ask", "never", "conflict"]
 # --- values used inside events -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """Token counts of one answer or of a whole run.
 
@@ -71,7 +73,7 @@ class Usage:
     cached_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFacts:
     """What is known of the model in use; shown in the header. `size_bytes` is that of the files."""
 
@@ -89,7 +91,7 @@ class ModelFacts:
     is_simulated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxFacts:
     """Where commands run, in words for the header and figures for the gauges."""
 
@@ -104,7 +106,7 @@ class SandboxFacts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One difference between the private copy and the base it was made from.
 
@@ -124,7 +126,7 @@ class Change:
 # --- session and run -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionStarted:
     """First event of a journal. `resumed_from` names the journal that this one goes on with."""
 
@@ -136,7 +138,7 @@ class SessionStarted:
     resumed_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionResumed:
     """The journal goes on after an end or a crash; `after_seq` is the last record that was read back."""
 
@@ -144,14 +146,14 @@ class SessionResumed:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionEnded:
     """Last event of a journal that was closed; without it the session ended by a crash."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HarnessStarted:
     """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later."""
 
@@ -160,7 +162,7 @@ class HarnessStarted:
     session_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStarted:
     """A task was given; the run ends with `RunEnded`.
 
@@ -178,7 +180,7 @@ class RunStarted:
     sampling: Json = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunEnded:
     """The agent has settled. `pending_changes` wait in the workspace; `hint` says how to apply them."""
 
@@ -192,7 +194,7 @@ class RunEnded:
     pending_changes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateChanged:
     """The state machine moved. `hold` pausing means asked for but not reached.
 
@@ -205,14 +207,14 @@ class StateChanged:
     retry_in_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TurnStarted:
     """One model request and the commands it will ask for; turns count from 1 in a run."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TurnEnded:
     """A turn is over. Times in seconds; ``None`` where nothing was measured."""
 
@@ -227,7 +229,7 @@ class TurnEnded:
 # --- history: the exact context of the model -----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryAppended:
     """One message was added to the end of the model's context; `message` is the exact JSON sent.
 
@@ -238,7 +240,7 @@ class HistoryAppended:
     steer_id: SteerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryReplaced:
     """The model's context was replaced as a whole (compaction, branch); the prefix cache is lost."""
 
@@ -249,7 +251,7 @@ class HistoryReplaced:
 # --- requests and messages -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestStarted:
     """A request left for the model server. `attempt` counts from 1; a re-asked one repeats the same bytes."""
 
@@ -261,7 +263,7 @@ class RequestStarted:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrefillProgressed:
     """How far the server is with reading the prompt; counts in tokens, `eta_s` until the first token."""
 
@@ -273,7 +275,7 @@ class PrefillProgressed:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestEnded:
     """The answer is complete, cut, or failed.
 
@@ -295,7 +297,7 @@ class RequestEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageStarted:
     """A message begins to appear in the transcript."""
 
@@ -304,7 +306,7 @@ class MessageStarted:
     turn: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextDelta:
     """More text of a message; `tokens` is how many chunks were joined into it."""
 
@@ -313,7 +315,7 @@ class TextDelta:
     tokens: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThinkingDelta:
     """More of the model's thinking; `tokens` is how many chunks were joined into it."""
 
@@ -322,7 +324,7 @@ class ThinkingDelta:
     tokens: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolCallDelta:
     """More of a tool call's raw arguments, while the model writes them."""
 
@@ -333,7 +335,7 @@ class ToolCallDelta:
     tokens: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageEnded:
     """A message is complete. `stop_reason`: stop, length, tool_calls, cut, error, or sent (user)."""
 
@@ -345,7 +347,7 @@ class MessageEnded:
 # --- commands ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolStarted:
     """A command begins, or is answered without being run (then `ToolEnded` follows at once)."""
 
@@ -358,7 +360,7 @@ class ToolStarted:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolOutput:
     """More output of a command, decoded with replacement; the exact bytes lie in a file."""
 
@@ -367,14 +369,14 @@ class ToolOutput:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolFrozen:
     """A running command was stopped in place; its deadline clock stands still."""
 
     call_id: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolThawed:
     """A frozen command goes on."""
 
@@ -382,7 +384,7 @@ class ToolThawed:
     frozen_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolEnded:
     """A command is over. `output_path` is relative to the session's folder; `cwd` is where it ended."""
 
@@ -400,7 +402,7 @@ class ToolEnded:
 # --- the user's part -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApprovalAsked:
     """The run waits for an answer by `Answer(ask_id, ...)`; `choices` are the words it may be."""
 
@@ -411,7 +413,7 @@ class ApprovalAsked:
     call_id: CallId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApprovalGiven:
     """A question was answered; `by` is user, policy, or run (it ended first)."""
 
@@ -420,7 +422,7 @@ class ApprovalGiven:
     by: Literal["user", "policy", "run"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PauseAsked:
     """The user, the guard or a signal asked for a pause; `freeze` means at once."""
 
@@ -428,14 +430,14 @@ class PauseAsked:
     freeze: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Paused:
     """The pause was reached. `at`: before_request, before_command, during_request, during_command."""
 
     at: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resumed:
     """The run goes on; `step` means only to the next safe point."""
 
@@ -443,7 +445,7 @@ class Resumed:
     step: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SteerQueued:
     """Text of the user waits: a steer for the next request, a follow-up for when the agent would stop."""
 
@@ -452,7 +454,7 @@ class SteerQueued:
     mode: SteerMode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SteerApplied:
     """Queued text went into the model's context as `message_id`."""
 
@@ -460,7 +462,7 @@ class SteerApplied:
     message_id: MessageId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SteerWithdrawn:
     """Queued text waits no more. `why`: taken back (into the prompt), or begins (as a run of its own)."""
 
@@ -468,7 +470,7 @@ class SteerWithdrawn:
     why: str = "taken back"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoticeQueued:
     """A notice of ours for the end of the model's history: an undo, a conflict, a command of the user's."""
 
@@ -478,7 +480,7 @@ class NoticeQueued:
 # --- context, model, trouble ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContextMeasured:
     """How full the context is after an answer (reported) or before a request (estimated)."""
 
@@ -487,7 +489,7 @@ class ContextMeasured:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrefixMeasured:
     """How much of a prompt the server reused and how much it read again, and what the latter cost.
 
@@ -502,7 +504,7 @@ class PrefixMeasured:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompactionStarted:
     """The history is being summarised."""
 
@@ -510,7 +512,7 @@ class CompactionStarted:
     before_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompactionEnded:
     """What went and what stayed; `error` if the history was left as it was."""
 
@@ -522,14 +524,14 @@ class CompactionEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelSeen:
     """The server's facts about the model were read, or read again after a load."""
 
     model: ModelFacts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelLoadStarted:
     """A model is being loaded; progress follows where the server gives it."""
 
@@ -537,7 +539,7 @@ class ModelLoadStarted:
     context_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelLoadProgressed:
     """`progress_ratio` is 0..1, ``None`` where only the elapsed time is known."""
 
@@ -546,7 +548,7 @@ class ModelLoadProgressed:
     elapsed_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelLoadEnded:
     """The load is over; `context_tokens` is what the engine really gave."""
 
@@ -556,14 +558,14 @@ class ModelLoadEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelUnloaded:
     """A loaded instance was removed from memory."""
 
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackendRetried:
     """A request failed and will be asked again after `delay_s`."""
 
@@ -572,7 +574,7 @@ class BackendRetried:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackendLost:
     """The server cannot be reached; the run waits or ends."""
 
@@ -580,7 +582,7 @@ class BackendLost:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stalled:
     """Nothing moved for `silent_s` seconds; `what` is prefill, decode or a command."""
 
@@ -588,14 +590,14 @@ class Stalled:
     silent_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slept:
     """The machine was asleep for `gap_s` seconds; the gap counts in no speed, deadline or forecast."""
 
     gap_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warned:
     """Something the user should know and can act on; `code` is stable, `text` is for people."""
 
@@ -604,7 +606,7 @@ class Warned:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoopSuspected:
     """The same command gave the same result `repeats` times in a row."""
 
@@ -613,7 +615,7 @@ class LoopSuspected:
     action: Literal["told_model", "asked_user", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GuardChanged:
     """The memory guard moved between ok, watch and act."""
 
@@ -621,7 +623,7 @@ class GuardChanged:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EgressDecided:
     """A connection out of a sandbox was allowed or refused."""
 
@@ -634,28 +636,28 @@ class EgressDecided:
 # --- sandbox and workspace -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxProgressed:
     """One line of an image build, or a step of a start."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxStarted:
     """Commands can run from now on."""
 
     sandbox: SandboxFacts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxEnded:
     """The sandbox is gone; `why` is closed, or what happened to it."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceSeedProgressed:
     """The private copy is being made; totals are ``None`` while they are being counted."""
 
@@ -665,7 +667,7 @@ class WorkspaceSeedProgressed:
     total_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceSeeded:
     """The private copy is ready. `left_out` names what was not copied and why."""
 
@@ -677,14 +679,14 @@ class WorkspaceSeeded:
     reused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceChanged:
     """All differences between copy and base as they stand now."""
 
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceApplied:
     """Changes were brought to the host as one unit; `waiting` were left in the copy."""
 
@@ -694,7 +696,7 @@ class WorkspaceApplied:
     by: Literal["user", "auto"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceUndone:
     """An apply was taken back on the host (`redo`: brought again)."""
 
@@ -703,21 +705,21 @@ class WorkspaceUndone:
     redo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceDiscarded:
     """Changes were dropped from the copy."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkspaceConflicted:
     """Host and copy both changed these paths; the host keeps its own, both are kept."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostEditsCopied:
     """The user's own edits on the host came into the copy; `merged` were merged with the agent's."""
 
@@ -725,7 +727,7 @@ class HostEditsCopied:
     merged: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommitsTaken:
     """Commits of the agent came to the host as objects below `ref`; no branch and no file was touched."""
 
@@ -736,7 +738,7 @@ class CommitsTaken:
 # --- samples -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemorySample:
     """Memory of the machine in bytes; `rest_bytes` is what none of the named owners holds."""
 
@@ -756,7 +758,7 @@ class MemorySample:
     gpu_limit_source: Source = "estimated"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KvSample:
     """KV cache of the loaded model in bytes: filled and allocated."""
 
@@ -769,7 +771,7 @@ class KvSample:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RateSample:
     """Speeds as they are now, in tokens per second; ``None`` when there is nothing to measure."""
 
@@ -780,7 +782,7 @@ class RateSample:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessSample:
     """What agentui itself costs: share of one core, resident bytes."""
 
@@ -788,7 +790,7 @@ class ProcessSample:
     rss_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForecastMade:
     """Turns and minutes until a limit is hit; `basis` says on what data, ``None`` with too little of it."""
 
@@ -871,7 +873,7 @@ Event: TypeAlias = (
 Sample: TypeAlias = MemorySample | KvSample | RateSample | ProcessSample | ForecastMade
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorded:
     """An event as the recorder numbered and timed it.
 

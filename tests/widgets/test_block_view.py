@@ -248,7 +248,7 @@ def test_rows_are_forgotten_when_there_are_too_many() -> None:
     drawn_as = DrawnAs(0, 80, False)
     for number in range(100):
         rows = Rows()
-        rows.strips = [None] * 100  # type: ignore[list-item]
+        rows.segments = [((), 0)] * 100
         cache.put(str(number), drawn_as, rows)
     assert cache.row_count <= CACHED_ROWS
     assert cache.get("99") is not None

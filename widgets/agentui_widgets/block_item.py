@@ -1,25 +1,8 @@
-"""What every block of a view has, and the names of the styles that blocks are drawn in."""
+"""What every block of a view has."""
 
 from __future__ import annotations
 
 from typing import Protocol
-
-PLAIN_STYLES = ("text", "dim", "accent", "good", "warning", "error", "strong", "code")
-MARKDOWN_STYLES = (
-    "user",
-    "agent",
-    "heading",
-    "subheading",
-    "em",
-    "s",
-    "quote",
-    "link",
-    "code-comment",
-    "code-keyword",
-    "code-string",
-    "code-number",
-    "code-name",
-)
 
 
 class BlockItem(Protocol):

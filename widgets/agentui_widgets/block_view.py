@@ -20,8 +20,9 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from agentui_widgets.block_item import PLAIN_STYLES, BlockItem
+from agentui_widgets.block_item import BlockItem
 from agentui_widgets.column import Column, DrawnAs, RowCache, Slot
+from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Rows
 
 _REVERSE = Style(reverse=True)
@@ -35,7 +36,7 @@ _VIRTUAL_SIZE: Any = Widget.virtual_size
 ItemT = TypeVar("ItemT", bound=BlockItem)
 
 
-class BlockView(ScrollView, Generic[ItemT], can_focus=True):
+class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
     """Base of the transcript and the tool log. Subclasses draw one block; this class places and scrolls them.
 
     `put` collects, `commit` shows: call `commit` once for many `put`s. The view stays at the end while it is
@@ -45,7 +46,6 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
     DEFAULT_CSS = """
     BlockView { overflow-y: scroll; overflow-x: hidden; scrollbar-size-vertical: 1; }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in PLAIN_STYLES}
 
     STICKS_TO_END: ClassVar[bool] = True
     """Whether the view starts at its end and stays there; a list starts at its top."""
@@ -353,7 +353,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
         rows = self._rows_of(self._column.slots[place[0]])
         if place[1] >= len(rows):
             return Strip.blank(width, self.style_of("text"))
-        strip = rows.strips[place[1]]
+        strip = rows.strip(place[1])
         if self.HAS_CURSOR and place[1] == 0 and self.has_focus and place[0] == self._cursor_place:
             strip = Strip(strip.apply_style(_REVERSE))
         selection = self.text_selection
@@ -386,7 +386,7 @@ class BlockView(ScrollView, Generic[ItemT], can_focus=True):
             rows = self._rows_of(self._column.slots[place[0]])
             if place[1] >= len(rows):
                 continue
-            text = rows.strips[place[1]].text
+            text = rows.strip(place[1]).text
             start, end = span
             shown = text[max(start, rows.gutters[place[1]]) : None if end == -1 else end].rstrip()
             joint = " " if rows.joins[place[1]] else "\n"

@@ -5,18 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from rich.style import Style
 from textual.strip import Strip
-from textual.widget import Widget
 
 from agentui_widgets.chart import MIN_HEIGHT, Curve, chart_strips
 from agentui_widgets.line_bar import Fact, fit
+from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
-TONES = ("text", "dim", "accent", "good", "warning", "error")
-PARTS = ("weights", "kv", "checkpoint", "sandbox", "rest")
 _FILLS = {"weights": "█", "kv": "▓", "checkpoint": "▒", "sandbox": "░", "rest": "▪"}
 
 
@@ -56,13 +54,10 @@ GaugeRow: TypeAlias = TextRow | BarRow | LegendRow
 LABEL_WIDTH = 9
 
 
-class GaugePanel(Widget):
+class GaugePanel(Toned):
     """Rows above, a curve in whatever height is left, rows below; the curve is drawn only when it changed."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in TONES} | {
-        f"gauge--{name}" for name in (*PARTS, "free", "wall", "curve")
-    }
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -9,8 +9,8 @@ from typing import ClassVar
 from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
-from textual.widget import Widget
 
+from agentui_widgets.toned import Toned
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
@@ -26,15 +26,12 @@ class Fact:
     rank: int = 1
 
 
-class LineBar(Widget):
+class LineBar(Toned):
     """A row that is redrawn only when what it says changes."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "LineBar { height: 1; }"
     FILL: ClassVar[str] = " "
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"rows--{name}" for name in ("text", "dim", "accent", "good", "warning", "error")
-    }
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -88,12 +85,11 @@ class TitleBar(LineBar):
     FILL: ClassVar[str] = "─"
 
 
-class FactRows(Widget):
+class FactRows(Toned):
     """A few rows of facts, as high as there are rows."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "FactRows { height: auto; }"
-    COMPONENT_CLASSES: ClassVar[set[str]] = LineBar.COMPONENT_CLASSES
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from rich.style import Style
 
-from agentui_widgets.block_item import MARKDOWN_STYLES
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.growing import GrowingRows
 from agentui_widgets.markdown_rows import markdown_lines
@@ -53,9 +52,6 @@ class _Growth:
 
 class Transcript(BlockView[Entry]):
     """Draws finished answers as Markdown, once; of growing ones only the new text is wrapped."""
-
-    # every component costs a pass of the style sheet at the start: only this view draws Markdown
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in MARKDOWN_STYLES}
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -105,7 +101,7 @@ class Transcript(BlockView[Entry]):
         if item.hint:
             for row in wrap_spans([(item.hint, self.style_of("dim"))], room):
                 self._add(rows, item, row, width)
-        if not rows.strips:
+        if not rows.segments:
             self._add(rows, item, [], width)
         return rows
 
@@ -118,7 +114,7 @@ class Transcript(BlockView[Entry]):
         if item.title and item.title != before.title:
             title = Rows()
             self._draw_title(item, width, False, title)
-            rows.strips[0] = title.strips[0]
+            rows.segments[0] = title.segments[0]
             return 0
         return first
 
@@ -155,7 +151,7 @@ class Transcript(BlockView[Entry]):
         return start
 
     def _add(self, rows: Rows, item: Entry, spans: Sequence[Span], width: int, joins: bool = False) -> None:
-        label = item.label if not rows.strips else ""
+        label = item.label if not rows.segments else ""
         gutter = (" " + truncate(label, GUTTER - 2).ljust(GUTTER - 1), self._label_style(item))
         rows.add(make_strip([gutter, *spans], width, self.style_of("text")), gutter=GUTTER, joins=joins)
 

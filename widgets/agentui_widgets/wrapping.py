@@ -138,21 +138,29 @@ def make_strip(spans: Iterable[Span], width: int, base: Style) -> Strip:
 
 @dataclass(slots=True)
 class Rows:
-    """Finished rows: `joins` says which go on with the line of the row before, `gutters` what copying skips."""
+    """Finished rows: `joins` says which go on with the line of the row before, `gutters` what copying skips.
 
-    strips: list[Strip] = field(default_factory=list)
+    Kept as segments, each row with its width: a strip brings 1 KB of caches, which only rows in sight can use.
+    """
+
+    segments: list[tuple[tuple[Segment, ...], int]] = field(default_factory=list)
     joins: list[bool] = field(default_factory=list)
     gutters: list[int] = field(default_factory=list)
 
     def add(self, strip: Strip, *, gutter: int = 0, joins: bool = False) -> None:
         """Append a row; the first `gutter` characters are decoration."""
-        self.strips.append(strip)
+        self.segments.append((tuple(strip), strip.cell_length))
         self.gutters.append(gutter)
         self.joins.append(joins)
 
+    def strip(self, row: int) -> Strip:
+        """A row, to be painted."""
+        segments, width = self.segments[row]
+        return Strip(segments, width)
+
     def cut(self, start: int) -> None:
         """Drop the rows from `start` on."""
-        del self.strips[start:], self.joins[start:], self.gutters[start:]
+        del self.segments[start:], self.joins[start:], self.gutters[start:]
 
     def __len__(self) -> int:
-        return len(self.strips)
+        return len(self.segments)

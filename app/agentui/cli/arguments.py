@@ -7,13 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from agentui.config import ConfigFiles, Loaded, load_settings, trust_project
 from agentui.config.settings import APPLIES, APPROVALS, HARNESSES, PROFILES, RULES, SANDBOXES
 from agentui.config.trust import TrustStore
 from agentui.errors import UsageError
+from agentui.frozen import frozen
 from agentui.paths import PROJECT_CONFIG, Places, lmstudio_server_config, places, private_folder
 from agentui.text import clean
 
@@ -38,7 +38,7 @@ _HELP: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """What a command begins with: the project's folder, the user's folders, and the settings."""
 

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from agentui.backends.base import ServerFacts, ServerModel
 from agentui.cli.models import models_object
 from agentui.config import Settings
 from agentui.errors import AgentuiError
+from agentui.frozen import frozen
 from agentui.text import human_bytes, human_context, human_gib, plural
 
 Status = Literal["ok", "note", "missing"]
@@ -25,7 +26,7 @@ LITTLE_ENGINE_BYTES = 3 << 30
 LITTLE_CONTEXT_TOKENS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that was looked at. `needed` for running anything at all; `facts` are for ``--json``."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from agentui.errors import ModelFileError, UsageError
+from agentui.frozen import frozen
 from agentui.telemetry.kv import (
     LayerKind,
     LlamaCppCache,
@@ -202,7 +202,7 @@ def _table(rows: list[TableRow], mark: str) -> list[str]:
     return ["".join(f"{cell:>12}" for cell in row[:4]) + f"  {row[4]}".rstrip() for row in (header, *cells)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Budget:
     """Memory a model may take on this machine, and what that figure is."""
 

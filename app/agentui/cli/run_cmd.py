@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from agentui.paths import STYLES
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
 
+GC_AFTER_OBJECTS = 20_000
+"""New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,6 +34,7 @@ def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
         SessionError: If the session cannot be kept.
     """
     need_terminal()
+    gc.set_threshold(GC_AFTER_OBJECTS)
     if not args.demo:
         agree_to_remote(begun, may_ask=True)
     return asyncio.run(_live(args.task, begun, is_demo=args.demo, demo_speed=args.demo_speed))
@@ -47,6 +51,7 @@ async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: fl
             settings, project=begun.project, demo=is_demo, demo_speed=demo_speed, interactive=True
         )
 
+    gc.freeze()  # all that was imported stays: no search needs to look at it again
     services = wire.OpeningServices(open_session)
     if is_demo and not task:
         task = wire.DEMO_TASK

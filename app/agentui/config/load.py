@@ -12,13 +12,14 @@ from agentui.config.settings import RULES, Origin, OriginKind, SettingRule, Sett
 from agentui.config.trust import TrustStore, digest_of
 from agentui.config.url import host_of, is_private_host, normal_url
 from agentui.errors import ConfigError, UsageError
+from agentui.frozen import frozen
 
 MAX_FILE_BYTES = 256 * 1024
 # Variables of ours that are no settings: the place of our folders.
 _OTHER_VARIABLES = ("AGENTUI_HOME",)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConfigFiles:
     """The files that settings are read from; `project` is the project's folder."""
 
@@ -29,7 +30,7 @@ class ConfigFiles:
     lmstudio: Path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """Settings with the origin of each, by name of the field, and what the user should know.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from agentui.config import values
 from agentui.config.values import Parse
+from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
@@ -23,7 +24,7 @@ DEFAULT_URL = "http://127.0.0.1:1234"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """Where a value came from; `where` names the flag, the variable or the file."""
 
@@ -34,7 +35,7 @@ class Origin:
         return f"{self.kind} {self.where}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettingRule:
     """How a setting is named and read. `key` is dotted, as in TOML; `flag` is empty where there is none.
 
@@ -70,7 +71,7 @@ def _setting(
     return field(default=default, repr=shown, metadata={"rule": rule})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Every setting of a session. ``None`` means: not set, let the server or the program decide.
 
@@ -92,7 +93,7 @@ class Settings:
     max_turns: int | None = _setting(None, values.whole(1, 100_000), flag="--max-turns", in_project=True)
     command_timeout_s: float = _setting(300.0, values.number(1, 86_400), in_project=True)
     theme: str | None = _setting(None, values.text, flag="--theme")
-    system_file: Path | None = _setting(None, values.path, flag="--system", in_project=True)  # noqa: RUF009
+    system_file: Path | None = _setting(None, values.path, flag="--system", in_project=True)
     keymap: tuple[tuple[str, str], ...] = _setting((), values.pairs, key="keys")
 
     base_image: str | None = _setting(None, values.text)

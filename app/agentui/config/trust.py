@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agentui.errors import ConfigError
+from agentui.frozen import frozen
 
 
 def digest_of(content: bytes) -> str:
@@ -18,7 +18,7 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrustStore:
     """A small JSON file of the user's. A file that cannot be read trusts nobody."""
 

@@ -56,6 +56,9 @@ _ENDS: dict[EndReason, _Words] = {
 }
 
 
+_DELTAS = (TextDelta, ThinkingDelta, ToolCallDelta)
+
+
 class Machine:
     """Follows the events of a session and says when the state changed.
 
@@ -83,6 +86,8 @@ class Machine:
 
     def observe(self, event: Event) -> StateChanged | None:
         """The new state if `event` changed it."""
+        if isinstance(event, _DELTAS) and self._ground[0] != "reading_prompt":
+            return None  # a hundred a second: only the first of an answer means something
         self._take_hold(event)
         self._take_phase(event)
         return self._changed()
@@ -168,7 +173,7 @@ class Machine:
                 self._aside = ("compacting", "")
             case RequestStarted():
                 self._ground = ("reading_prompt", "")
-            case TextDelta() | ThinkingDelta() | ToolCallDelta() if self._ground[0] == "reading_prompt":
+            case TextDelta() | ThinkingDelta() | ToolCallDelta():
                 self._ground = ("generating", "")
             case RequestEnded():
                 self._between()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from textual.containers import Container
 from textual.geometry import NULL_OFFSET, Region, Size, Spacing
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.widget import Widget
+
+from agentui.frozen import frozen
 
 LayoutKind = Literal["wide", "tall", "short", "one"]
 Pane = Literal["transcript", "gauges", "tools", "changes"]
@@ -29,7 +30,7 @@ _LEAST: dict[LayoutKind, tuple[int, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wants:
     """How many rows the parts of variable height would like; `zoom` shows one pane alone."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agentui.control import (
@@ -22,6 +21,7 @@ from agentui.control import (
     TakeBack,
     Undo,
 )
+from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
 from agentui_widgets.prompt import Candidate, Completion
 
@@ -78,7 +78,7 @@ class Deck(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A slash command; `run` gets what stands behind the name."""
 

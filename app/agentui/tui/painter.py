@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from agentui.events import CallId
+from agentui.frozen import frozen
 from agentui.tui import present_bars as bars
 from agentui.tui import present_gauges as figures
 from agentui.tui.present_transcript import entry_of, tool_row
@@ -36,7 +36,7 @@ OWN_COST_S = 5.0
 """How often our own cost is brought up to date: gauges and footer painted at once repaint the whole screen."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """The widgets of the dashboard."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agentui.control import Control
 from agentui.events import Recorded
+from agentui.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelChoice:
     """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown."""
 

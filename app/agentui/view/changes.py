@@ -13,12 +13,13 @@ from agentui.events import (
     WorkspaceDiscarded,
     WorkspaceUndone,
 )
+from agentui.frozen import frozen
 from agentui.view.blocks import BlockId
 
 CHANGES = BlockId("@changes")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppliedUnit:
     """One apply: the unit that undo takes back as a whole."""
 

@@ -23,6 +23,7 @@ from agentui.events import (
     RunEnded,
     Source,
 )
+from agentui.frozen import frozen
 from agentui.text import clean_line
 from agentui.view.blocks import BlockId
 
@@ -36,7 +37,7 @@ SPEED = BlockId("@speed")
 PROCESS = BlockId("@process")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KvPoint:
     """One sample of the KV cache, in bytes; `t_s` is seconds of the session."""
 
@@ -45,7 +46,7 @@ class KvPoint:
     allocated_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RatePoint:
     """One sample of the decode speed."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agentui.events import (
     BackendLost,
     BackendRetried,
@@ -29,6 +27,7 @@ from agentui.events import (
     WorkspaceSeeded,
     WorkspaceUndone,
 )
+from agentui.frozen import frozen
 from agentui.text import (
     clean,
     clean_line,
@@ -48,7 +47,7 @@ _LOOP_ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """Words for one event; already cleaned."""
 

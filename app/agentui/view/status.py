@@ -33,6 +33,7 @@ from agentui.events import (
     WorkspaceSeeded,
     WorkspaceSeedProgressed,
 )
+from agentui.frozen import frozen
 from agentui.text import clean
 from agentui.view.blocks import BlockId
 from agentui.view.words import RESTING, state_words
@@ -43,7 +44,7 @@ QUEUE = BlockId("@queue")
 QUESTION = BlockId("@question")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueuedText:
     """Text of the user's that has not reached the model; cleaned."""
 
