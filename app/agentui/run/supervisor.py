@@ -25,6 +25,7 @@ from agentui.control import (
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
     Undo,
 )
 from agentui.errors import AgentuiError, BackendError, SandboxError
@@ -58,6 +59,7 @@ from agentui.run.ports import RunParts, RunPolicy
 from agentui.run.prepare import Preparation, Prepared
 from agentui.run.queue import Queued, TaskQueue
 from agentui.run.task_run import TaskRun
+from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +158,7 @@ class Supervisor:
         try:
             await self._prepare()
         except AgentuiError as error:
-            is_missing = isinstance(error, BackendError | SandboxError)
+            is_missing = isinstance(error, BackendError | SandboxError | SeedTooLarge)
             return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
         except asyncio.CancelledError:
             if not self._is_quitting:
@@ -268,9 +270,11 @@ class Supervisor:
                 self._approvals.answer(ask_id, verdict)
             case Quit():
                 self._quit()
-            case Apply() | Discard() | Undo() | Redo() | RunCommand() | SwitchModel() | Compact():
+            case Apply() | Discard() | Undo() | Redo() | TakeCommits():
                 if isinstance(control, Apply) and control.always:
                     self._policy = replace(self._policy, apply="auto")
+                self._take_slow(control)
+            case RunCommand() | SwitchModel() | Compact():
                 self._take_slow(control)
             case _:
                 assert_never(control)

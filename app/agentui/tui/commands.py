@@ -19,6 +19,7 @@ from agentui.control import (
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
     Undo,
 )
 from agentui.frozen import frozen
@@ -149,6 +150,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("undo", "take back the last apply", _simple(Undo())),
     Command("redo", "apply again what was undone", _simple(Redo())),
+    Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
     Command("context", "reload with another context length", _context, "N"),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),

@@ -53,6 +53,20 @@ class SeedQuestion:
     limit_bytes: int
     folders: tuple[FolderSize, ...]
 
+    def tree(self) -> str:
+        """The question's figures as lines, folders below their parents, the largest first."""
+        lines = [f"{self.files:,} files, {self.size_bytes / 1e6:,.0f} MB; leave some out with [seed] exclude"]
+        tops = [folder for folder in self.folders if "/" not in folder.path]
+        for top in tops:
+            inner = [folder for folder in self.folders if folder.path.startswith(top.path + "/")]
+            lines += [_size_line(top, 0), *(_size_line(folder, 1) for folder in inner)]
+        return "\n".join(lines)
+
+
+def _size_line(folder: FolderSize, depth: int) -> str:
+    name = folder.path.rpartition("/")[2] if depth else folder.path
+    return f"{folder.size_bytes / 1e6:9,.0f} MB {folder.files:7,} files  {'  ' * depth}{name}"
+
 
 class SeedTooLarge(WorkspaceError):
     """The project is larger than may be copied unasked; nothing was copied.

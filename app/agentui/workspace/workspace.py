@@ -20,6 +20,7 @@ from typing import Literal
 from agentui.errors import AgentuiError, SandboxError, WorkspaceError
 from agentui.events import (
     Change,
+    CommitsTaken,
     Event,
     HostEditsCopied,
     WorkspaceApplied,
@@ -29,11 +30,19 @@ from agentui.events import (
     WorkspaceUndone,
 )
 from agentui.paths import private_folder
-from agentui.sandbox.base import Copy
+from agentui.sandbox.base import Command, Copy, Sandbox
 from agentui.workspace.applier import Applier, nothing_chosen
 from agentui.workspace.baseline import Baseline
 from agentui.workspace.changelist import IGNORED, ChangeList, ChangeLister
 from agentui.workspace.choose import chosen_deltas, chosen_rows
+from agentui.workspace.commits import (
+    BUNDLE,
+    NO_REPOSITORY,
+    NOTHING_NEW,
+    TIMEOUT_S,
+    HostRepository,
+    bundle_script,
+)
 from agentui.workspace.copystate import CopyState, remove_tree
 from agentui.workspace.diff import Comparison, compare
 from agentui.workspace.difftext import DiffTexts
@@ -294,6 +303,28 @@ class Workspace:
             await parts.seeder.revert(deltas, git)
             self._last = None
             return WorkspaceDiscarded(tuple(row.change.path for row in rows))
+
+    async def take_commits(self, sandbox: Sandbox) -> CommitsTaken:
+        """Bring the agent's commits to the project's repository, below a ref of ours; no file changes.
+
+        Runs git in the sandbox, so no other command may run, and the user's git on the host.
+
+        Raises:
+            WorkspaceError: If there are none, or a git refused.
+        """
+        async with self._opened() as parts:
+            host = HostRepository(self._project)
+            script = bundle_script(await in_thread(host.known))
+            result = await sandbox.run(Command(script, timeout_s=TIMEOUT_S), lambda chunk: None)
+            if result.exit_code in (NOTHING_NEW, NO_REPOSITORY):
+                raise WorkspaceError("the agent has made no commits that your repository has not")
+            if result.exit_code != 0:
+                raise WorkspaceError(f"git made no bundle in the sandbox ({result.outcome}) {result.message}")
+            try:
+                async with parts.state.fetched([BUNDLE]) as files:
+                    return await in_thread(host.take, files[BUNDLE])
+            finally:
+                await self._copy.remove([BUNDLE])
 
     async def aclose(self) -> None:
         """Free the project's lock; the copy and its changes stay."""
