@@ -76,8 +76,9 @@ class DockerCopy:
                 loop.call_soon_threadsafe(progress, files, size_bytes)
 
         ways = await asyncio.to_thread(lambda: _zero_ended(_ways(root, paths)))
-        await self._call("make-way", str(len(ways)), feed=[ways])
-        await self._call("unpack", feed=tar_parts(root, paths, self._uid, report))
+        there = await self._call("make-way", str(len(ways)), feed=[ways])
+        present = set(there.split(b"\0")) - {b""}
+        await self._call("unpack", feed=tar_parts(root, paths, self._uid, report, present))
 
     async def fetch(self, paths: Sequence[bytes], into: Path) -> None:
         """Write regular files of the copy below `into`.
@@ -282,15 +283,19 @@ def nanoseconds(seconds: bytes) -> int:
 
 
 def _ways(root: Path, paths: Sequence[bytes]) -> list[bytes]:
-    """What must be able to stand where the paths go: folders marked ``d``, everything else ``f``."""
+    """What must be able to stand where the paths go.
+
+    Folders are marked ``d``, or ``p`` if they are only on the way; everything else ``f``.
+    """
     base = os.fsencode(root)
+    listed = set(paths)
     seen: set[bytes] = set()
     ways: list[bytes] = []
     for path in paths:
         for parent in parents(path):
             if parent not in seen:
                 seen.add(parent)
-                ways.append(b"d" + parent)
+                ways.append((b"d" if parent in listed else b"p") + parent)
         try:
             is_folder = stat.S_ISDIR(os.lstat(os.path.join(base, path)).st_mode)
         except OSError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,14 +27,17 @@ END = bytes(20 * BLOCK)
 """Two empty blocks end an archive; readers take them in records of twenty."""
 
 
-def tar_parts(root: Path, paths: Sequence[bytes], uid: int, progress: OnBytes) -> Iterator[bytes]:
+def tar_parts(
+    root: Path, paths: Sequence[bytes], uid: int, progress: OnBytes, present: Collection[bytes] = ()
+) -> Iterator[bytes]:
     """The archive of `paths` below `root`, owned by `uid`; parents of a path come before it.
 
+    Parents in `present` are left out: they are there already, and keep their mode.
     Links are stored as links and never followed. Paths that vanished or are neither file, folder nor link are
     left out. A file that shrinks or grows meanwhile is stored with the size it had at first, filled with NUL.
     """
     base = os.fsencode(root)
-    folders: set[bytes] = set()
+    folders: set[bytes] = set(present)
     files_done = bytes_done = 0
     for path in paths:
         for parent in parents(path):

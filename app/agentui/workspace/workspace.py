@@ -32,6 +32,7 @@ from agentui.events import (
 from agentui.paths import private_folder
 from agentui.sandbox.base import Command, Copy, Sandbox
 from agentui.workspace.applier import Applier, nothing_chosen
+from agentui.workspace.apply import refusal
 from agentui.workspace.baseline import Baseline
 from agentui.workspace.changelist import IGNORED, ChangeList, ChangeLister
 from agentui.workspace.choose import chosen_deltas, chosen_rows
@@ -346,8 +347,12 @@ class Workspace:
                 ) from error
             except SandboxError as error:
                 raise WorkspaceError(error.message, hint=error.hint) from error
-            except (OSError, sqlite3.Error) as error:
-                raise WorkspaceError(f"the workspace cannot be worked on: {error}") from error
+            except OSError as error:
+                named = error.filename if isinstance(error.filename, str | bytes) else "a file"
+                why, hint = refusal(error, text_of(os.fsencode(named)))
+                raise WorkspaceError(f"the workspace cannot be worked on: {why}", hint=hint) from error
+            except sqlite3.Error as error:
+                raise WorkspaceError(f"the workspace's state cannot be used: {error}") from error
 
     def _open(self) -> _Parts:
         refuse_unfit(self._project, self._folder, self._settings.home)
