@@ -234,7 +234,7 @@ async def test_special_files_and_hard_links_are_named_as_what_they_are(
         b"f": "file",
         b"hard": "file",
     }
-    assert seen[b"f"].mode == 0o755
+    assert seen[b"f"].mode == 0o4755
     assert await fetch(sandbox, [b"f", b"hard"], tmp_path / "into") == {b"f": b"x", b"hard": b"x"}
 
 

@@ -24,7 +24,7 @@ from agentui.sandbox.docker_stream import EngineStream, exit_code_of, open_exec
 from agentui.sandbox.engine import explanation
 from agentui.sandbox.folder_files import write_below
 from agentui.sandbox.settle import settled
-from agentui.sandbox.tar_stream import PERMISSIONS, parents, tar_parts, unpack_files
+from agentui.sandbox.tar_stream import PERMISSIONS, SEEN, parents, tar_parts, unpack_files
 
 SCRIPT = "/usr/local/lib/agentui/copy"
 PROGRESS_FILES = 100
@@ -264,7 +264,7 @@ def parse_manifest(output: bytes) -> tuple[Entry, ...]:
             Entry(
                 path=path,
                 type=type_,
-                mode=int(mode, 8) & PERMISSIONS,
+                mode=int(mode, 8) & SEEN.get(type_, PERMISSIONS),
                 size_bytes=int(size),
                 mtime_ns=nanoseconds(mtime),
                 # The agent can set size and mtime but not ctime: the kernel does.

@@ -17,7 +17,7 @@ from agentui.errors import SandboxError
 from agentui.sandbox.base import Entry, EntryType, OnBytes
 from agentui.sandbox.folder_files import parent_of, remove_below, write_below
 from agentui.sandbox.settle import settled
-from agentui.sandbox.tar_stream import PERMISSIONS, parents
+from agentui.sandbox.tar_stream import PERMISSIONS, SEEN, parents
 
 PROGRESS_FILES = 100
 T = TypeVar("T")
@@ -146,7 +146,7 @@ def _entry(path: bytes, full: bytes, status: os.stat_result) -> Entry:
     return Entry(
         path=path,
         type=type_,
-        mode=status.st_mode & PERMISSIONS,
+        mode=status.st_mode & SEEN.get(type_, PERMISSIONS),
         size_bytes=size,
         mtime_ns=mtime,
         fingerprint=f"{size} {mtime} {ctime} {status.st_ino}",

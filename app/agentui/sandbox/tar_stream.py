@@ -21,6 +21,8 @@ BLOCK = 512
 READ_BYTES = 1024 * 1024
 PERMISSIONS = 0o777
 """What is kept of a mode: never setuid, setgid or sticky bits."""
+SEEN = {"file": PERMISSIONS | 0o6000}
+"""What is shown of the mode of an entry, where that is more: rules must see the bits that never come back."""
 _OCTAL_LIMIT = 8**11
 """From here on a number does not fit into ustar's eleven octal digits."""
 END = bytes(20 * BLOCK)
