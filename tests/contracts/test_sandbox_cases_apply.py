@@ -64,7 +64,8 @@ FURTHER = [
      [".agentui"], []),
     ("what tools run", "mkdir -p .husky .github/workflows .idea .devcontainer; for f in .envrc Makefile"
      " conftest.py .husky/pre-commit .github/workflows/ci.yml .idea/x.xml .devcontainer/devcontainer.json"
-     " .gitattributes .gitmodules .mcp.json AGENTS.md .npmrc justfile .pre-commit-config.yaml; do echo x >$f; done", [],
+     " .gitattributes .gitmodules .mcp.json AGENTS.md .npmrc justfile"
+     " .pre-commit-config.yaml; do echo x >$f; done", [],
      [".envrc", "Makefile", "conftest.py", ".husky/pre-commit", ".github/workflows/ci.yml", ".idea/x.xml",
       ".devcontainer/devcontainer.json", ".gitattributes", ".gitmodules", ".mcp.json", "AGENTS.md", ".npmrc",
       "justfile", ".pre-commit-config.yaml"]),

@@ -57,7 +57,8 @@ class Entry:
     """One path of a tree, host or copy.
 
     `mode` holds the permission bits, of a file also setuid and setgid. `fingerprint` changes whenever content
-    may have changed (size, times and inode as the tree's owner cannot forge them); `link_target` only for links.
+    may have changed (size, times and inode as the tree's owner cannot forge them); `link_target` only for
+    links.
     """
 
     path: bytes
