@@ -234,12 +234,13 @@ def run_parts(
     return RunParts(
         find_backend=find,
         open_workshop=open_workshop if sandbox else None,
-        make_harness=lambda found, model, facts: OwnLoop(
+        make_harness=lambda found, model, facts, resumed: OwnLoop(
             found,
             model,
             "You are a test.",
             LoopSettings(has_tools=facts is not None, retry_delays_s=(0.0,)),
             ids,
+            resumed.messages if resumed is not None else (),
         ),
         make_sink=lambda call_id: MemorySink(),
         emit=log.emit,

@@ -56,10 +56,14 @@ class Interrupt:
 
 @frozen
 class Answer:
-    """Answer an `ApprovalAsked`; `verdict` is one of its choices."""
+    """Answer an `ApprovalAsked`; `verdict` is one of its choices, or any text where it asks for text.
+
+    `is_cancelled` answers a question for text with nothing.
+    """
 
     ask_id: AskId
     verdict: str
+    is_cancelled: bool = False
 
 
 @frozen
@@ -118,7 +122,7 @@ class SwitchModel:
 
 @frozen
 class Quit:
-    """Save and end the session."""
+    """Save and end the session; a run that works is stopped so that it can go on when that is resumed."""
 
 
 Control: TypeAlias = (

@@ -18,7 +18,11 @@
     │   ├── SandboxUnavailable    no engine, no image, self-test failed   exit 75
     │   └── SandboxLost           a command's fate is unknown
     ├── WorkspaceError        copy, apply, undo
-    │   └── ApplyConflict         host files changed since the copy was made
+    │   ├── ApplyConflict         host files changed since the copy was made
+    │   ├── ProjectBusy           another process works on the project      exit 75
+    │   └── ProjectUnfit          no folder that can be copied              exit 2
+    ├── HarnessError          what thinks
+    │   └── HarnessUnavailable    it cannot be started, or its process is gone  exit 75
     ├── SessionError          journal or session files
     └── ModelFileError        a GGUF file or config.json cannot be read
 """
@@ -119,6 +123,22 @@ class ApplyConflict(WorkspaceError):
     def __init__(self, message: str, *, hint: str = "", paths: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.paths = paths
+
+
+class ProjectBusy(WorkspaceError):
+    """Another process works on this project's copy."""
+
+
+class ProjectUnfit(WorkspaceError):
+    """The folder cannot be a project: it is none, holds too much, or holds our own state."""
+
+
+class HarnessError(AgentuiError):
+    """What thinks failed: it broke its protocol, or refused."""
+
+
+class HarnessUnavailable(HarnessError):
+    """What thinks cannot be started, or its process is gone."""
 
 
 class SessionError(AgentuiError):

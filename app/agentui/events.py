@@ -48,6 +48,7 @@ Hold = Literal["none", "pausing", "paused", "frozen"]
 ToolOutcome = Literal[
     "ok", "error", "denied", "skipped", "cancelled", "timeout", "killed", "oom", "lost", "refused"
 ]
+AskKind = Literal["select", "confirm", "input", "editor"]
 ToolLabel = Literal["command", "check", "user"]
 RequestOutcome = Literal["done", "cut", "frozen", "failed"]
 SteerMode = Literal["steer", "follow_up"]
@@ -164,7 +165,7 @@ class HarnessStarted:
 
 @frozen
 class RunStarted:
-    """A task was given; the run ends with `RunEnded`.
+    """A task was given; the run ends with `RunEnded`. With `goes_on` the task was said in an earlier run.
 
     `tools` and `sampling` are sent with every request, in front of the history: they belong to the prefix.
     """
@@ -178,11 +179,15 @@ class RunStarted:
     profile: str = "default"
     tools: tuple[Json, ...] = ()
     sampling: Json = field(default_factory=dict)
+    goes_on: bool = False
 
 
 @frozen
 class RunEnded:
-    """The agent has settled. `pending_changes` wait in the workspace; `hint` says how to apply them."""
+    """The agent has settled. `pending_changes` wait in the workspace; `hint` says how to apply them.
+
+    `is_saved`: it was stopped because the session ended, and goes on where it was when that is resumed.
+    """
 
     reason: EndReason
     error: str | None = None
@@ -192,6 +197,7 @@ class RunEnded:
     commands: int = 0
     wall_s: float = 0.0
     pending_changes: int = 0
+    is_saved: bool = False
 
 
 @frozen
@@ -216,7 +222,10 @@ class TurnStarted:
 
 @frozen
 class TurnEnded:
-    """A turn is over. Times in seconds; ``None`` where nothing was measured."""
+    """A turn is over. Times in seconds; ``None`` where nothing was measured.
+
+    Times and speeds of the answer are those of the last request that was answered.
+    """
 
     turn: int
     usage: Usage
@@ -224,6 +233,8 @@ class TurnEnded:
     decode_s: float | None = None
     commands_s: float = 0.0
     waiting_s: float = 0.0
+    decode_tok_per_s: float | None = None
+    prefill_tok_per_s: float | None = None
 
 
 # --- history: the exact context of the model -----------------------------------------------------
@@ -233,11 +244,15 @@ class TurnEnded:
 class HistoryAppended:
     """One message was added to the end of the model's context; `message` is the exact JSON sent.
 
-    `steer_id` is that of the queued text it carries: one record, so that a crash cannot part the two.
+    `steer_id` is that of the queued text it carries, `notices` how many of the oldest queued notices: one
+    record, so that a crash cannot part the two.
     """
 
     message: Json
     steer_id: SteerId | None = None
+    notices: int = 0
+    joins_last: bool = False
+    """It takes the place of the last message, which was never sent, and begins with its text."""
 
 
 @frozen
@@ -404,18 +419,27 @@ class ToolEnded:
 
 @frozen
 class ApprovalAsked:
-    """The run waits for an answer by `Answer(ask_id, ...)`; `choices` are the words it may be."""
+    """The run waits for an answer by `Answer(ask_id, ...)`; `choices` are the words it may be.
+
+    Kinds ``input`` (one line) and ``editor`` have no choices: the answer is any text. `text` is then what the
+    line shows while it is empty, or what the editor begins with.
+    """
 
     ask_id: AskId
     question: str
     why: str
     choices: tuple[str, ...] = ("yes", "no")
     call_id: CallId | None = None
+    kind: AskKind = "select"
+    text: str = ""
 
 
 @frozen
 class ApprovalGiven:
-    """A question was answered; `by` is user, policy, or run (it ended first)."""
+    """A question was answered; `by` is user, policy (nobody may be asked), or run (it ended first).
+
+    `verdict` is empty where a question for text was not answered.
+    """
 
     ask_id: AskId
     verdict: str
@@ -784,9 +808,9 @@ class RateSample:
 
 @frozen
 class ProcessSample:
-    """What agentui itself costs: share of one core, resident bytes."""
+    """What agentui itself costs: share of one core (``None`` until a while was measured), resident bytes."""
 
-    cpu_percent: float
+    cpu_percent: float | None
     rss_bytes: int
 
 

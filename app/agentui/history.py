@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agentui.events import Event, HistoryAppended, HistoryReplaced, Json
@@ -13,7 +13,9 @@ def fold_history(events: Iterable[Event]) -> list[Json]:
     messages: list[Json] = []
     for event in events:
         match event:
-            case HistoryAppended(message):
+            case HistoryAppended(message, joins_last=joins_last):
+                if joins_last:
+                    messages.pop()
                 messages.append(message)
             case HistoryReplaced(replaced, _):
                 messages = list(replaced)
@@ -36,6 +38,16 @@ def open_call_ids(messages: Iterable[Json]) -> list[str]:
 def user_message(text: str) -> dict[str, Any]:
     """A message of the user's, as sent."""
     return {"role": "user", "content": text}
+
+
+def with_user_text(messages: Sequence[Json], text: str) -> list[Json]:
+    """The messages with `text` of the user's at the end, in one message with what the user said last.
+
+    Templates of small models refuse two user messages in a row.
+    """
+    if not messages or messages[-1].get("role") != "user":
+        return [*messages, user_message(text)]
+    return [*messages[:-1], user_message(f"{messages[-1]['content']}\n\n{text}")]
 
 
 def tool_message(call_id: str, text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from agentui.config.settings import Settings
 from agentui.events import BackendRetried, Event, ModelFacts, SandboxFacts, Stalled, Warned
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.run.ports import RunPolicy
+from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.simulator.config import GEMMA_26B, SimulatorConfig
 from agentui.simulator.faults import Fault
@@ -85,7 +86,9 @@ async def session(simulator: RunningSimulator, log: Log) -> AsyncIterator[Superv
     parts = run_parts(PlayedBackend([]), log, FunctionSandbox())
     limits = StallLimits(stall_s=1.0, give_up_s=2.0, generating_s=2.0, prefill_s=4.0)
 
-    def make(backend: Backend, model: ModelFacts, facts: SandboxFacts | None) -> OwnLoop:
+    def make(
+        backend: Backend, model: ModelFacts, facts: SandboxFacts | None, resumed: ResumedState | None
+    ) -> OwnLoop:
         return OwnLoop(
             backend,
             model,

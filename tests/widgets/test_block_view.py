@@ -139,6 +139,24 @@ async def test_only_what_is_in_sight_is_drawn() -> None:
         assert len(app.view.drawn) < 60
 
 
+async def test_the_last_row_is_in_sight_however_fast_blocks_come() -> None:
+    """A replay puts and commits faster than frames are painted, and estimates are wrong all the time."""
+    app = TranscriptApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        view = app.view
+        for turn in range(40):
+            for _ in range(8):
+                index = view.block_count
+                text = f"{index} " + "- point\n" * (index % 5) + "words to wrap " * (index % 7)
+                view.put(index, agent(f"a{index}", text))
+                view.commit()
+            view.put(view.block_count, agent(f"end{turn}", f"end of turn {turn}"))
+            view.commit()
+            await pilot.pause()
+            assert shown(view)[-1].endswith(f"end of turn {turn}")
+            assert view.follows_end
+
+
 async def test_a_resize_wraps_again_and_stays_at_the_end() -> None:
     app = TranscriptApp()
     async with app.run_test(size=(80, 12)) as pilot:

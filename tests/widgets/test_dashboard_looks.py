@@ -29,10 +29,10 @@ from agentui.events import (
     WorkspaceChanged,
 )
 from agentui.tui.screens.help import HelpScreen
-from agentui.tui.screens.models import ModelsScreen
 from agentui.tui.screens.output import OutputScreen
+from agentui.tui.screens.pick import PickScreen
 from agentui.tui.services import ModelChoice
-from tests.unit.view.scenes import MODEL, command, whole_run
+from tests.unit.view.scenes import CHANGES, MODEL, command, whole_run
 from tests.widgets.driving import FORBIDDEN, HOSTILE, running, screen_text, settle
 from tests.widgets.fakes import FakeServices, make_app
 
@@ -86,6 +86,20 @@ async def test_a_resize_changes_the_layout_and_back() -> None:
         assert screen_text(app) == before
 
 
+async def test_the_panes_make_room_as_soon_as_something_wants_it() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await settle(pilot)
+        services.emit(WorkspaceChanged(CHANGES))
+        await settle(pilot)
+        text = screen_text(app)
+        assert [change.path for change in CHANGES if change.path not in text] == []
+        services.emit(WorkspaceChanged(()))
+        await settle(pilot)
+        assert app.dashboard.query_one("#changes").size.height == 1
+
+
 async def test_keys_can_be_rebound_and_the_help_says_so() -> None:
     services = running()
     app = make_app(services, keymap={"run.pause": "f9"})
@@ -115,7 +129,7 @@ async def test_full_output_models_and_unknown_commands() -> None:
         app.dashboard.prompt.close_popup()
         await pilot.press("enter")
         await settle(pilot)
-        assert isinstance(app.screen, ModelsScreen)
+        assert isinstance(app.screen, PickScreen)
         await app.workers.wait_for_complete()
         await settle(pilot)
         await pilot.press("enter")
@@ -170,6 +184,7 @@ async def test_a_replay_sends_nothing_from_the_prompt_and_says_what_it_is() -> N
     async with app.run_test(size=(160, 45)) as pilot:
         await settle(pilot)
         assert "replay" in screen_text(app)
+        assert "space holds it" in screen_text(app)
         await pilot.press("x", "enter", "space")
         await settle(pilot)
         assert services.sent == [Pause()]
@@ -209,6 +224,84 @@ async def test_the_bell_rings_only_while_nobody_looks(monkeypatch: pytest.Monkey
         services.emit(RunEnded("done"))
         await settle(pilot)
         assert rung == ["bell"]
+
+
+async def test_the_desktop_is_notified_where_the_terminal_shows_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("TERM_PROGRAM", "WezTerm")
+    services = running()
+    app = make_app(services)
+    announced: list[str] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        monkeypatch.setattr(app, "announce", announced.append)
+        app.app_focus = False
+        services.emit(ApprovalAsked(AskId("q"), "run it?", ""))
+        await settle(pilot)
+        services.emit(RunEnded("failed"))
+        await settle(pilot)
+    assert announced == ["shop: it waits for you", "shop: failed"]
+
+
+@pytest.mark.parametrize("size", [(160, 45), (90, 50), (200, 15), (80, 24)])
+async def test_the_tool_log_is_read_by_keys_alone_in_every_layout(size: tuple[int, int]) -> None:
+    services = FakeServices(whole_run())
+    services.outputs = {f"output/call-{n}.txt": f"all of number {n}" for n in (1, 2, 3)}
+    app = make_app(services)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        while app.dashboard.zoom != "tools":
+            await pilot.press("ctrl+n")
+            await settle(pilot)
+        assert app.dashboard.parts.tools.has_focus
+        for keys, number in ((["enter"], 3), (["up", "o"], 2), (["down", "enter"], 3)):
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert isinstance(app.screen, OutputScreen)
+            assert f"all of number {number}" in screen_text(app)
+            await pilot.press("escape")
+            await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.dashboard.prompt.area.has_focus
+        assert services.sent == []
+
+
+async def test_the_palette_opens_over_the_help_and_what_is_chosen_closes_it() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("question_mark")
+        await settle(pilot)
+        await pilot.press("ctrl+p")
+        await settle(pilot)
+        await pilot.press(*"/pause")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        for _ in range(100):
+            await settle(pilot)
+            if services.sent:
+                break
+        assert services.sent == [Pause()]
+        assert app.screen is app.dashboard
+
+
+async def test_theme_and_context_without_a_word_let_one_choose() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        for line, word in (("/theme", "agentui-light"), ("/context", "128k")):
+            app.dashboard.prompt.text = line
+            app.dashboard.prompt.close_popup()
+            await pilot.press("enter")
+            await settle(pilot)
+            await app.workers.wait_for_complete()
+            await settle(pilot)
+            assert isinstance(app.screen, PickScreen)
+            assert word in screen_text(app)
+            await pilot.press("down", "enter")
+            await settle(pilot)
+        assert app.theme == "agentui-light"
+        assert services.sent == [SwitchModel(context_tokens=131_072)]
 
 
 async def test_an_idle_screen_has_no_timer_of_its_own() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from agentui.events import (
     CallId,
@@ -8,22 +11,33 @@ from agentui.events import (
     ForecastMade,
     KvSample,
     MemorySample,
+    MessageEnded,
+    MessageId,
     ModelSeen,
+    ProcessSample,
     RateSample,
+    RunEnded,
+    RunStarted,
     SandboxFacts,
     SandboxStarted,
+    SessionStarted,
     StateChanged,
+    ToolCallDelta,
     ToolEnded,
+    ToolOutput,
     ToolStarted,
 )
 from agentui.tui import present_bars as bars
 from agentui.tui import present_gauges as figures
+from agentui.tui.attention import desktop_notification
+from agentui.tui.choices import context_choices, reload_cost
 from agentui.tui.commands import BY_NAME, COMMANDS, Completer
 from agentui.tui.keys import KEYS
-from agentui.tui.present_transcript import tool_result
+from agentui.tui.present_transcript import entry_of, tool_result, tool_row
 from agentui.view.fold import View
 from agentui_widgets.gauges import LegendRow, TextRow
-from tests.unit.view.scenes import MODEL, Tape, kv, memory, whole_run
+from agentui_widgets.line_bar import fit
+from tests.unit.view.scenes import MODEL, SANDBOX, Tape, kv, memory, whole_run
 
 
 def view_of(tape: Tape) -> View:
@@ -100,6 +114,126 @@ def test_the_header_is_red_where_something_is_not_as_it_should_be() -> None:
     assert tones["ctx 8k, asked 64k"] == tones["remote model"] == tones["no sandbox"] == "error"
     assert tones["simulated model"] == "warning"
     assert right[0].text == "○ ready"
+
+
+def test_what_keeps_the_machine_safe_and_the_state_stay_in_every_width() -> None:
+    tape = Tape()
+    long = "a rather long name for a project that nobody would type"
+    label = "docker, no network"
+    tape.add(SessionStarted("s", f"/home/somebody/{long}", "1", branch="feature/long"))
+    tape.add(RunStarted("t", replace(MODEL, is_simulated=True), "b", "/w", "loop", SANDBOX))
+    tape.add(SandboxStarted(SandboxFacts("docker", label, is_isolated=True)))
+    tape.add(StateChanged("running_command", "none", "for name in a b c"))
+    left, right = bars.header(view_of(tape), read_only=True)
+    for width in (40, 80, 100, 120, 160):
+        kept, state = fit(left, right, width - 2)
+        texts = [fact.text for fact in kept]
+        assert label in texts
+        assert state[0].text.startswith("● running command")
+        assert ("agentui" in texts) <= (MODEL.model in " ".join(texts))
+
+
+def test_a_talk_without_a_sandbox_says_so_whatever_ran_before() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX), SandboxStarted(SANDBOX), RunEnded("done"))
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", None))
+    texts = [fact.text for fact in bars.header(view_of(tape), read_only=False)[0]]
+    assert "no sandbox: talk only" in texts
+    assert SANDBOX.label not in texts
+
+
+def test_a_call_without_a_tool_is_shown_as_refused() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", None))
+    tape.add(ToolCallDelta(MessageId("m"), 0, "bash", '{"command": "rm -rf x"}'))
+    view = view_of(tape)
+    draft = entry_of(view.transcript.blocks[-1], view)
+    tape.add(MessageEnded(MessageId("m"), "tool_calls"))
+    view = view_of(tape)
+    unsent = entry_of(view.transcript.blocks[-1], view)
+    assert draft.title.startswith("writing a command")
+    assert (unsent.title.partition(" ·")[0], unsent.tone) == ("command refused: no sandbox, talk only", "error")
+    tape.add(ToolStarted(CallId("c"), "bash", "", "/w"))
+    tape.add(ToolEnded(CallId("c"), "error", None, 0.0, message="There is no tool 'bash'."))
+    view = view_of(tape)
+    row = entry_of(view.transcript.blocks[-1], view)
+    assert (row.title, row.aside.split()[0], row.aside_tone) == ("rm -rf x", "refused", "error")
+    assert "There is no tool" in tool_row(view.tools.entries[0], 1.0).command
+
+
+def test_a_command_of_the_users_shows_the_end_of_its_output_in_the_transcript() -> None:
+    tape = Tape()
+    tape.add(ToolStarted(CallId("c"), "bash", "ls", "/w", label="user"))
+    tape.add(ToolOutput(CallId("c"), "stdout", "".join(f"\x1b[31mline {n}\x1b[0m\n" for n in range(50))))
+    tape.add(ToolEnded(CallId("c"), "ok", 0, 0.1))
+    view = view_of(tape)
+    shown = entry_of(view.transcript.blocks[-1], view)
+    lines = "".join(shown.parts).split("\n")
+    assert not shown.is_folded
+    assert lines[0] == "… 30 lines before; /output shows all"
+    assert (lines[1], lines[-1], len(lines)) == ("line 30", "line 49", 21)
+    tape.add(ToolStarted(CallId("d"), "bash", "true", "/w", label="user"), ToolEnded(CallId("d"), "ok", 0, 0.1))
+    view = view_of(tape)
+    assert entry_of(view.transcript.blocks[-1], view).parts == ["(no output)"]
+
+
+def test_an_unknown_estimate_is_a_plain_question_mark() -> None:
+    tape = Tape()
+    tape.add(KvSample(None, None, None, None, "estimated"), ContextMeasured(10, 100, "estimated"))
+    gauges = view_of(tape).gauges
+    left, _ = figures.gauge_line(gauges)
+    assert "kv ?/?" in [fact.text for fact in left]
+    shown = words([*figures.rows_above(gauges), *figures.rows_below(gauges)])
+    assert "~?" not in shown
+    assert "KV ?" in shown
+
+
+def test_our_own_share_of_the_processor_is_unknown_until_it_was_measured() -> None:
+    tape = Tape()
+    tape.add(ProcessSample(None, 92 * 1024**2))
+    _, right = bars.footer(view_of(tape), read_only=False)
+    assert right[0].text == "agentui ? % cpu 92 MiB"
+
+
+def test_a_long_path_keeps_its_end_and_the_home_folder_is_a_tilde() -> None:
+    home = str(Path.home())
+    assert bars.short_path(f"{home}/shop") == "~/shop"
+    assert not bars.short_path(f"{home}elsewhere/shop").startswith("~")
+    assert bars.short_path("/a/very/long/way/to/the/folder/of/the/shop").endswith("/of/the/shop")
+    assert len(bars.short_path("/a/very/long/way/to/the/folder/of/the/shop")) <= 36
+
+
+def test_the_pickers_say_what_is_loaded_and_what_a_reload_costs() -> None:
+    lengths = context_choices(replace(MODEL, loaded_context_tokens=65_536), {131_072: "fits"})
+    assert [c.value for c in lengths] == ["4k", "8k", "16k", "32k", "64k", "128k", "256k"]
+    assert [c.value for c in lengths if c.is_current] == ["64k"]
+    assert [c.note for c in lengths if c.note] == ["fits"]
+    assert context_choices(None) == []
+    tape = Tape()
+    tape.add(ContextMeasured(8_000, 65_536, "reported"), RateSample(None, 800.0, None, None, "measured"))
+    assert reload_cost(view_of(tape).gauges).endswith("8.0k tokens are read again, ~10 s at 800 tok/s")
+
+
+@pytest.mark.parametrize(
+    ("environ", "start"),
+    [
+        ({"TERM_PROGRAM": "iTerm.app"}, "\x1b]9;"),
+        ({"TERM": "xterm-kitty"}, "\x1b]9;"),
+        ({"TERM_PROGRAM": "WezTerm"}, "\x1b]777;notify;"),
+        ({"TERM": "xterm-ghostty"}, "\x1b]777;notify;"),
+        ({"TERM_PROGRAM": "Apple_Terminal", "TERM": "xterm-256color"}, None),
+        ({"TERM_PROGRAM": "WezTerm", "TMUX": "/tmp/x"}, None),
+    ],
+)
+def test_only_terminals_that_show_notifications_get_one(environ: dict[str, str], start: str | None) -> None:
+    sent = desktop_notification(environ, "shop: done\x07\x1b]0;owned\x07; rm")
+    if start is None:
+        assert sent is None
+    else:
+        assert sent is not None
+        assert sent.startswith(start)
+        assert "\x07" not in sent
+        assert sent.count("\x1b") == 2
 
 
 def test_the_footer_names_what_space_does_now() -> None:

@@ -56,10 +56,11 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
     class Activated(Message):
         """A block was clicked, or chosen with Enter."""
 
-        def __init__(self, view: Widget, key: str) -> None:
+        def __init__(self, view: Widget, key: str, *, is_click: bool) -> None:
             super().__init__()
             self.view = view
             self.key = key
+            self.is_click = is_click
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -197,7 +198,7 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
     def action_activate(self) -> None:
         """Open the chosen block."""
         if self.HAS_CURSOR and (item := self.cursor_item) is not None:
-            self.post_message(self.Activated(self, item.key))
+            self.post_message(self.Activated(self, item.key, is_click=False))
 
     def _move(self, step: int) -> None:
         if not self._column.slots:
@@ -341,7 +342,7 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
         """Post `Activated` for the block under the mouse."""
         place = self._column.locate(event.y + self.scroll_offset.y)
         if place is not None and not self.screen.get_selected_text():
-            self.post_message(self.Activated(self, self._column.slots[place[0]].item.key))
+            self.post_message(self.Activated(self, self._column.slots[place[0]].item.key, is_click=True))
 
     def render_line(self, y: int) -> Strip:
         """One row in sight."""

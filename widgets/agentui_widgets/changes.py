@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.transcript import Tone
@@ -50,9 +50,23 @@ class ChangeList(BlockView[ChangeRow]):
 
     def show(self, rows: list[ChangeRow]) -> None:
         """Replace the list; free when it is the same."""
-        if len(rows) == self.block_count and all(self.item(i) == row for i, row in enumerate(rows)):
+        kept = [self.item(index) for index in range(self.block_count)]
+        if rows == [replace(row, version=0) for row in kept]:
             return
-        self.clear()
+        if [row.key for row in kept] != [row.key for row in rows]:
+            self.clear()
+            kept = []
         for index, row in enumerate(rows):
-            self.put(index, row)
+            if index >= len(kept):
+                self.put(index, row)
+            elif replace(kept[index], version=0) != row:
+                # drawn rows are kept by version: what looks different is another one
+                self.put(index, replace(row, version=kept[index].version + 1))
         self.commit()
+
+    def reveal(self, index: int) -> None:
+        """Scroll just so far that a row is in sight."""
+        height = self.scrollable_content_region.height
+        if not self.scroll_offset.y <= index < self.scroll_offset.y + height:
+            y = index if index < self.scroll_offset.y else index - height + 1
+            self.scroll_to(y=y, animate=False, force=True)

@@ -48,20 +48,25 @@ def chart_strips(curve: Curve, width: int, height: int, style: Style) -> list[St
     figure.ruler("y").lim(0, high)
     figure.ruler("y").ticks([0, high], [f"{0:.1f}", f"{high:.1f}{curve.unit}"])
     marks = _minute_marks(minutes[0])
-    figure.ruler("x").ticks(marks, [f"{mark:g} min" for mark in marks])
+    figure.ruler("x").ticks(marks, [_ago(mark) for mark in marks])
     text = Text.from_ansi(figure.build().string(), no_wrap=True)
     return [_row(line.plain, width, style) for line in text.split("\n", allow_blank=True)[:height]]
 
 
 def _minute_marks(first: float) -> list[float]:
     """Round minutes between `first` (below zero) and now, not at the very ends."""
-    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if s * 4 >= -first), 30.0)
+    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if s * 3 >= -first), 30.0)
     marks: list[float] = []
     mark = -step
     while mark > first * 0.95:
         marks.append(mark)
         mark -= step
     return marks
+
+
+def _ago(minutes: float) -> str:
+    """How long before now, in words that need no arithmetic."""
+    return f"{round(-minutes * 60)} s ago" if minutes > -1 else f"{-minutes:g} min ago"
 
 
 def _row(text: str, width: int, style: Style) -> Strip:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.style import Style
@@ -15,6 +15,8 @@ from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
 GAP = 2
+LEAST_CELLS = 12
+"""What a state is never cut below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class LineBar(Toned):
         line = style("rows--dim")
         edge, fill = (f"{self.FILL} ", self.FILL) if self.FILL != " " else (" ", " ")
         left, right = fit(self._left, self._right, width - 2 * len(edge))
+        right = _cut(right, width - 2 * len(edge) - _width(left) - GAP)
         right_width = _width(right)
         spans: list[Span] = [(edge, line)]
         used = len(edge)
@@ -140,6 +143,15 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
         position = max(i for i, fact in enumerate(side) if fact is worst)
         del side[position]
     return kept_left, kept_right
+
+
+def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:
+    """The facts with the last one shortened where all of them could not be dropped; a few cells always stay."""
+    over = _width(facts) - width
+    if over <= 0 or not facts:
+        return list(facts)
+    last = facts[-1]
+    return [*facts[:-1], replace(last, text=truncate(last.text, max(LEAST_CELLS, cells(last.text) - over)))]
 
 
 def _width(facts: Sequence[Fact]) -> int:

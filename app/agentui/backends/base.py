@@ -46,7 +46,11 @@ class ServerModel:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What answered at an address. `can_load` says whether models can be loaded and unloaded through it."""
+    """What answered at an address.
+
+    `can_load` says whether models can be loaded and unloaded through it; where not `lists_models`, one must be
+    named.
+    """
 
     kind: ServerKind
     base_url: str
@@ -54,6 +58,7 @@ class ServerFacts:
     can_load: bool = False
     is_remote: bool = False
     is_simulated: bool = False
+    lists_models: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class OpenAiCompatibleBackend:
         self._facts = replace(self._facts, kind=kind, version=version, is_remote=is_remote)
         if kind != "ollama":
             await self._find_listing()
+        self._facts = replace(self._facts, lists_models=self._has_listing)
         return self._facts
 
     def warm_up(self) -> None:

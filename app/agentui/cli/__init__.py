@@ -13,7 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from agentui import __version__
-from agentui.errors import AgentuiError, BackendUnavailable, SandboxUnavailable, UsageError
+from agentui.errors import (
+    AgentuiError,
+    BackendUnavailable,
+    ProjectBusy,
+    ProjectUnfit,
+    SandboxUnavailable,
+    UsageError,
+)
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("agentui.cli.replay", "play a recorded session again"),
@@ -48,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: AgentuiError) -> int:
-    """The exit code that stands for an error: 2 usage, 75 backend or sandbox not available, else 1."""
+    """The exit code that stands for an error: 2 usage, 75 server, sandbox or project not available, else 1."""
     match error:
-        case UsageError():
+        case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | SandboxUnavailable():
+        case BackendUnavailable() | SandboxUnavailable() | ProjectBusy():
             return UNAVAILABLE
         case _:
             return 1

@@ -85,7 +85,16 @@ def server_findings(server: ServerFacts, models: Sequence[ServerModel], settings
         needed=True,
         facts=models_object(server, models),
     )
+    if not server.lists_models:
+        return [found, _unlisted(settings.model)]
     return [found, _models_finding(server, [m for m in models if m.kind != "embedding"], settings)]
+
+
+def _unlisted(model: str | None) -> Finding:
+    if model:
+        return Finding("models", "note", f"the server does not list its models; {model} is asked for by name")
+    todo = 'name the one to use: --model NAME, or model = "NAME" in your settings'
+    return Finding("models", "note", "the server does not list its models, and none is named", todo)
 
 
 def _models_finding(server: ServerFacts, models: Sequence[ServerModel], settings: Settings) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -16,6 +17,11 @@ from agentui.errors import UsageError
 _KITTY_ON, _KITTY_OFF = "\x1b[>1u", "\x1b[<u"
 # A lone Escape is told from the beginning of a sequence by the silence that follows it.
 _SILENCE_S = 0.1
+_PRESS = re.compile(
+    # Sequences (with an Escape before them: Alt), Alt with a character, a character of one or more bytes.
+    rb"\x1b?\x1b(?:\[[0-?]*[ -/]*[@-~]|O[@-~])|\x1b?(?:[\xc0-\xff][\x80-\xbf]+|[^\x1b])|\x1b",
+    re.DOTALL,
+)
 
 
 def show_keys() -> int:
@@ -57,8 +63,13 @@ def key_names(arrived: bytes) -> list[str]:
     return [message.key for message in messages if isinstance(message, events.Key)]
 
 
+def single_presses(arrived: bytes) -> list[bytes]:
+    """What one read brought, key by key: keys that are hit fast, or pasted, arrive together."""
+    return _PRESS.findall(arrived)
+
+
 def _presses(fd: int) -> Iterator[bytes]:
-    """What arrives together, cut at the silences."""
+    """Each key that arrives; a sequence may come in several reads."""
     while first := os.read(fd, 1024):
         arrived = first
         while select.select([fd], [], [], _SILENCE_S if arrived == b"\x1b" else 0)[0]:
@@ -66,7 +77,7 @@ def _presses(fd: int) -> Iterator[bytes]:
             if not more:
                 break
             arrived += more
-        yield arrived
+        yield from single_presses(arrived)
 
 
 @contextmanager

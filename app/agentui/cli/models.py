@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(models_object(server, models)))
         return 0
     print(f"{server.kind} {server.version or ''}".rstrip() + f" at {server.base_url}")
-    if not models:
+    if not server.lists_models:
+        print("  it does not list its models; name the one to use: agentui --model NAME")
+    elif not models:
         print("  no models: download one in the server's own program first")
     for line in model_lines(models):
         print(line)

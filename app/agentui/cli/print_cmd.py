@@ -21,6 +21,7 @@ from agentui.control import Interrupt
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded
 from agentui.text import plural
+from agentui.workspace.select import refuse_unfit
 
 EXIT_CODES: dict[EndReason, int] = {
     "done": 0,
@@ -38,11 +39,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 2.0
 
 
-def run_printing(args: argparse.Namespace, begun: Start) -> int:
+def run_printing(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
     """Run the task of `args` and print it; returns the exit code of how the run ended.
+
+    With `accepts_changes` all changes are applied without asking.
 
     Raises:
         UsageError: If there is no task, or something would have to ask.
+        ProjectUnfit: If the folder cannot be a project.
     """
     settings = begun.loaded.settings
     if settings.approve == "ask":
@@ -52,13 +56,20 @@ def run_printing(args: argparse.Namespace, begun: Start) -> int:
         )
     if not args.demo:
         agree_to_remote(begun, may_ask=False)
+        refuse_unfit(begun.project, begun.places.state, begun.places.home)
     task = joined_task(_typed_task(args), read_input(sys.stdin))
     printer = make_printer(args.mode or "text", samples=args.samples)
 
     def open_session() -> LiveSession:
         from agentui import wire
 
-        return wire.open_session(settings, project=begun.project, demo=args.demo, demo_speed=args.demo_speed)
+        return wire.open_session(
+            settings,
+            project=begun.project,
+            demo=args.demo,
+            demo_speed=args.demo_speed or 1.0,
+            accepts_changes=accepts_changes,
+        )
 
     return asyncio.run(print_run(open_session, task, printer))
 
@@ -74,9 +85,8 @@ def _typed_task(args: argparse.Namespace) -> str | None:
 
 def make_printer(mode: str, *, samples: bool) -> Printer:
     """The printer of a ``--mode``, on our standard output and standard error."""
-    if mode == "json":
-        return JsonPrinter(_writer(sys.stdout), samples=samples)
-    return TextPrinter(_writer(sys.stdout), _writer(sys.stderr))
+    out, err = _writer(sys.stdout), _writer(sys.stderr)
+    return JsonPrinter(out, err, samples=samples) if mode == "json" else TextPrinter(out, err)
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:
@@ -178,17 +188,18 @@ def _interrupted_by_signals(interrupt: Callable[[], None]) -> Iterator[None]:
     running = asyncio.current_task()
     asked = 0
 
-    def on_signal() -> None:
+    def on_signal(number: signal.Signals) -> None:
         nonlocal asked
         asked += 1
         if asked == 1:
+            print(f"agentui: {number.name}: ending the run, saving the session", file=sys.stderr, flush=True)
             interrupt()
         elif running is not None:
             running.cancel()
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     except asyncio.CancelledError:

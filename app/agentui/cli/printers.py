@@ -11,7 +11,6 @@ from agentui.events import (
     ApprovalAsked,
     BackendLost,
     BackendRetried,
-    CallId,
     CompactionEnded,
     Event,
     GuardChanged,
@@ -23,6 +22,7 @@ from agentui.events import (
     ModelLoadStarted,
     Recorded,
     RunEnded,
+    RunStarted,
     Sample,
     SandboxProgressed,
     Slept,
@@ -32,7 +32,9 @@ from agentui.events import (
     ToolStarted,
     Warned,
     WorkspaceApplied,
+    WorkspaceChanged,
     WorkspaceConflicted,
+    WorkspaceSeeded,
     WorkspaceUndone,
 )
 from agentui.text import CleanStream, clean, clean_line, human_duration, plural
@@ -40,6 +42,38 @@ from agentui.text import CleanStream, clean, clean_line, human_duration, plural
 Write: TypeAlias = Callable[[str], object]
 
 _SAMPLES: tuple[type, ...] = get_args(Sample)
+
+
+class WaitingChanges:
+    """Says what waits in the private copy, before the run and after it, and the commands that deal with it."""
+
+    def __init__(self, err: Write) -> None:
+        self._err = err
+        self._workspace_id = ""
+        self._has_begun = False
+
+    def take(self, event: Event) -> None:
+        """Look at one event; it is said on standard error."""
+        match event:
+            case WorkspaceSeeded(workspace_id):
+                self._workspace_id = workspace_id
+            case WorkspaceChanged(changes) if not self._has_begun:
+                waiting = sum(change.rule != "never" for change in changes)
+                self._tell(waiting, "of an earlier run waits|of an earlier run wait")
+            case RunStarted():
+                self._has_begun = True
+            case RunEnded(pending_changes=waiting):
+                self._tell(waiting, "waits, not applied to your project|wait, not applied to your project")
+            case _:
+                pass
+
+    def _tell(self, waiting: int, words: str) -> None:
+        if not waiting:
+            return
+        one, several = words.split("|")
+        self._err(f"agentui: {plural(waiting, 'change')} {one if waiting == 1 else several}\n")
+        for name in ("diff", "apply", "discard") if self._workspace_id else ():
+            self._err(f"         agentui sandbox {name} --workspace {clean_line(self._workspace_id)}\n")
 
 
 class Printer(Protocol):
@@ -53,14 +87,16 @@ class Printer(Protocol):
 class JsonPrinter:
     """One JSON object per line, in ASCII, so that any bytes in names and any encoding of the pipe are safe."""
 
-    def __init__(self, write: Write, *, samples: bool) -> None:
+    def __init__(self, write: Write, err: Write, *, samples: bool) -> None:
         self._write = write
         self._samples = samples
+        self._waiting = WaitingChanges(err)
 
     def take(self, recorded: Recorded) -> None:
         """Print one record; samples only where they were asked for."""
         if isinstance(recorded.event, _SAMPLES) and not self._samples:
             return
+        self._waiting.take(recorded.event)
         self._write(json.dumps(recorded_object(recorded), separators=(",", ":")) + "\n")
 
 
@@ -73,11 +109,23 @@ class TextPrinter:
         self._message: MessageId | None = None
         self._stream = CleanStream()
         self._ends_line = True
-        self._names: dict[CallId, str] = {}
+        self._waiting = WaitingChanges(err)
+        self._lost: BackendLost | None = None
 
     def take(self, recorded: Recorded) -> None:
         """Print one record."""
-        match recorded.event:
+        self._tell_loss(recorded.event)
+        self._take(recorded.event)
+        self._waiting.take(recorded.event)
+
+    def _tell_loss(self, event: Event) -> None:
+        """Tell of a lost server; where the run ends for it, the end tells it."""
+        lost, self._lost = self._lost, event if isinstance(event, BackendLost) else None
+        if lost is not None and not (isinstance(event, RunEnded) and event.error == lost.error):
+            self._err(f"agentui: {notice(lost)}\n")
+
+    def _take(self, event: Event) -> None:
+        match event:
             case MessageStarted(message_id, role):
                 self._message = message_id if role == "assistant" else None
                 self._stream = CleanStream()
@@ -89,10 +137,12 @@ class TextPrinter:
                     self._say("\n")
                 self._message = None
             case ToolStarted() | ToolEnded():
-                self._tell_tool(recorded.event)
-            case RunEnded() as ended:
-                self._tell_end(ended)
-            case event:
+                self._tell_tool(event)
+            case RunEnded():
+                self._tell_end(event)
+            case BackendLost():
+                pass  # `_tell_loss` decides when the next event is there
+            case _:
                 if text := notice(event):
                     self._err(f"agentui: {text}\n")
 
@@ -115,11 +165,11 @@ class TextPrinter:
                 self._err(f"  {ended}  {human_duration(event.wall_s)}{said}\n")
 
     def _tell_end(self, ended: RunEnded) -> None:
-        if ended.reason != "done":
+        if ended.reason == "interrupted" and not ended.error:
+            self._err("agentui: the run was interrupted; the session is saved\n")
+        elif ended.reason != "done":
             self._err(f"agentui: {ended.reason}: {clean(ended.error or 'no reason was given')}\n")
-        if ended.pending_changes:
-            self._err(f"agentui: {plural(ended.pending_changes, 'change')} not applied to your project\n")
-        if ended.hint:
+        if ended.hint and not (ended.pending_changes and "agentui sandbox apply" in ended.hint):
             self._err(f"         {clean(ended.hint)}\n")
 
 
@@ -129,7 +179,7 @@ def notice(event: Event) -> str:
         case Warned(_, text, hint):
             return clean_line(text) + (f" ({clean_line(hint)})" if hint else "")
         case BackendRetried(_, delay_s, error):
-            return f"{clean_line(error)}; asking again in {human_duration(delay_s)}"
+            return f"{clean_line(error).rstrip('.')}; asking again in {human_duration(delay_s)}"
         case BackendLost(error, hint):
             return f"{clean_line(error)}" + (f" ({clean_line(hint)})" if hint else "")
         case Stalled(what, silent_s):

@@ -26,8 +26,8 @@ GC_AFTER_OBJECTS = 20_000
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
-    """Open the dashboard and stay until the user quits.
+def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
+    """Open the dashboard and stay until the user quits; `accepts_changes` applies all without asking.
 
     Raises:
         UsageError: If there is no terminal.
@@ -37,10 +37,10 @@ def run_dashboard(args: argparse.Namespace, begun: Start) -> int:
     gc.set_threshold(GC_AFTER_OBJECTS)
     if not args.demo:
         agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args.task, begun, is_demo=args.demo, demo_speed=args.demo_speed))
+    return asyncio.run(_live(args, begun, accepts_changes))
 
 
-async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: float) -> int:
+async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -> int:
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
@@ -48,13 +48,17 @@ async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: fl
 
     def open_session() -> wire.LiveSession:
         return wire.open_session(
-            settings, project=begun.project, demo=is_demo, demo_speed=demo_speed, interactive=True
+            settings,
+            project=begun.project,
+            demo=args.demo,
+            demo_speed=args.demo_speed or 1.0,
+            accepts_changes=accepts_changes,
+            interactive=True,
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again
     services = wire.OpeningServices(open_session)
-    if is_demo and not task:
-        task = wire.DEMO_TASK
+    task = args.task or (wire.DEMO_TASK if args.demo else None)
     if task:
         services.send(Submit(task))
     app = AgentuiApp(
@@ -62,7 +66,7 @@ async def _live(task: str | None, begun: Start, *, is_demo: bool, demo_speed: fl
         STYLES,
         theme=settings.theme,
         keymap=dict(settings.keymap),
-        apply_asks=settings.apply == "ask" and not is_demo,
+        apply_asks=settings.apply == "ask" and not accepts_changes,
     )
     try:
         with ended_by_signals(app.exit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agentui.cli.arguments import add_settings, start
+from agentui.cli.arguments import Start, add_settings, start
 from agentui.errors import UsageError
 
 
@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("text", "json"), help="with -p: plain text, or one event per line")
     parser.add_argument("--samples", action="store_true", help="with --mode json: memory and speed samples too")
     parser.add_argument("--demo", action="store_true", help="a simulated model works on a scratch project")
-    parser.add_argument(
-        "--demo-speed", type=_speed, default=1.0, metavar="X", help="with --demo: so many times as fast"
-    )
+    parser.add_argument("--demo-speed", type=_speed, metavar="X", help="with --demo: so many times as fast")
     parser.add_argument(
         "--trust-project",
         action="store_true",
@@ -33,21 +31,55 @@ def _speed(text: str) -> float:
     return value
 
 
+_NOT_IN_DEMO = {
+    "url": "--url",
+    "model": "--model",
+    "context_tokens": "--context",
+    "directory": "-C",
+    "trust_project": "--trust-project",
+}
+
+
+def refuse_senseless(args: argparse.Namespace) -> None:
+    """Refuse typed flags of which one would silently be without effect.
+
+    Raises:
+        UsageError: If there are such; names both.
+    """
+    if not args.prints and args.mode:
+        raise UsageError("--mode needs -p", hint="the dashboard shows everything by itself")
+    if args.samples and args.mode != "json":
+        raise UsageError("--samples needs --mode json")
+    if args.prints and args.theme is not None:
+        raise UsageError("--theme is for the dashboard and cannot go with -p")
+    if args.demo_speed is not None and not args.demo:
+        raise UsageError("--demo-speed needs --demo")
+    for name, flag in _NOT_IN_DEMO.items():
+        if args.demo and getattr(args, name):
+            raise UsageError(
+                f"--demo and {flag} exclude each other",
+                hint="the demo has a simulated model server and a scratch project of its own",
+            )
+
+
+def is_typed(begun: Start, name: str) -> bool:
+    """Whether a setting was given as a flag; what was typed wins over what the demo does by itself."""
+    return begun.loaded.origins[name].kind == "flag"
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the task, or open the dashboard.
 
     Raises:
         UsageError: If flags do not go together.
     """
-    if not args.prints and args.mode:
-        raise UsageError("--mode needs -p", hint="the dashboard shows everything by itself")
-    if args.samples and args.mode != "json":
-        raise UsageError("--samples needs --mode json")
+    refuse_senseless(args)
     begun = start(args)
+    accepts = args.demo and not is_typed(begun, "apply")
     if args.prints:
         from agentui.cli import print_cmd
 
-        return print_cmd.run_printing(args, begun)
+        return print_cmd.run_printing(args, begun, accepts_changes=accepts)
     from agentui.cli import run_cmd
 
-    return run_cmd.run_dashboard(args, begun)
+    return run_cmd.run_dashboard(args, begun, accepts_changes=accepts)

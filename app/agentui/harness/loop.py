@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentui import __version__
 from agentui.backends.base import Backend, ChatRequest
 from agentui.backends.leaks import leaked_tool_call
 from agentui.backends.stall import StallLimits
@@ -16,6 +17,8 @@ from agentui.events import (
     CompactionStarted,
     ContextMeasured,
     EndReason,
+    Event,
+    HarnessStarted,
     HistoryAppended,
     HistoryReplaced,
     Json,
@@ -23,9 +26,9 @@ from agentui.events import (
     MessageId,
     MessageStarted,
     ModelFacts,
+    RequestEnded,
     SteerApplied,
     TextDelta,
-    TurnEnded,
     TurnStarted,
     Usage,
     Warned,
@@ -39,15 +42,19 @@ from agentui.harness.base import (
     HarnessEnd,
     Interrupted,
     Note,
+    Prefix,
     ToolCall,
     ToolResult,
 )
+from agentui.harness.figures import sum_usage, turn_ended
 from agentui.harness.prompt import BASH_TOOL
 from agentui.harness.request import RETRY_DELAYS_S, Asked, Requester
-from agentui.harness.tokens import TokenEstimate, body_bytes
-from agentui.history import assistant_message, open_call_ids, tool_message, user_message
+from agentui.harness.tokens import SMALLEST_ANSWER_TOKENS, TokenEstimate, body_bytes, refuse_unfit
+from agentui.history import assistant_message, open_call_ids, tool_message, with_user_text
 
-INTERRUPTED = "[interrupted by the user]"
+ENDED_EARLY = "[not run: the run ended before]"
+NO_ANSWER = "[no answer]"
+"""The model's turn between two texts of the user's, of which the first was sent and got no answer."""
 UNUSABLE_ANSWERS = 3
 """So many answers in a row without text and without a usable call end the run."""
 
@@ -81,6 +88,7 @@ class OwnLoop:
         self._settings = settings
         self._ids = ids
         self._history: list[Json] = list(history)
+        self._sent = len(self._history)
         self._requester = Requester(backend, ids, settings.stall, settings.retry_delays_s, clock)
         self._estimate = TokenEstimate()
         self._tools: tuple[Json, ...] = (BASH_TOOL,) if settings.has_tools else ()
@@ -99,35 +107,53 @@ class OwnLoop:
         self._model = model
         self._estimate.forget()
 
-    async def run(self, task: str, gate: Gate, emit: Emit) -> HarnessEnd:
+    @property
+    def prefix(self) -> Prefix:
+        """See `Harness.prefix`."""
+        return Prefix(self._tools, self._settings.sampling)
+
+    async def start(self, emit: Emit) -> None:
+        """See `Harness.start`."""
+        emit(HarnessStarted("loop", __version__))
+
+    async def aclose(self) -> None:
+        """See `Harness.aclose`; the loop holds nothing open between requests."""
+
+    async def run(self, task: str | None, gate: Gate, emit: Emit) -> HarnessEnd:
         """See `Harness.run`."""
         self._usage, self._turns, self._has_asked = Usage(), 0, False
         if not self._history:
             self._append({"role": "system", "content": self._system}, emit)
         before = len(self._history)
-        self._say(Note(task, MessageId(self._ids("m"))), emit)
+        if task is not None:
+            self._say(Note(task, MessageId(self._ids("m"))), emit)
         try:
+            if task is not None:
+                refuse_unfit(task, self._model)
             reason, error, hint = await self._turns_until_settled(gate, emit)
         except Interrupted as interrupted:
-            self._balance(interrupted.partial_text, emit)
+            partial_text = "" if interrupted.by == "quit" else interrupted.partial_text
+            self._balance(interrupted.answer, partial_text, emit)
             reason, error, hint = "interrupted", None, ""
         except BackendError as failure:
-            self._balance("", emit)
+            self._balance(ENDED_EARLY, "", emit)
+            reason, error, hint = _end_of(failure), failure.message, failure.hint
             if isinstance(failure, ContextOverflow) and not self._has_asked:
                 self._forget_from(before, emit)
-            is_gone = isinstance(failure, BackendUnavailable)
-            reason, error, hint = "unavailable" if is_gone else "failed", failure.message, failure.hint
+                reason = "limit"
         except BaseException:
-            self._balance("", emit)
+            self._balance(ENDED_EARLY, "", emit)
             raise
         return HarnessEnd(reason, self._usage, error, hint)
 
     async def _turns_until_settled(self, gate: Gate, emit: Emit) -> tuple[EndReason, str | None, str]:
         unusable = 0
+        if self._has_settled and not await self._goes_on(gate, emit):
+            return "done", None, ""
         while True:
-            limit = gate.limit_reached(self._turns)
-            if limit:
-                return "limit", limit, "raise --max-turns, or give the next task: the conversation goes on"
+            stop = gate.limit_reached(self._turns)
+            if stop:
+                return stop.reason, stop.why, stop.hint
             self._turns += 1
             answer = await self._turn(gate, emit)
             calls = answer.calls([tool["function"]["name"] for tool in self._tools])
@@ -140,11 +166,20 @@ class OwnLoop:
             if answer.finish_reason == "length":
                 return "limit", "the answer was cut at the token limit", _LENGTH_HINT
             # Where no further turn may begin, what waits stays queued.
-            notes = () if gate.limit_reached(self._turns) else await gate.would_stop()
-            if not notes:
+            if gate.limit_reached(self._turns) or not await self._goes_on(gate, emit):
                 return "done", None, ""
-            for note in notes:
-                self._say(note, emit)
+
+    @property
+    def _has_settled(self) -> bool:
+        """Whether the last answer asked for nothing: then a model has nothing to go on with."""
+        last = self._history[-1]
+        return last.get("role") == "assistant" and not last.get("tool_calls")
+
+    async def _goes_on(self, gate: Gate, emit: Emit) -> bool:
+        notes = await gate.would_stop()
+        for note in notes:
+            self._say(note, emit)
+        return bool(notes)
 
     async def _turn(self, gate: Gate, emit: Emit) -> Answer:
         turn = self._turns
@@ -154,8 +189,16 @@ class OwnLoop:
         waited_s = self._clock() - started_s
         usage = Usage()
         commands_s = 0.0
+        answered: RequestEnded | None = None
+
+        def noting(event: Event) -> None:
+            nonlocal answered
+            if isinstance(event, RequestEnded) and event.outcome == "done":
+                answered = event
+            emit(event)
+
         try:
-            answer = await self._answer(turn, gate, emit)
+            answer = await self._answer(turn, gate, noting)
             usage = answer.usage or Usage()
             calls_json = answer.calls_json()
             self._append(assistant_message(answer.text, calls_json), emit)
@@ -165,8 +208,8 @@ class OwnLoop:
                 await self._execute(call, gate, emit)
             commands_s = self._clock() - began_s
         finally:
-            self._usage = _sum(self._usage, usage)
-            emit(TurnEnded(turn, usage, commands_s=commands_s, waiting_s=waited_s))
+            self._usage = sum_usage(self._usage, usage)
+            emit(turn_ended(turn, usage, answered, commands_s, waited_s))
         return answer
 
     async def _ready_to_ask(self, gate: Gate, emit: Emit) -> None:
@@ -186,6 +229,7 @@ class OwnLoop:
         has_compacted = False
         while True:
             self._has_asked = True
+            self._sent = len(self._history)
             try:
                 return await self._requester.ask(self._asked(turn), gate, emit)
             except Cut:
@@ -222,7 +266,7 @@ class OwnLoop:
         wished = self._settings.max_tokens
         if limit is None:
             return wished
-        room = max(256, limit - prompt_tokens - 64)
+        room = max(SMALLEST_ANSWER_TOKENS, limit - prompt_tokens - 64)
         return room if wished is None else min(room, wished)
 
     async def _has_made_room(self, gate: Gate, emit: Emit) -> bool:
@@ -236,7 +280,7 @@ class OwnLoop:
         if can_compact:
             await self.compact(f"about {tokens:,} of {limit:,} tokens are used", gate, emit)
             tokens = self._prompt_tokens()
-        if limit is not None and tokens > limit - 256:
+        if limit is not None and tokens > limit - SMALLEST_ANSWER_TOKENS:
             raise ContextOverflow(
                 f"the prompt needs about {tokens:,} tokens, {self._model.model} is loaded with {limit:,}",
                 hint="load it with a longer context (/context N), or give a shorter task",
@@ -268,18 +312,19 @@ class OwnLoop:
             raise
         messages = compaction.compacted(self._history, summary)
         self._history = list(messages)
+        self._sent = len(messages)  # what follows stays apart: the next compaction keeps it as the user's words
         self._estimate.forget()
         emit(HistoryReplaced(messages, why))
         emit(CompactionEnded(before, self._prompt_tokens(), dropped, len(messages), summary))
 
     async def _summary(self, gate: Gate, emit: Emit) -> str:
-        ask = user_message(compaction.SUMMARY_REQUEST)
+        ask = compaction.SUMMARY_REQUEST
         is_refused = False
         while True:
-            messages: list[Json] = [*self._history, ask]
+            messages = with_user_text(self._history, ask)
             tokens = self._estimate.prompt_tokens(messages, self._tools)
             if is_refused or compaction.wants_compaction(tokens, self._model.loaded_context_tokens):
-                messages = [*compaction.condensed(self._history), ask]
+                messages = with_user_text(compaction.condensed(self._history), ask)
             try:
                 answer = await self._requester.ask(self._asked(self._turns, messages), gate, emit)
             except Cut:
@@ -298,25 +343,38 @@ class OwnLoop:
         emit(HistoryAppended(message))
 
     def _say(self, note: Note, emit: Emit) -> None:
-        """Append text of the user's (or a notice of ours) and show it."""
+        """Append text of the user's (or notices of ours) and show it."""
+        self._append_user(note, emit)
         if note.steer_id is not None:
             emit(SteerApplied(note.steer_id, note.message_id))
         emit(MessageStarted(note.message_id, "user", self._turns))
         emit(TextDelta(note.message_id, note.text))
         emit(MessageEnded(note.message_id, "sent"))
-        self._append(user_message(note.text), emit)
+
+    def _append_user(self, note: Note, emit: Emit) -> None:
+        """Append so that user and model take turns and no message changes that was sent.
+
+        What is said before the last text was sent joins it; after a sent text without an answer, a turn of the
+        model's says so.
+        """
+        is_users = self._history[-1].get("role") == "user"
+        joins_last = is_users and len(self._history) > self._sent
+        if is_users and not joins_last:
+            self._append(assistant_message(NO_ANSWER), emit)
+        self._history = with_user_text(self._history, note.text)
+        emit(HistoryAppended(self._history[-1], note.steer_id, note.notices, joins_last))
 
     def _forget_from(self, length: int, emit: Emit) -> None:
         """Drop what never reached the model because it does not fit: it would be in every later request."""
         self._history = self._history[:length]
         emit(HistoryReplaced(tuple(self._history), "the task did not fit and was not sent"))
 
-    def _balance(self, partial_text: str, emit: Emit) -> None:
+    def _balance(self, result: str, partial_text: str, emit: Emit) -> None:
         """Leave a history that a server accepts: every call answered, the cut answer kept as far as it came."""
         for call_id in open_call_ids(self._history):
-            self._append(tool_message(call_id, INTERRUPTED), emit)
+            self._append(tool_message(call_id, result), emit)
         if partial_text.strip():
-            self._append(assistant_message(f"{partial_text}\n{INTERRUPTED}"), emit)
+            self._append(assistant_message(f"{partial_text}\n{result}"), emit)
 
     def _warn_of_leaks(self, answer: Answer, emit: Emit) -> None:
         leak = leaked_tool_call(answer.text)
@@ -334,13 +392,5 @@ _LENGTH_HINT = "a longer context (/context N) leaves more room; a model that onl
 _LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
 
 
-def _sum(total: Usage, more: Usage) -> Usage:
-    def add(a: int | None, b: int | None) -> int | None:
-        return b if a is None else a if b is None else a + b
-
-    return Usage(
-        add(total.prompt_tokens, more.prompt_tokens),
-        add(total.completion_tokens, more.completion_tokens),
-        add(total.reasoning_tokens, more.reasoning_tokens),
-        add(total.cached_tokens, more.cached_tokens),
-    )
+def _end_of(failure: BackendError) -> EndReason:
+    return "unavailable" if isinstance(failure, BackendUnavailable) else "failed"

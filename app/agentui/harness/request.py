@@ -83,14 +83,14 @@ class Requester:
         stream = asyncio.create_task(self._stream(asked.request, answer, meter, emit))
         ended: tuple[str, RequestOutcome, str | None] = ("cut", "cut", None)
         try:
-            with gate.generating(stream.cancel):
+            with gate.generating(lambda why: stream.cancel()):
                 await _finished(stream)
             ended = (answer.finish_reason or "stop", "done", None)
         except BackendError as error:
             ended = ("error", "failed", error.message)
             raise
         except Cut as cut:
-            if cut.asks_again:
+            if cut.why == "freeze":
                 ended = ("cut", "frozen", None)
             raise
         except Interrupted as interrupted:

@@ -5,16 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from agentui.events import Json
+from agentui.errors import ContextOverflow
+from agentui.events import Json, ModelFacts
 
 BYTES_PER_TOKEN = 3.6
 """English prose and code run at 3.2 to 4.2 bytes a token with Gemma's vocabulary; low is the safe side."""
+
+SMALLEST_ANSWER_TOKENS = 256
+"""A prompt that leaves less room for the answer is not sent."""
 
 
 def body_bytes(messages: Sequence[Json], tools: Sequence[Json] = ()) -> int:
     """Size of the messages and tools as compact JSON. O(bytes)."""
     whole = {"messages": list(messages), "tools": list(tools)}
     return len(json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+def refuse_unfit(task: str, model: ModelFacts) -> None:
+    """Refuse a task that alone is more than the loaded context: no compaction could help it. O(bytes).
+
+    Raises:
+        ContextOverflow: If it is.
+    """
+    limit = model.loaded_context_tokens
+    tokens = round(len(task.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
+    if limit is not None and tokens > limit - SMALLEST_ANSWER_TOKENS:
+        raise ContextOverflow(
+            f"the task alone needs about {tokens:,} tokens, {model.model} is loaded with {limit:,}",
+            hint="put it into a file of the project and name that, or load a longer context (--context N)",
+        )
 
 
 class TokenEstimate:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, TakeCommits, Undo
 from agentui.errors import AgentuiError
 from agentui.events import CallId, ModelSeen, Warned
-from agentui.harness.base import Gate, Harness, Interrupted
-from agentui.run.changes import Changes
-from agentui.run.execute import Executor
+from agentui.harness.base import Gate, Interrupted
 from agentui.run.gate import Talk
 from agentui.run.ports import Emit, RunParts
-from agentui.run.prepare import Prepared, load_model
+from agentui.run.prepare import load_model
+from agentui.run.stage import Stage
 
 OfChanges = Apply | Discard | Undo | Redo | TakeCommits
 SlowControl = OfChanges | RunCommand | SwitchModel | Compact
-
-
-@dataclass(slots=True)
-class Stage:
-    """The prepared parts of a session; they change only while nothing runs."""
-
-    prepared: Prepared | None = None
-    harness: Harness | None = None
-    executor: Executor | None = None
-
-    @property
-    def changes(self) -> Changes | None:
-        """The workspace's part, where there is one."""
-        return self.prepared.changes if self.prepared else None
 
 
 class Aside:
@@ -52,8 +37,8 @@ class Aside:
                     async with self._talk.changing:
                         await self._switch_model(model, context_tokens)
                 case Compact():
-                    if self._stage.harness is not None:
-                        await self._stage.harness.compact("the user asked", gate, self._emit)
+                    if self._stage.prepared is not None:
+                        await self._stage.prepared.harness.compact("the user asked", gate, self._emit)
                 case Apply() | Discard() | Undo() | Redo():
                     if self._stage.changes is not None:
                         async with self._talk.changing:
@@ -73,7 +58,7 @@ class Aside:
             self._emit(Warned("no_sandbox", "there is no sandbox to run commands in"))
             return
         _, text = await executor.run(CallId(self._parts.ids("u")), "bash", command, "user", None)
-        self._talk.notices.append(f"The user ran this in the sandbox: {command}\n{text}")
+        self._talk.notice(f"The user ran this in the sandbox: {command}\n{text}")
         if self._stage.changes is not None:
             await self._stage.changes.refresh()
 
@@ -86,12 +71,12 @@ class Aside:
             await prepared.changes.take_commits(prepared.workshop.sandbox)
 
     async def _switch_model(self, model: str | None, context_tokens: int | None) -> None:
-        prepared, harness = self._stage.prepared, self._stage.harness
-        if prepared is None or harness is None:
+        prepared = self._stage.prepared
+        if prepared is None:
             return
         name = model or prepared.model.model
         facts = await load_model(prepared.backend, name, context_tokens, self._emit)
         self._stage.prepared = replace(prepared, model=facts)
-        harness.use_model(facts)
+        prepared.harness.use_model(facts)
         self._emit(ModelSeen(facts))
         self._parts.ready(prepared.backend, facts)

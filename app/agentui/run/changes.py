@@ -36,6 +36,11 @@ class Changes:
         self.current: tuple[Change, ...] = ()
 
     @property
+    def workspace_id(self) -> str:
+        """Names the copy in commands."""
+        return self._workspace.workspace_id
+
+    @property
     def pending(self) -> int:
         """How many changes wait in the copy that could be applied."""
         return sum(change.rule != "never" for change in self.current)

@@ -39,6 +39,7 @@ class Executor:
         self._running: asyncio.Task[CommandResult] | None = None
         self._call_id: CallId | None = None
         self._frozen_since_s: float | None = None
+        self._killed_why = ""
         self.context_tokens: int | None = None
         self.cwd = ""
 
@@ -74,8 +75,8 @@ class Executor:
             self._emit(ToolStarted(call_id, name, command, self.cwd, label, timeout_s=limit_s))
             self._call_id, began_s = call_id, self._clock()
             task = asyncio.create_task(self._sandbox.run(Command(command, self.cwd, limit_s), collector.take))
-            self._running = task
-            result = CommandResult("cancelled", None, 0.0, self.cwd, "interrupted by the user")
+            self._running, self._killed_why = task, "interrupted by the user"
+            result = CommandResult("cancelled", None, 0.0, self.cwd, self._killed_why)
             try:
                 await asyncio.wait({task})
                 result = self._result(task, began_s)
@@ -93,7 +94,7 @@ class Executor:
     def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
         wall_s = self._clock() - began_s
         if task.cancelled():
-            return CommandResult("cancelled", None, wall_s, self.cwd, "interrupted by the user")
+            return CommandResult("cancelled", None, wall_s, self.cwd, self._killed_why)
         error = task.exception()
         if isinstance(error, AgentuiError):
             return CommandResult("lost", None, wall_s, self.cwd, error.message)
@@ -128,9 +129,10 @@ class Executor:
             )
         )
 
-    def cancel(self) -> None:
-        """Kill the running command, if any; its `run` then returns with outcome cancelled."""
-        if self._running is not None:
+    def cancel(self, call_id: CallId | None, why: str) -> None:
+        """Kill the running command, with an id only that one; its `run` then returns with outcome cancelled."""
+        if self._running is not None and call_id in (None, self._call_id):
+            self._killed_why = why
             self._running.cancel()
 
     async def freeze(self) -> bool | None:

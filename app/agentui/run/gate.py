@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentui.events import (
     CallId,
     Event,
     LoopSuspected,
     MessageId,
+    NoticeQueued,
     ToolEnded,
     ToolOutcome,
     ToolStarted,
     WorkspaceConflicted,
 )
-from agentui.harness.base import Cut, Note, ToolCall, ToolResult
+from agentui.harness.base import (
+    Cut,
+    CutWhy,
+    Dialogue,
+    Interrupter,
+    Note,
+    Stop,
+    ToolCall,
+    ToolResult,
+)
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
 from agentui.run.execute import Executor
@@ -30,6 +40,13 @@ SKIPPED = "[skipped: the user steered; read their message first]"
 DENIED = "[denied by the user]"
 STOPPED = "[skipped: the run stops here]"
 NO_SANDBOX = "[refused: there is no sandbox, so nothing can be run]"
+_KILLED_BY: dict[Interrupter, str] = {
+    "user": "interrupted by the user",
+    "quit": "agentui ended before it did",
+    "guard": "the memory guard ended the run",
+}
+_MORE_TURNS = "raise --max-turns, or give the next task: the conversation goes on"
+_OTHER_TASK = "give the next task in other words: the conversation goes on"
 
 
 @dataclass(slots=True)
@@ -39,12 +56,19 @@ class Talk:
     `changing` is held while something is changed that requests stand on: the model, or files on the host.
     """
 
+    emit: Callable[[Event], None]
     queue: SteerQueue = field(default_factory=SteerQueue)
     notices: list[str] = field(default_factory=list)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    call_ids: set[CallId] = field(default_factory=set)
     always_allowed: bool = False
     has_fresh_copy: bool = True
     """The copy was just made, and nothing was asked since: the user's edits are in it."""
+
+    def notice(self, text: str) -> None:
+        """Tell the model at the end of its history, with its next request."""
+        self.notices.append(text)
+        self.emit(NoticeQueued(text))
 
 
 class RunGate:
@@ -70,34 +94,62 @@ class RunGate:
         self._emit = emit
         self._ids = ids
         self._guard = LoopGuard()
-        self._cut: Callable[[], object] | None = None
+        self._cut: Callable[[CutWhy], object] | None = None
+        self._on_interrupt: list[Callable[[], object]] = []
         self._is_frozen_cut = False
+        self._asks_seen = -1
+        self._executing = asyncio.Lock()
+        self._executed: CallId | None = None
         self._compaction: str | None = None
-        self._stop_reason: str | None = None
+        self.stop: Stop | None = None
         self.commands = 0
 
     # --- asked by the supervisor -------------------------------------------------------------
 
-    def cut(self, freeze: bool) -> bool:
+    @property
+    def ended_by(self) -> Interrupter | None:
+        """Who ended the run, if anybody did."""
+        return self._holder.interrupter
+
+    def cut(self, why: CutWhy) -> bool:
         """Cut the running generation; it is asked again. False if none runs."""
         if self._cut is None:
             return False
-        self._is_frozen_cut = freeze
-        self._cut()
+        self._is_frozen_cut = why == "freeze"
+        self._cut(why)
         return True
 
-    def interrupt(self) -> None:
+    def interrupt(self, by: Interrupter = "user") -> None:
         """End the run: cut what generates, kill what runs, wake what waits."""
-        self._holder.interrupt()
+        self._end(by)
+        if self._executor is not None:
+            self._executor.cancel(None, _KILLED_BY[by])
+
+    def end_by_guard(self, stop: Stop) -> None:
+        """End the run now, for a reason of ours."""
+        self.stop = stop
+        self.interrupt("guard")
+
+    async def over(self) -> None:
+        """The harness has ended: what it still asks is dropped, and its command killed and waited for."""
+        self._end("quit")
+        if self._executor is not None and self._executed is not None:
+            self._executor.cancel(self._executed, "the agent's engine ended before it did")
+        async with self._executing:
+            pass
+
+    def _end(self, by: Interrupter) -> None:
+        self._holder.interrupt(by)
         self._approvals.drop_all()
         if self._cut is not None:
-            self._cut()
-        if self._executor is not None:
-            self._executor.cancel()
+            self._cut("interrupt")
+        callbacks, self._on_interrupt = self._on_interrupt, []
+        for callback in callbacks:
+            callback()
 
     def send_now(self) -> None:
         """Do not let queued steers wait for what is being asked now."""
-        if not self.cut(freeze=False):
+        if not self.cut("steer"):
             self._holder.nudge()
 
     def ask_compaction(self, why: str) -> None:
@@ -117,8 +169,19 @@ class RunGate:
                 pass
             await self._host_edits_in()
             if self._holder.asks == asks:
+                self._asks_seen = asks
                 return [*self._taken_notices(), *self._taken_steers()]
             await self._holder.safe_point("before_request")
+
+    def may_send(self) -> bool:
+        """See `Gate.may_send`."""
+        is_free = not (self._holder.is_interrupted or self._talk.changing.locked())
+        return is_free and self._holder.asks == self._asks_seen and not self._talk.queue.has_steer
+
+    async def until_resumed(self) -> None:
+        """See `Gate.until_resumed`."""
+        self._is_frozen_cut = False
+        await self._holder.safe_point("during_request")
 
     async def _host_edits_in(self) -> None:
         """Bring the user's own edits into the copy; the model is told of conflicts."""
@@ -127,7 +190,7 @@ class RunGate:
         self._holder.check()
         if isinstance(event, WorkspaceConflicted):
             names = ", ".join(event.paths)
-            self._talk.notices.append(
+            self._talk.notice(
                 f"The user changed files on their side that you changed too: {names}. Theirs stay on the host, "
                 "yours in the copy; the user will decide."
             )
@@ -135,9 +198,9 @@ class RunGate:
     def _taken_notices(self) -> list[Note]:
         if not self._talk.notices:
             return []
-        text = "\n".join(self._talk.notices)
+        text, count = "\n".join(self._talk.notices), len(self._talk.notices)
         self._talk.notices.clear()
-        return [Note(text, MessageId(self._ids("m")))]
+        return [Note(text, MessageId(self._ids("m")), notices=count)]
 
     def _taken_steers(self) -> list[Note]:
         steers = self._talk.queue.take_steers()
@@ -161,49 +224,84 @@ class RunGate:
         """See `Gate.back_off`."""
         await self._holder.sleep(delay_s)
         if self._holder.is_asked or self._talk.queue.has_steer:
-            raise Cut(asks_again=True)
+            raise Cut("freeze" if self._holder.is_asked else "steer")
 
-    def limit_reached(self, turns: int) -> str | None:
+    def limit_reached(self, turns: int) -> Stop | None:
         """See `Gate.limit_reached`."""
-        if self._stop_reason:
-            return self._stop_reason
+        if self.stop is not None:
+            return self.stop
         limit = self._policy.max_turns
         if limit is not None and turns >= limit:
-            return f"the limit of {limit} turns is reached"
+            return Stop("limit", f"the limit of {limit} turns is reached", _MORE_TURNS)
         return None
 
     @contextmanager
-    def generating(self, cut: Callable[[], object]) -> Iterator[None]:
+    def generating(self, cut: Callable[[CutWhy], object]) -> Iterator[None]:
         """See `Gate.generating`."""
         self._holder.check()
-        was_cut = False
+        reasons: list[CutWhy] = []
 
-        def cut_once() -> None:
-            nonlocal was_cut
-            was_cut = True
-            cut()
+        def cut_noted(why: CutWhy) -> None:
+            reasons.append(why)
+            cut(why)
 
-        self._cut = cut_once
+        self._cut = cut_noted
         try:
             yield
         finally:
             self._cut = None
         self._holder.check()
-        if was_cut:
-            raise Cut(asks_again=True)
+        if reasons:
+            raise Cut(reasons[-1])
+
+    @contextmanager
+    def on_interrupt(self, callback: Callable[[], object]) -> Iterator[None]:
+        """See `Gate.on_interrupt`."""
+        if self._holder.is_interrupted:
+            callback()
+        else:
+            self._on_interrupt.append(callback)
+        try:
+            yield
+        finally:
+            if callback in self._on_interrupt:
+                self._on_interrupt.remove(callback)
+
+    async def ask(self, dialogue: Dialogue) -> str | None:
+        """See `Gate.ask`."""
+        self._holder.check()
+        answer = await self._approvals.put(dialogue, is_answerable=self._policy.is_interactive)
+        self._holder.check()
+        return answer
 
     async def execute(self, call: ToolCall) -> ToolResult:
-        """See `Gate.execute`."""
-        if call.arguments_error:
-            return self._unrun(call, "error", call.arguments_error)
+        """See `Gate.execute`: one at a time, under an id that is unique in the session."""
+        async with self._executing:
+            event_id = self._event_id(call.call_id)
+            result = await self._executed_as(replace(call, call_id=event_id))
+            return replace(result, call_id=call.call_id)
+
+    def _event_id(self, call_id: CallId) -> CallId:
+        known = self._talk.call_ids
+        unique = call_id if call_id and call_id not in known else CallId(self._ids("c"))
+        known.add(unique)
+        return unique
+
+    async def _executed_as(self, call: ToolCall) -> ToolResult:
         if self._executor is None:
             return self._unrun(call, "refused", NO_SANDBOX)
+        if call.arguments_error:
+            return self._unrun(call, "error", call.arguments_error)
         unrun = await self._held_back(call)
         if unrun is not None:
             return unrun
-        result, text = await self._executor.run(
-            call.call_id, call.name, call.command, "command", call.timeout_s, self._holder.check
-        )
+        self._executed = call.call_id
+        try:
+            result, text = await self._executor.run(
+                call.call_id, call.name, call.command, "command", call.timeout_s, self._holder.check
+            )
+        finally:
+            self._executed = None
         self.commands += 1
         self._holder.check()
         if self._changes is not None:
@@ -223,7 +321,7 @@ class RunGate:
             asks = self._holder.asks
             if was_held:
                 await self._host_edits_in()
-            if self._stop_reason:
+            if self.stop is not None:
                 return self._unrun(call, "skipped", STOPPED)
             if self._talk.queue.has_steer:
                 return self._unrun(call, "skipped", SKIPPED)
@@ -267,12 +365,12 @@ class RunGate:
         why = f"the same command gave the same result {repeats} times"
         if not self._policy.is_interactive:
             self._emit(LoopSuspected(call.command, repeats, "stopped"))
-            self._stop_reason = why
+            self.stop = Stop("limit", why, _OTHER_TASK)
             return
         self._emit(LoopSuspected(call.command, repeats, "asked_user"))
         verdict = await self._ask(
             "The agent runs in circles. Let it go on?", why, ("go on", "stop"), call.call_id
         )
         if verdict == "stop":
-            self._stop_reason = why
+            self.stop = Stop("limit", why, _OTHER_TASK)
         self._guard.forgive()

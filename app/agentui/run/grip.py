@@ -40,7 +40,7 @@ class Grip:
         is_second = holder.is_asked
         if not is_second or freeze:
             holder.ask("user", freeze)
-        if (is_second or freeze) and not self.gate.cut(freeze=True) and self._executor is not None:
+        if (is_second or freeze) and not self.gate.cut("freeze") and self._executor is not None:
             self._helpers.start(self._freeze(self._executor))
 
     def step(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from agentui.events import Event, PauseAsked, Paused, Resumed
-from agentui.harness.base import Interrupted
+from agentui.harness.base import Interrupted, Interrupter
 
 Asker = Literal["user", "guard", "signal", "step"]
 
@@ -28,7 +28,12 @@ class Holder:
         self._is_nudged = False
         self.is_asked = False
         self.asks = 0
-        self.is_interrupted = False
+        self.interrupter: Interrupter | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the run ends."""
+        return self.interrupter is not None
 
     @property
     def is_reached(self) -> bool:
@@ -61,15 +66,15 @@ class Holder:
             self._emit(PauseAsked("step"))
         self._wake.set()
 
-    def interrupt(self) -> None:
-        """End the run: every wait in here raises `Interrupted` from now on."""
-        self.is_interrupted = True
+    def interrupt(self, by: Interrupter = "user") -> None:
+        """End the run: every wait in here raises `Interrupted` from now on. Who was first counts."""
+        self.interrupter = self.interrupter or by
         self._wake.set()
 
     def check(self) -> None:
-        """Raises `Interrupted` if the user ended the run."""
-        if self.is_interrupted:
-            raise Interrupted
+        """Raises `Interrupted` if the run ends."""
+        if self.interrupter is not None:
+            raise Interrupted(self.interrupter)
 
     async def safe_point(self, at: str) -> bool:
         """Stand still here if a hold was asked for, until released; returns whether it stood still.

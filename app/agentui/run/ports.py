@@ -22,6 +22,7 @@ from agentui.events import (
 )
 from agentui.harness.base import Harness
 from agentui.run.output import OutputSink
+from agentui.run.resumed import ResumedState
 from agentui.sandbox.base import Sandbox
 
 
@@ -116,7 +117,8 @@ class RunPolicy:
 
 
 Emit = Callable[[Event], None]
-HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None], Harness]
+HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None, ResumedState | None], Harness]
+"""Makes what thinks, not started yet; with a state it goes on with the history of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class RunParts:
     """The concretes of a session.
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
-    called again; `open_workshop` None means talk only. `ready` is called with what was found.
+    called again; `open_workshop` None means talk only. `ready` is called with what was found. `resumed` is
+    where the session stood before, if it is not a new one.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
@@ -155,3 +158,4 @@ class RunParts:
     workdir: str
     start_server: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
+    resumed: ResumedState | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +14,7 @@ from agentui.errors import (
     AuthenticationFailed,
     BackendError,
     BackendUnavailable,
+    HarnessError,
     ModelNotFound,
     SandboxError,
     SandboxUnavailable,
@@ -32,10 +34,14 @@ from agentui.events import (
     SandboxStarted,
     Warned,
 )
+from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
 from agentui.run.ports import ImagePort, RunParts, RunPolicy, Workshop, WorkspacePort
+from agentui.run.resumed import ResumedState
 from agentui.workspace.settings import SeedTooLarge
+
+log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 """How often a missing server is looked for again while the user waits."""
@@ -49,17 +55,30 @@ COPY, LEAVE = "copy it", "no"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What runs work with. `workshop` None means talk only; its sandbox is started."""
+    """What runs work with. `workshop` None means talk only; its sandbox and the harness are started."""
 
     backend: Backend
     model: ModelFacts
     workshop: Workshop | None
     changes: Changes | None
+    harness: Harness
 
     @property
     def sandbox(self) -> SandboxFacts | None:
         """What the sandbox is."""
         return self.workshop.sandbox.facts if self.workshop else None
+
+    async def aclose(self, emit: Callable[[Event], None]) -> None:
+        """End all of them; one that cannot be closed does not keep the others."""
+        sandbox = self.workshop.sandbox if self.workshop is not None else None
+        for part in (self.harness, self.backend, sandbox, self.changes):
+            try:
+                if part is not None:
+                    await part.aclose()
+            except Exception:
+                log.exception("not closed: %s", type(part).__name__)
+        if sandbox is not None:
+            emit(SandboxEnded("closed"))
 
 
 class Preparation:
@@ -72,7 +91,9 @@ class Preparation:
         notice: Callable[[str], None],
         approvals: Approvals,
         emit: Callable[[Event], None],
+        resumed: ResumedState | None = None,
     ) -> None:
+        self._resumed = resumed
         self._parts = parts
         self._policy = policy
         self._notice = notice
@@ -86,6 +107,7 @@ class Preparation:
         Raises:
             BackendError: Not interactive, and the server or the model is not there.
             SandboxUnavailable: Not interactive, and commands cannot be run safely.
+            HarnessError: Not interactive, and what thinks cannot be started.
             WorkspaceError: The private copy cannot be made.
         """
         backend = await self._patiently(self._parts.find_backend)
@@ -94,10 +116,40 @@ class Preparation:
             self._emit(ModelSeen(model))
             self._parts.ready(backend, model)
             workshop, changes = await self._place()
+            try:
+                harness = await self._harness(backend, model, workshop)
+            except BaseException:
+                await self._leave(workshop, changes)
+                raise
         except BaseException:
             await backend.aclose()
             raise
-        return Prepared(backend, model, workshop, changes)
+        return Prepared(backend, model, workshop, changes, harness)
+
+    async def _harness(self, backend: Backend, model: ModelFacts, workshop: Workshop | None) -> Harness:
+        """What thinks, started; where that fails the user may try again."""
+        facts = workshop.sandbox.facts if workshop is not None else None
+        harness = self._parts.make_harness(backend, model, facts, self._resumed)
+        try:
+            while True:
+                try:
+                    await harness.start(self._emit)
+                    return harness
+                except HarnessError as error:
+                    if not self._policy.is_interactive:
+                        raise
+                    self._emit(Warned("no_harness", error.message, error.hint))
+                    await self._approvals.ask("The agent did not start. Again?", error.message, (TRY_AGAIN,))
+        except BaseException:
+            await harness.aclose()
+            raise
+
+    async def _leave(self, workshop: Workshop | None, changes: Changes | None) -> None:
+        if changes is not None:
+            await changes.aclose()
+        if workshop is not None:
+            await workshop.sandbox.aclose()
+            self._emit(SandboxEnded("closed"))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Try until it works; the user sees why it does not yet, once per reason, and may start the server."""
@@ -208,7 +260,10 @@ class Preparation:
         self._emit(Warned("no_copy" if is_copy else "no_sandbox", error.message, error.hint))
         why = f"{error.message} {error.hint}".strip()
         question = f"No {'private copy' if is_copy else 'sandbox'}, no commands. What now?"
-        return await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
+        is_talk = await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
+        if is_talk:
+            self._emit(Warned("talk_only", "talk only: the model gets no tools, it can run and change nothing"))
+        return is_talk
 
     async def _built(self, image: ImagePort | None) -> None:
         if image is None or await image.is_built():

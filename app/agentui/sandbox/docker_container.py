@@ -8,6 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.docker_keeper import Keeper
+from agentui.sandbox.docker_labels import WORKSPACE_ID
 from agentui.sandbox.docker_stream import EngineStream, open_attach, open_exec
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.limits import MIB, SandboxLimits
@@ -152,6 +154,7 @@ def open_container(engine: Engine, plan: ContainerPlan) -> Container:
             plan.image,
             list(KEEPER),
             user="0:0",
+            name=_name(plan),
             hostname="sandbox",
             working_dir=WORKSPACE,
             environment={"BASH_ENV": ""} if plan.role == "copy" else {"USER": "agent"},
@@ -171,6 +174,12 @@ def open_container(engine: Engine, plan: ContainerPlan) -> Container:
             f"The engine could not start a container of {plan.image}: {explanation(error)}",
             hint="See what it says with: docker info; docker events",
         ) from error
+
+
+def _name(plan: ContainerPlan) -> str:
+    """For people who list their containers; unique, as one of a dead session may still be listed."""
+    role = "" if plan.role == "commands" else f"-{plan.role}"
+    return f"agentui-{plan.labels[WORKSPACE_ID]}{role}-{secrets.token_hex(3)}"
 
 
 def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class NoSandbox:
         except SandboxError as error:
             raise SandboxUnavailable(error.message, hint=error.hint) from error
         await asyncio.to_thread(self._runner.open)
-        note("no sandbox: commands run on this machine")
+        note("none; commands run on this machine, on a private copy of the project")
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 _PIECE = re.compile(
-    r"(?:\\n){1,3} {0,16}|(?:\\\"){1,3}| ?[^\W\d_]{1,10}|\d{1,3}|\n+ {0,16}|_+[^\W\d_]{1,8}_*"
+    r"(?:\\n){1,3} {0,16}|(?:\\\"){1,3}| ?[^\W\d_]{1,10}|\d{1,3}|\n+ {0,16}|_{1,16}[^\W\d_]{1,8}_{0,16}"
     r"| ?[^\w\s\\]{1,3}|[ \t]+|\s+|.",
     re.DOTALL,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,13 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from agentui.errors import AgentuiError
+from agentui.tui.attention import desktop_notification
 from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
-from agentui.tui.screens.deck import DeckScreen
 from agentui.tui.services import Services
 from agentui.tui.theme import OWN_THEMES, pick_theme
 
-STYLE_FILES = ("base.tcss", "dashboard.tcss", "output.tcss", "diff.tcss", "models.tcss", "question.tcss")
+STYLE_FILES = ("base.tcss", "dashboard.tcss", "output.tcss", "diff.tcss", "pick.tcss", "question.tcss")
 
 
 class AgentuiApp(App[None]):
@@ -102,7 +103,24 @@ class AgentuiApp(App[None]):
         self.dashboard.ask_quit()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Our commands, then the themes; nothing of Textual's that would not fit here."""
-        if isinstance(screen, DeckScreen):
-            yield from palette_commands(screen)
-        yield SystemCommand("Change theme", "choose other colours", self.action_change_theme)
+        """Our commands, nothing of Textual's that would not fit; what is open over the dashboard closes."""
+        yield from palette_commands(self.dashboard, lambda run: self._run_below(screen, run))
+
+    def _run_below(self, screen: Screen[object], run: Callable[[], None]) -> None:
+        if screen is not self.dashboard and screen.is_active:
+            screen.dismiss()
+        self.dashboard.call_later(run)
+
+    def action_command_palette(self) -> None:
+        """The palette, but over a question: that wants its answer first."""
+        from agentui.tui.screens.question import QuestionScreen
+
+        if not isinstance(self.screen, QuestionScreen):
+            super().action_command_palette()
+
+    def announce(self, text: str) -> None:
+        """Call the user back: the bell, and a notification of the desktop where the terminal shows those."""
+        self.bell()
+        sequence = desktop_notification(os.environ, text)
+        if sequence is not None and not self.is_headless and self._driver is not None:
+            self._driver.write(sequence)

@@ -145,3 +145,12 @@ class Body(Container):
     def layout(self) -> Layout:
         """The dashboard's own layout."""
         return self._dashboard_layout
+
+    def place_again(self) -> None:
+        """Ask for the regions anew.
+
+        A widget's own `refresh` with ``layout`` forgets where its ancestors put things and keeps where it put
+        its children itself, so the request has to come from one of those.
+        """
+        for child in self.children[:1]:
+            child.refresh(layout=True)

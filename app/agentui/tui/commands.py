@@ -12,7 +12,6 @@ from agentui.control import (
     Discard,
     Interrupt,
     Pause,
-    Redo,
     Resume,
     SendNow,
     Step,
@@ -20,7 +19,6 @@ from agentui.control import (
     SwitchModel,
     TakeBack,
     TakeCommits,
-    Undo,
 )
 from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
@@ -50,16 +48,24 @@ class Deck(Protocol):
         """Choose a model."""
         ...
 
+    def open_contexts(self) -> None:
+        """Choose a context length."""
+        ...
+
+    def undo(self, *, redo: bool = False) -> None:
+        """Say what an undo would do, and do it after a yes; or bring it again."""
+        ...
+
     def open_output(self, number: str) -> None:
         """Show a command's full output; the last one's without a number."""
         ...
 
     def use_theme(self, name: str) -> None:
-        """Change colours."""
+        """Change colours; without a name choose them."""
         ...
 
     def use_layout(self, name: str) -> None:
-        """Force a layout, or follow the size again with ``auto``."""
+        """Force a layout, or follow the size again with ``auto`` or nothing."""
         ...
 
     def fold_all(self) -> None:
@@ -96,6 +102,9 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 def _context(deck: Deck, argument: str) -> None:
     """``64k`` and ``65536`` are both understood."""
     text = argument.strip().lower()
+    if not text:
+        deck.open_contexts()
+        return
     try:
         tokens = int(text[:-1]) * 1024 if text.endswith("k") else int(text)
     except ValueError:
@@ -148,11 +157,11 @@ COMMANDS: tuple[Command, ...] = (
         lambda deck, a: deck.send(Discard(tuple(a.split()) or None)),
         "[PATH …]",
     ),
-    Command("undo", "take back the last apply", _simple(Undo())),
-    Command("redo", "apply again what was undone", _simple(Redo())),
+    Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
+    Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
     Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
-    Command("context", "reload with another context length", _context, "N"),
+    Command("context", "reload with another context length", _context, "[N]"),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
@@ -163,9 +172,12 @@ COMMANDS: tuple[Command, ...] = (
         "[last|all]",
     ),
     Command(
-        "layout", "force a layout", lambda deck, a: deck.use_layout(a.strip()), "auto|" + "|".join(LAYOUTS)
+        "layout",
+        "force a layout",
+        lambda deck, a: deck.use_layout(a.strip()),
+        "[auto|" + "|".join(LAYOUTS) + "]",
     ),
-    Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "NAME"),
+    Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "[NAME]"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
 )

@@ -46,7 +46,8 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("ctrl+j", "new line"),
     ("up / down", "take the last queued text back, then the history"),
     ("ctrl+p", "command palette"),
-    ("o", "in the tool log: full output; enter or a click folds"),
+    ("up / down", "in the tool log and the changes: choose; ctrl+t or ctrl+n goes there, esc back"),
+    ("enter / o", "in the tool log: full output; a click or ctrl+o unfolds"),
 )
 EMPTY_PROMPT_ACTIONS = frozenset(key.action for key in KEYS if key.is_for_empty_prompt)
 

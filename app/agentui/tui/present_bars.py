@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from agentui.events import Change, ModelFacts
-from agentui.text import clean_line, human_bytes, human_context, human_rate, plural
+from agentui.text import UNKNOWN, clean_line, human_bytes, human_context, human_rate, plural
 from agentui.tui.keys import KEYS, shown_key
-from agentui.view.changes import Changes
+from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
 from agentui.view.status import Status
 from agentui.view.words import RESTING
@@ -15,17 +17,24 @@ from agentui_widgets.transcript import Tone
 
 _MARKS = {"added": "A", "modified": "M", "deleted": "D", "mode": "P", "link": "L", "type": "T"}
 _SHOWN_QUEUE = 3
+_UNDO_LINES = 12
+
+
+_PROJECT_CHARS = 34
 
 
 def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
-    """Project, model, context and sandbox; the state at the right, which never goes."""
+    """Project, model, context and sandbox; the state at the right.
+
+    What keeps the machine safe and the state never go, however narrow the screen is.
+    """
     status = view.status
     left = [Fact("agentui", "accent", 9)]
     if read_only:
         left.append(Fact("replay", "warning", 1))
     if status.project:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
-        left.append(Fact(f"{clean_line(status.project)}{branch}", "text", 4))
+        left.append(Fact(f"{short_path(clean_line(status.project))}{branch}", "text", 7))
     if status.model is not None:
         left += _model_facts(status.model)
     left += _sandbox_facts(status)
@@ -36,7 +45,7 @@ def _model_facts(model: ModelFacts) -> list[Fact]:
     name = " ".join(
         clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
     )
-    facts = [Fact(name, "text", 3)]
+    facts = [Fact(name, "text", 6)]
     if model.is_simulated:
         facts.append(Fact("simulated model", "warning", 2))
     if model.is_remote:
@@ -45,18 +54,33 @@ def _model_facts(model: ModelFacts) -> list[Fact]:
     if loaded is not None and asked is not None and loaded != asked:
         facts.append(Fact(f"ctx {human_context(loaded)}, asked {human_context(asked)}", "error", 2))
     else:
-        facts.append(Fact(f"ctx {human_context(loaded)}", "text", 5))
+        facts.append(Fact(f"ctx {human_context(loaded)}", "text", 8))
     return facts
 
 
 def _sandbox_facts(status: Status) -> list[Fact]:
     sandbox = status.sandbox
     if sandbox is None:
-        return [Fact("talk only", "warning", 3)] if status.runs else []
+        return [Fact("no sandbox: talk only", "warning", 0)] if status.is_talk_only else []
     if not sandbox.is_isolated:
-        return [Fact(clean_line(sandbox.label), "error", 1)]
+        return [Fact(clean_line(sandbox.label), "error", 0)]
     tone: Tone = "text" if status.profile == "default" else "warning"
-    return [Fact(clean_line(sandbox.label), tone, 6)]
+    return [Fact(clean_line(sandbox.label), tone, 0)]
+
+
+def short_path(path: str) -> str:
+    """A path with ``~`` for the home folder; of a long one the end."""
+    home = str(Path.home())
+    if path == home or path.startswith(f"{home}/"):
+        path = f"~{path.removeprefix(home)}"
+    if len(path) <= _PROJECT_CHARS:
+        return path
+    short = path.rsplit("/", 1)[-1]
+    for part in reversed(path.split("/")[:-1]):
+        if len(part) + len(short) + 3 > _PROJECT_CHARS:
+            break
+        short = f"{part}/{short}"
+    return f"…/{short}"
 
 
 def state(view: View) -> str:
@@ -101,7 +125,8 @@ def footer(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     process = view.gauges.process
     if process is None:
         return left, []
-    cost = f"agentui {process.cpu_percent:.1f} % cpu {human_bytes(process.rss_bytes)}"
+    share = UNKNOWN if process.cpu_percent is None else f"{process.cpu_percent:.1f}"
+    cost = f"agentui {share} % cpu {human_bytes(process.rss_bytes)}"
     return left, [Fact(cost, "dim", 5)]
 
 
@@ -149,6 +174,17 @@ def change_row(change: Change, *, is_applied: bool = False, prefix: str = "") ->
         why=why,
         tone=tone,
     )
+
+
+def undo_lines(unit: AppliedUnit) -> list[str]:
+    """What undoing an apply does to each file of the project: ``+`` comes back, ``~`` as before, ``-`` goes."""
+    signs = {"added": "-", "deleted": "+"}
+    lines = [f"{signs.get(change.kind, '~')} {clean_line(change.path)}" for change in unit.changes]
+    more = len(lines) - _UNDO_LINES
+    shown = lines if more <= 0 else [*lines[:_UNDO_LINES], f"  and {more} more"]
+    used = [("-", "removed"), ("~", "as it was before"), ("+", "comes back")]
+    legend = [f"{sign} {words}" for sign, words in used if any(line.startswith(sign) for line in lines)]
+    return [*shown, "", "   ".join(legend)]
 
 
 def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list[Fact], list[Fact]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from agentui.events import KvSample, MemorySample, Source
 from agentui.text import (
     GIB,
+    UNKNOWN,
     clean_line,
     human_context,
     human_duration,
@@ -29,6 +30,11 @@ _FULL_RATIO = 0.85
 def mark(source: Source | None) -> str:
     """``~`` for an estimate."""
     return "~" if source == "estimated" else ""
+
+
+def estimate(figure: str, source: Source | None) -> str:
+    """A figure with its ``~``; unknown is a plain ``?``, wherever it would have come from."""
+    return figure if figure.startswith(UNKNOWN) else f"{mark(source)}{figure}"
 
 
 def rows_above(gauges: Gauges) -> list[GaugeRow]:
@@ -87,13 +93,14 @@ def gauge_line(gauges: Gauges) -> tuple[list[Fact], list[Fact]]:
     left = [Fact(f"mem {used}/{total} GiB", _memory_tone(memory), 0)]
     if kv is not None:
         filled = human_gib(kv.filled_bytes, 2)
-        left.append(Fact(f"kv {mark(kv.source)}{filled}/{human_gib(kv.allocated_bytes, 2)}", "text", 2))
+        sizes = f"{estimate(filled, kv.source)}/{human_gib(kv.allocated_bytes, 2)}"
+        left.append(Fact(f"kv {sizes}", "text", 2))
     if context is not None:
         share = context.used_tokens / context.limit_tokens if context.limit_tokens else None
-        words = f"ctx {mark(context.source)}{human_tokens(context.used_tokens)}"
+        words = f"ctx {estimate(human_tokens(context.used_tokens), context.source)}"
         left.append(Fact(f"{words}/{human_context(context.limit_tokens)} {human_percent(share)}", "text", 1))
     speed = gauges.speed
-    left.append(Fact(f"{mark(speed.source)}{human_rate(speed.decode_tok_per_s)} tok/s", "text", 1))
+    left.append(Fact(f"{estimate(human_rate(speed.decode_tok_per_s), speed.source)} tok/s", "text", 1))
     right = [replace(fact, rank=fact.rank + 4) for fact in forecast_facts(gauges)[:1]]
     if speed.ttft_s is not None:
         right.append(Fact(f"first token {human_duration(speed.ttft_s)}", "dim", 8))
@@ -114,7 +121,7 @@ def _memory_facts(memory: MemorySample | None) -> tuple[Fact, ...]:
         return (Fact("memory ?", "dim", 0),)
     if memory.error:
         return (Fact(f"memory ? {clean_line(memory.error)}", "warning", 0),)
-    used = f"{mark(memory.source)}{human_gib(memory.used_bytes)} of {human_gib(memory.total_bytes)} GiB"
+    used = f"{estimate(human_gib(memory.used_bytes), memory.source)} of {human_gib(memory.total_bytes)} GiB"
     facts = [Fact(used, _memory_tone(memory), 0)]
     if memory.gpu_limit_bytes is not None:
         facts.append(Fact(f"~GPU wall {human_gib(memory.gpu_limit_bytes)}", "text", 2))
@@ -162,14 +169,11 @@ def _kv_row(kv: KvSample | None) -> TextRow:
         return TextRow((Fact("?", "dim", 0),), "KV")
     if kv.error:
         return TextRow((Fact(f"? {clean_line(kv.error)}", "dim", 0),), "KV")
-    tilde = mark(kv.source)
-    facts = [
-        Fact(
-            f"{tilde}{human_gib(kv.filled_bytes, 2)} of {human_gib(kv.allocated_bytes, 2)} GiB filled",
-            "text",
-            0,
-        )
-    ]
+    if kv.filled_bytes is None and kv.allocated_bytes is None:
+        facts = [Fact(UNKNOWN, "dim", 0)]
+    else:
+        filled = estimate(human_gib(kv.filled_bytes, 2), kv.source)
+        facts = [Fact(f"{filled} of {human_gib(kv.allocated_bytes, 2)} GiB filled", "text", 0)]
     if kv.tokens is not None:
         facts.append(Fact(f"{human_tokens(kv.tokens)} tokens", "dim", 2))
     if kv.basis:
@@ -183,7 +187,8 @@ def _context_row(gauges: Gauges) -> TextRow:
         return TextRow((Fact("?", "dim", 0),), "Context")
     share = context.used_tokens / context.limit_tokens if context.limit_tokens else None
     tone: Tone = "warning" if share is not None and share > _FULL_RATIO else "text"
-    words = f"{mark(context.source)}{human_tokens(context.used_tokens)} / {human_context(context.limit_tokens)}"
+    used = estimate(human_tokens(context.used_tokens), context.source)
+    words = f"{used} / {human_context(context.limit_tokens)}"
     facts = [Fact(f"{words}  {human_percent(share)}", tone, 0)]
     if gauges.reused_tokens is not None and gauges.read_tokens is not None:
         prompt = gauges.reused_tokens + gauges.read_tokens
@@ -194,7 +199,7 @@ def _context_row(gauges: Gauges) -> TextRow:
 
 def _speed_row(gauges: Gauges) -> TextRow:
     speed = gauges.speed
-    decode = f"decode {mark(speed.source)}{human_rate(speed.decode_tok_per_s)} tok/s"
+    decode = f"decode {estimate(human_rate(speed.decode_tok_per_s), speed.source)} tok/s"
     facts = [
         Fact(decode, "accent" if speed.is_live else "text", 0),
         Fact(f"prefill {human_rate(speed.prefill_tok_per_s)}", "text", 2),

@@ -23,6 +23,8 @@ _NOTICE_TONES: dict[NoticeLevel, Tone] = {"info": "dim", "good": "good", "warnin
 _NOTICE_MARKS: dict[NoticeLevel, str] = {"info": "·", "good": "✓", "warning": "!", "error": "✗"}
 _ROLE_LABELS = {"user": "you", "agent": "agent", "system": "·"}
 _SNIPPET_CHARS = 60
+OWN_OUTPUT_LINES = 20
+"""How much of the output of the user's own commands the transcript shows."""
 
 
 def entry_of(block: Block, view: View) -> Entry:
@@ -97,31 +99,60 @@ def _snippet(parts: list[str]) -> str:
 def _call(block: CallBlock, view: View) -> Entry:
     entry = None if block.call_id is None else view.tools.entry(block.call_id)
     if entry is None:
-        words = "writing a command" if block.is_open else "command not sent"
-        title = f"{words} · {plural(block.tokens, 'token')}"
-        return Entry(
-            block.block_id,
-            "call",
-            block.version,
-            label="$",
-            title=title,
-            parts=block.body.parts,
-            tone="dim",
-            is_open=block.is_open,
-        )
+        return _call_draft(block, view)
     result, tone = tool_result(entry)
-    first, _, rest = entry.command.partition("\n")
+    command = entry.command or block.body.text or entry.message
+    first, _, rest = command.partition("\n")
+    is_of_user = entry.label == "user"
+    parts = [command] if rest else []
+    if is_of_user:
+        parts = _own_output(entry, parts)
     return Entry(
         block.block_id,
         "call",
         block.version + entry.version,
-        label="check" if entry.label == "check" else "!" if entry.label == "user" else "$",
+        label="check" if entry.label == "check" else "!" if is_of_user else "$",
         title=f"{first} …" if rest else first,
         aside=f"{result}  {human_duration(entry.wall_s)}" if entry.wall_s is not None else result,
         aside_tone=tone,
-        parts=(entry.command,) if rest else (),
-        is_folded=True,
+        parts=parts,
+        is_folded=not is_of_user,
     )
+
+
+def _call_draft(block: CallBlock, view: View) -> Entry:
+    """A call that is still being written, or that came to nothing: then it is said why."""
+    words = "command not sent"
+    tone: Tone = "dim"
+    if block.is_open:
+        words = "writing a command"
+    elif view.status.is_talk_only:
+        words, tone = "command refused: no sandbox, talk only", "error"
+    return Entry(
+        block.block_id,
+        "call",
+        block.version,
+        label="$",
+        title=f"{words} · {plural(block.tokens, 'token')}",
+        parts=block.body.parts,
+        tone=tone,
+        is_open=block.is_open,
+    )
+
+
+def _own_output(entry: ToolEntry, command: list[str]) -> list[str]:
+    """What a command of the user's printed last, below the command where its title cannot hold it."""
+    lines = entry.tail.shown()
+    hidden = entry.tail.total_lines - len(entry.tail.lines) + max(0, len(lines) - OWN_OUTPUT_LINES)
+    shown = lines[-OWN_OUTPUT_LINES:]
+    if hidden:
+        shown = [f"… {plural(hidden, 'line')} before; /output shows all", *shown]
+    if entry.message:
+        shown.append(entry.message)
+    if not shown and not entry.is_running:
+        shown = ["(no output)"]
+    text = "\n".join([*command, *shown])
+    return [text] if text else []
 
 
 def _question(block: QuestionBlock) -> Entry:
@@ -145,6 +176,9 @@ def tool_result(entry: ToolEntry) -> tuple[str, Tone]:
         case None:
             return ("frozen", "warning") if entry.is_frozen else ("running", "accent")
         case "ok" | "error":
+            if entry.exit_code is None and not entry.command:
+                # nothing that could be run: a tool that is not offered, as any is without a sandbox
+                return "refused", "error"
             if entry.exit_code is None:
                 return entry.outcome, "text" if entry.outcome == "ok" else "warning"
             return f"exit {entry.exit_code}", "dim" if entry.exit_code == 0 else "warning"
@@ -161,7 +195,7 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
     result, tone = tool_result(entry)
     seconds = now_s - entry.started_t_s if entry.wall_s is None else entry.wall_s
     prefix = "! " if entry.label == "user" else "$ "
-    command = entry.command
+    command = entry.command or clean_line(entry.message)
     if entry.label == "check" and entry.check:
         command, prefix = f"{entry.command} · throwaway, no net", ""
     return ToolRow(

@@ -12,7 +12,10 @@ from agentui.frozen import frozen
 
 @frozen
 class ModelChoice:
-    """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown."""
+    """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown.
+
+    `note` is a word more about it in a column of its own, such as whether it fits into memory.
+    """
 
     name: str
     display_name: str = ""
@@ -21,6 +24,7 @@ class ModelChoice:
     is_loaded: bool = False
     loaded_context_tokens: int | None = None
     max_context_tokens: int | None = None
+    note: str = ""
 
 
 class Services(Protocol):

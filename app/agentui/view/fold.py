@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agentui.events import Event, Recorded, SteerApplied, ToolEnded, ToolFrozen, ToolThawed
+from agentui.events import Event, Recorded, SteerApplied, ToolEnded, ToolFrozen, ToolOutput, ToolThawed
 from agentui.view.blocks import BlockId
 from agentui.view.changes import Changes
 from agentui.view.gauges import Gauges
@@ -63,10 +63,13 @@ class View:
         return self.transcript.steer_label(event.message_id, _STEER_LABELS[mode])
 
     def _row_of(self, event: Event) -> frozenset[BlockId]:
-        """The transcript's row of a command whose state changed; its output shows only in the tool log."""
+        """The transcript's row of a command that shows something new there: output only of the user's own."""
         match event:
             case ToolEnded(call_id) | ToolFrozen(call_id) | ToolThawed(call_id):
-                row = self.transcript.call_rows.get(call_id)
-                return frozenset() if row is None else frozenset((row,))
+                pass
+            case ToolOutput(call_id) if (entry := self.tools.entry(call_id)) and entry.label == "user":
+                pass
             case _:
                 return frozenset()
+        row = self.transcript.call_rows.get(call_id)
+        return frozenset() if row is None else frozenset((row,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agentui.events import (
@@ -14,6 +14,8 @@ from agentui.events import (
     GuardLevel,
     KvSample,
     MemorySample,
+    ModelFacts,
+    ModelSeen,
     PrefillProgressed,
     ProcessSample,
     RateSample,
@@ -21,6 +23,7 @@ from agentui.events import (
     RequestEnded,
     RequestStarted,
     RunEnded,
+    RunStarted,
     Source,
 )
 from agentui.frozen import frozen
@@ -82,6 +85,7 @@ class Gauges:
     forecasts: dict[Literal["context", "memory"], ForecastMade] = field(default_factory=dict)
     kv_history: deque[KvPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     rate_history: deque[RatePoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+    _model: str | None = None
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; constant cost."""
@@ -117,6 +121,11 @@ class Gauges:
             case ContextMeasured():
                 self.context = event
                 return CONTEXT
+            case ModelSeen(model):
+                return self._model_seen(model)
+            case RunStarted():
+                self._model = event.model.model
+                return None
             case RequestStarted():
                 self.prefill = None
                 return SPEED
@@ -130,6 +139,22 @@ class Gauges:
                 return SPEED
             case _:
                 return None
+
+    def _model_seen(self, model: ModelFacts) -> BlockId:
+        """The limit is the new one at once; what fills it is a guess when another model counts the tokens."""
+        before, self._model = self._model, model.model
+        if self.context is not None:
+            is_same = before in (None, model.model)
+            self.context = replace(
+                self.context,
+                limit_tokens=model.loaded_context_tokens,
+                source=self.context.source if is_same else "estimated",
+            )
+            if not is_same:
+                self.reused_tokens = self.read_tokens = None
+        # what was forecast held for the old limit
+        self.forecasts.pop("context", None)
+        return CONTEXT
 
     def _rate(self, t_s: float, event: RateSample) -> BlockId:
         speed = self.speed

@@ -20,6 +20,7 @@ from agentui.events import (
     RequestEnded,
     RunEnded,
     RunStarted,
+    SandboxEnded,
     SandboxFacts,
     SandboxStarted,
     SessionStarted,
@@ -93,6 +94,11 @@ class Status:
         )
 
     @property
+    def is_talk_only(self) -> bool:
+        """True while runs have no sandbox, and so no commands."""
+        return self.sandbox is None and self.runs > 0
+
+    @property
     def needs_user(self) -> bool:
         """True while nothing goes on before the user says something."""
         return self.phase == "waiting_for_user" or bool(self.questions)
@@ -128,13 +134,15 @@ class Status:
                 self.branch, self.version = event.branch, event.version
             case RunStarted():
                 self.model, self.backend, self.harness = event.model, event.backend, event.harness
-                self.sandbox, self.profile = event.sandbox or self.sandbox, event.profile
+                self.sandbox, self.profile = event.sandbox, event.profile
                 self.runs += 1
                 self.turn, self.end, self.is_running = 0, None, True
             case ModelSeen(model):
                 self.model = model
             case SandboxStarted(sandbox):
                 self.sandbox = sandbox
+            case SandboxEnded(why) if why != "closed":
+                self.sandbox = None
             case TurnStarted(turn):
                 self.turn = turn
                 return STATE

@@ -138,6 +138,9 @@ class Transcript:
     def _apply_rest(self, recorded: Recorded) -> frozenset[BlockId]:
         event = recorded.event
         match event:
+            case RunStarted(goes_on=True):
+                self._drafts.clear()
+                return NOTHING
             case RunStarted(task):
                 return self._run_started(recorded, task)
             case ToolStarted(call_id, label=label):

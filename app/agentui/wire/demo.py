@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from agentui.errors import BackendUnavailable
 from agentui.paths import Places, private_folder
 
 DEMO_TASK = "split report.py into modules with PEP 585 type hints"
+_PREFIX, _LOCK = "scratch-", "lock"
 
 
 @dataclass(slots=True)
@@ -34,14 +40,54 @@ class Demo:
             await self.process.wait()
 
 
-def demo_project(where: Places) -> Path:
-    """A fresh scratch project in a folder of its own."""
-    from agentui.simulator.scratch import make_scratch_project
+class Scratch:
+    """A scratch project of its own for each demo; `project` is where it lies. Locked until it is closed."""
 
-    root = private_folder(where.demo)
-    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=root)) / "shop"
-    make_scratch_project(folder)
-    return folder
+    def __init__(self, where: Places) -> None:
+        from agentui.simulator.scratch import make_scratch_project
+
+        root = private_folder(where.demo)
+        with _locked(root / _LOCK) as may_change:
+            assert may_change, "waited for"
+            _remove_ended(root, where)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+            self._fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self.project = folder / "shop"
+        make_scratch_project(self.project)
+
+    def close(self) -> None:
+        """Let a later demo remove it; the latest one is kept, so that its tests can be run."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _remove_ended(root: Path, where: Places) -> None:
+    """Remove the scratch projects of ended demos and what was kept for their undo, but for the latest."""
+    ended: list[tuple[float, Path]] = []
+    for folder in root.glob(f"{_PREFIX}*"):
+        with _locked(folder / _LOCK, waits=False) as is_ended:
+            if is_ended:
+                ended.append((folder.stat().st_mtime, folder))
+    for _, folder in sorted(ended)[:-1]:
+        project = folder / "shop"
+        for gone in (where.copy(project), where.workspace(project), where.trash(project), folder):
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+@contextmanager
+def _locked(file: Path, *, waits: bool = True) -> Iterator[bool]:
+    """Hold a lock that the system frees with its process; yields whether it was to be had."""
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(fd)
 
 
 async def start_demo(project: Path, speed: float) -> Demo:

@@ -20,13 +20,22 @@ from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Quit
 from agentui.errors import AgentuiError, UsageError
-from agentui.events import ModelFacts, RunEnded, SandboxFacts, SessionStarted, StateChanged, Warned
+from agentui.events import (
+    ModelFacts,
+    RunEnded,
+    SandboxFacts,
+    SessionEnded,
+    SessionStarted,
+    StateChanged,
+    Warned,
+)
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import find_instructions, system_prompt
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
 from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
+from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
@@ -35,7 +44,7 @@ from agentui.session.store import SessionFolder, SessionStore
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
-from agentui.wire.demo import Demo, demo_project, start_demo
+from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
@@ -62,12 +71,15 @@ def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
 
-    def make(backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None) -> Harness:
+    def make(
+        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
+    ) -> Harness:
         system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
         loop = LoopSettings(
             has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
         )
-        return OwnLoop(backend, model, system, loop, new_id)
+        history = resumed.messages if resumed is not None else ()
+        return OwnLoop(backend, model, system, loop, new_id, history)
 
     return make
 
@@ -93,9 +105,11 @@ class LiveSession:
         project: Path,
         is_demo: bool,
         demo_speed: float,
+        accepts_changes: bool,
         is_interactive: bool,
     ) -> None:
-        self.project = demo_project(where) if is_demo else project
+        self._scratch = Scratch(where) if is_demo else None
+        self.project = self._scratch.project if self._scratch else project
         self._is_demo = is_demo
         self._demo_speed = demo_speed
         self._settings = settings
@@ -114,7 +128,8 @@ class LiveSession:
         self._found = Found()
         self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
         always = self.trust.applies_always(self.project)
-        policy = _policy(settings, is_demo, is_interactive, always)
+        apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
+        policy = _policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
@@ -185,7 +200,7 @@ class LiveSession:
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
-        return Sampler(self.recorder.emit, readers, intervals)
+        return Sampler(self.supervisor.observe, readers, intervals)
 
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
@@ -235,6 +250,9 @@ class LiveSession:
             unsubscribe()
         if self._found.demo is not None:
             await self._found.demo.aclose()
+        self.recorder.emit(SessionEnded("closed"))
+        if self._scratch is not None:
+            self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
 
@@ -243,13 +261,14 @@ _APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
 _APPLY: dict[str, ApplyPolicy] = {"ask": "ask", "auto": "auto", "never": "never"}
 
 
-def _policy(settings: Settings, is_demo: bool, is_interactive: bool, applies_always: bool) -> RunPolicy:
-    apply: ApplyPolicy = _APPLY[settings.apply]
-    if applies_always and apply == "ask":
-        apply = "auto"
+def _apply_policy(settings: Settings, applies_always: bool) -> ApplyPolicy:
+    return "auto" if applies_always and settings.apply == "ask" else _APPLY[settings.apply]
+
+
+def _policy(settings: Settings, is_demo: bool, is_interactive: bool, apply: ApplyPolicy) -> RunPolicy:
     return RunPolicy(
         approve=_APPROVE[settings.approve],
-        apply="accept" if is_demo else apply,
+        apply=apply,
         max_turns=settings.max_turns,
         command_timeout_s=settings.command_timeout_s,
         is_interactive=is_interactive,
@@ -266,14 +285,16 @@ def open_session(
     project: Path,
     demo: bool = False,
     demo_speed: float = 1.0,
+    accepts_changes: bool = False,
     interactive: bool = False,
 ) -> LiveSession:
     """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
 
-    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. Makes the session's folder at
-    once; everything else starts with the first task or `start`.
+    The simulated model is `demo_speed` times as fast as one on an M2-class Mac. `accepts_changes` applies all
+    changes when the agent has settled, whatever the settings say. Makes the session's folder at once;
+    everything else starts with the first task or `start`.
 
     Raises:
         SessionError: If the session cannot be kept.
     """
-    return LiveSession(settings, places(), project, demo, demo_speed, interactive)
+    return LiveSession(settings, places(), project, demo, demo_speed, accepts_changes, interactive)

@@ -77,6 +77,8 @@ class Workshops:
 
     async def _for_demo(self) -> Workshop:
         """Docker where it is ready; else the sandbox that knows only the shipped commands. Never builds."""
+        if self._settings.sandbox == "docker":
+            return await self._docker()
         if self._settings.sandbox == "auto":
             try:
                 found = await self._docker()

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from agentui.errors import WorkspaceError
+from agentui.errors import ProjectBusy
 
 
 class ProjectLock:
@@ -20,7 +20,7 @@ class ProjectLock:
         """Take the lock, or keep it. Does not wait.
 
         Raises:
-            WorkspaceError: If another process (or another workspace of this one) holds it; names its pid.
+            ProjectBusy: If another process (or another workspace of this one) holds it; names its pid.
         """
         if self._fd is not None:
             return
@@ -30,7 +30,7 @@ class ProjectLock:
         except BlockingIOError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             os.close(fd)
-            raise WorkspaceError(
+            raise ProjectBusy(
                 f"another agentui (process {holder or 'unknown'}) works on this project",
                 hint="end that one first",
             ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pathspec
 
-from agentui.errors import WorkspaceError
+from agentui.errors import ProjectUnfit
 from agentui.workspace import gitindex
 from agentui.workspace.folding import folds_to
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain, entry_type
@@ -52,20 +52,18 @@ def refuse_unfit(project: Path, state: Path, home: Path | None) -> None:
     """Refuse projects whose copy would be the whole machine or hold our own state.
 
     Raises:
-        WorkspaceError: If `project` is no folder, the root, the home folder or above it, or overlaps `state`.
+        ProjectUnfit: If `project` is no folder, the root, the home folder or above it, or overlaps `state`.
     """
     real, home = project.resolve(), (home or Path.home()).resolve()
     if not real.is_dir():
-        raise WorkspaceError(
-            f"{project} is not a folder", hint="start in the folder of a project, or use -C DIR"
-        )
+        raise ProjectUnfit(f"{project} is not a folder", hint="start in the folder of a project, or use -C DIR")
     if real == home or real in home.parents or real == Path(real.anchor):
-        raise WorkspaceError(
+        raise ProjectUnfit(
             f"{real} is too much to be copied for an agent", hint="start in the folder of one project"
         )
     held = state.resolve()
     if real == held or real in held.parents or held in real.parents:
-        raise WorkspaceError(f"{real} and agentui's own folder {held} lie inside each other")
+        raise ProjectUnfit(f"{real} and agentui's own folder {held} lie inside each other")
 
 
 def select(tree: HostTree, settings: WorkspaceSettings, known: Collection[bytes] = ()) -> Selection:

@@ -40,6 +40,16 @@ def test_what_is_missing_comes_with_what_to_do() -> None:
     assert "agentui load m:0 --context 32k" in small.todo
 
 
+def test_a_server_that_lists_nothing_is_there_and_wants_a_name() -> None:
+    server = ServerFacts("openai", "http://127.0.0.1:8000", lists_models=False)
+    unnamed = server_findings(server, [], Settings())
+    assert [f.status for f in unnamed] == ["ok", "note"]
+    assert "--model NAME" in unnamed[1].todo
+    named = server_findings(server, [], Settings(model="phi"))[1]
+    assert "phi" in named.text
+    assert named.todo == ""
+
+
 def test_a_remote_server_is_noted() -> None:
     remote = ServerFacts("lmstudio", "http://10.0.0.9:1234", is_remote=True)
     assert "not on this machine" in server_findings(remote, [a_model(65536)], Settings())[0].text

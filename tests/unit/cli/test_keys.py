@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentui.cli.keys import key_names, spelled
+from agentui.cli.keys import key_names, single_presses, spelled
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,31 @@ def test_keys_are_named_as_the_dashboard_names_them(
         assert key_names(arrived) == names
 
 
+KEYS = [
+    b"a",
+    b"q",
+    b" ",
+    "ü".encode(),
+    "日".encode(),
+    b"\x1b[A",
+    b"\x1b[1;5C",
+    b"\x1bOP",
+    b"\x0f",
+    b"\x1b[13;3u",
+    b"\x1bx",
+]
+
+
+@given(st.lists(st.sampled_from(KEYS), min_size=1))
+def test_keys_that_arrive_together_are_read_one_by_one(keys: list[bytes]) -> None:
+    assert single_presses(b"".join(keys)) == keys
+
+
+@given(st.binary())
+def test_nothing_that_arrives_is_left_out(arrived: bytes) -> None:
+    assert b"".join(single_presses(arrived)) == arrived
+
+
 def test_what_arrives_cannot_act_on_the_terminal() -> None:
     assert spelled(bytes(range(256))).isprintable()
 
@@ -50,9 +77,11 @@ def test_keys_are_shown_on_a_real_terminal_until_q_is_pressed_twice() -> None:
     for key, name in ((b"\x0f", b"ctrl+o"), (b"q", b"q"), (b"x", b"x"), (b"q", b"q")):
         os.write(main_end, key)
         seen = _read_until(main_end, name + b"\r\n")
-    os.write(main_end, b"q")
-    seen = _read_until(main_end, b"\x1b[<u")
-    assert seen
+    os.write(main_end, b"ab\x1b[A")
+    seen = _read_until(main_end, b"up\r\n")
+    assert [line.split()[-1] for line in seen.splitlines()[-3:]] == [b"a", b"b", b"up"]
+    os.write(main_end, b"qq")
+    assert _read_until(main_end, b"\x1b[<u")
     assert process.wait(30) == 0
     os.close(main_end)
 

@@ -30,7 +30,9 @@ async def printed_json(
     session: ScriptedSession, *, samples: bool = False
 ) -> tuple[int, list[dict[str, object]]]:
     out = io.StringIO()
-    code = await print_run(lambda: session, "do it", JsonPrinter(out.write, samples=samples))
+    code = await print_run(
+        lambda: session, "do it", JsonPrinter(out.write, io.StringIO().write, samples=samples)
+    )
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -73,8 +75,8 @@ async def test_text_goes_to_stdout_and_everything_else_to_stderr() -> None:
         "  exit 1  0.2 s",
         "agentui: mind this",
         "agentui: limit: 5 turns were used",
-        "agentui: 2 changes not applied to your project",
         "         agentui apply",
+        "agentui: 2 changes wait, not applied to your project",
     ]
 
 

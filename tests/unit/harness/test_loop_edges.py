@@ -122,7 +122,7 @@ async def test_a_task_that_cannot_fit_does_not_stay_in_the_way_of_the_next_one()
     log = Log()
     async with serving(backend, log) as supervisor:
         supervisor.send(Submit("word " * 4000))
-        assert (await log.wait_for(RunEnded)).reason == "failed"
+        assert (await log.wait_for(RunEnded)).reason == "limit"
         supervisor.send(Submit("hi"))
         await log.wait_for(RunEnded, lambda e: e.reason == "done")
     assert [m["content"] for m in backend.requests[0].messages if m["role"] == "user"] == ["hi"]

@@ -60,7 +60,8 @@ def patient(parts: RunParts) -> RunParts:
     """A loop that waits an hour before it asks again: only a control ends that."""
     settings = LoopSettings(retry_delays_s=(3600.0,))
     return replace(
-        parts, make_harness=lambda found, model, facts: OwnLoop(found, model, "Test.", settings, parts.ids)
+        parts,
+        make_harness=lambda found, model, facts, resumed: OwnLoop(found, model, "Test.", settings, parts.ids),
     )
 
 

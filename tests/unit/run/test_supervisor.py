@@ -324,8 +324,10 @@ async def test_a_prompt_that_cannot_fit_is_not_sent() -> None:
     backend = PlayedBackend([], context_tokens=2048)
     log = Log()
     ended = await Supervisor(run_parts(backend, log), UNATTENDED).run_once("word " * 4000)
-    assert ended.reason == "failed"
+    assert ended.reason == "limit"
+    assert "task alone" in (ended.error or "")
     assert "2,048" in (ended.error or "")
+    assert "file" in ended.hint
     assert backend.requests == []
     assert_balanced(log)
 

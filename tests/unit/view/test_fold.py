@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -12,15 +13,21 @@ from agentui.events import (
     AskId,
     CallId,
     Change,
+    ContextMeasured,
     Event,
+    ForecastMade,
     KvSample,
     MessageEnded,
     MessageId,
     MessageStarted,
+    ModelSeen,
     PrefillProgressed,
+    Recorded,
     RequestId,
     RunEnded,
     RunStarted,
+    SandboxEnded,
+    SandboxStarted,
     StateChanged,
     SteerApplied,
     SteerId,
@@ -40,7 +47,7 @@ from agentui.events import (
 )
 from agentui.view.blocks import CallBlock, MessageBlock, NoticeBlock, QuestionBlock, ThinkingBlock
 from agentui.view.fold import View
-from tests.unit.view.scenes import CHANGES, MODEL, Tape, assistant, begin, command, kv, whole_run
+from tests.unit.view.scenes import CHANGES, MODEL, SANDBOX, Tape, assistant, begin, command, kv, whole_run
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m[/x] \u202egnp\x9b2J\x07"
 
@@ -322,3 +329,43 @@ def test_a_long_stream_costs_the_same_at_its_end() -> None:
     assert block.body.parts is parts
     assert parts[0] is first
     assert len(parts) == 1000
+
+
+def view_after(records: list[Recorded]) -> View:
+    view = View()
+    view.apply_all(records)
+    return view
+
+
+def test_another_context_counts_from_when_the_model_was_seen_and_not_from_the_next_answer() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", None))
+    tape.add(ContextMeasured(6_500, 65_536, "reported"), ForecastMade("context", 3.0, None, "x"))
+    tape.add(ModelSeen(replace(MODEL, loaded_context_tokens=8_192)))
+    view = view_after(tape.records)
+    assert view.gauges.context == ContextMeasured(6_500, 8_192, "reported")
+    assert "context" not in view.gauges.forecasts
+    tape.add(ModelSeen(replace(MODEL, model="another", loaded_context_tokens=4_096)))
+    assert view_after(tape.records).gauges.context == ContextMeasured(6_500, 4_096, "estimated")
+
+
+def test_a_sandbox_that_is_gone_is_no_longer_named() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX), SandboxStarted(SANDBOX))
+    assert view_after(tape.records).status.sandbox == SANDBOX
+    tape.add(SandboxEnded("the container died"))
+    view = view_after(tape.records)
+    assert view.status.sandbox is None
+    assert view.status.is_talk_only
+
+
+def test_output_of_the_users_own_command_changes_its_row_in_the_transcript() -> None:
+    tape = Tape()
+    tape.add(ToolStarted(CallId("u"), "bash", "ls", "/w", label="user"))
+    tape.add(ToolStarted(CallId("a"), "bash", "ls", "/w"))
+    view = view_after(tape.records)
+    rows = view.transcript.call_rows
+    (own,) = tape.add(ToolOutput(CallId("u"), "stdout", "x\n"))
+    assert rows[CallId("u")] in view.apply(own)
+    (its,) = tape.add(ToolOutput(CallId("a"), "stdout", "x\n"))
+    assert rows[CallId("a")] not in view.apply(its)

@@ -70,7 +70,7 @@ class ConversationReader:
         if progress is None:
             self._start(text)
             return
-        if _SUMMARY_WANTED.search(text):
+        if _SUMMARY_WANTED.match(text):
             self.wants_summary = True
             return
         if self._starts_task(progress, text):

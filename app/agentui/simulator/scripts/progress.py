@@ -11,7 +11,9 @@ from agentui.simulator.scripts.script import CHECK_COMMAND, Script, SteerRule, S
 # A command that was answered like this has not been carried out, so it is asked for again.
 _NOT_RUN = re.compile(r"\W*(skipped|not run|cancell?ed|interrupted|withdrawn)\b", re.IGNORECASE)
 _DENIED = re.compile(r"\W*(denied|refused|not allowed|rejected)\b", re.IGNORECASE)
-_EXIT = re.compile(r"\bexit(?:ed)?(?:\s+with)?(?:\s+(?:code|status))?\s*[:=]?\s*(\d{1,3})\b", re.IGNORECASE)
+_EXIT = re.compile(
+    r"\bexit(?:ed)?(?:\s{1,4}with)?(?:\s{1,4}(?:code|status))?\s{0,4}[:=]?\s{0,4}(\d{1,3})\b", re.IGNORECASE
+)
 # What a shell makes of SIGKILL.
 _KILLED = 137
 # How often an unanswered command is asked for before it counts as impossible.

@@ -9,6 +9,7 @@ looked for below the process that listens on the server's port.
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -170,17 +171,31 @@ def listener_of(port: int) -> int | None:
     return None
 
 
+LEAST_INTERVAL_S = 0.5
+"""Processor time is counted in steps of 10 ms: a share of a shorter time says nothing."""
+
+
 class OwnProcess:
     """What agentui itself costs. Reading takes well under a millisecond."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._process = psutil.Process()
+        self._clock = clock
         self._process.cpu_percent()  # the first call only sets the point to count from
+        self._counted_s = clock()
 
     def sample(self) -> ProcessSample:
-        """Share of one core since the last call (may exceed 100), and resident memory."""
+        """Share of one core since the last call (may exceed 100), and resident memory.
+
+        The share of less than `LEAST_INTERVAL_S` would be noise: then it is unknown, and counted on.
+        """
         with self._process.oneshot():
-            return ProcessSample(self._process.cpu_percent(), self._process.memory_info().rss)
+            rss_bytes = self._process.memory_info().rss
+            now_s = self._clock()
+            if now_s - self._counted_s < LEAST_INTERVAL_S:
+                return ProcessSample(None, rss_bytes)
+            self._counted_s = now_s
+            return ProcessSample(self._process.cpu_percent(), rss_bytes)
 
 
 def _with_descendants(roots: Iterable[int], children: dict[int, list[ProcessLine]]) -> set[int]:

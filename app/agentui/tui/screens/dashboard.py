@@ -26,6 +26,7 @@ from agentui.tui.painter import FIGURES_S, Painter, Parts
 from agentui.tui.present_bars import question_keys
 from agentui.tui.screens.deck import DeckScreen
 from agentui.tui.services import Services
+from agentui.view.changes import CHANGES
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.changes import ChangeList
 from agentui_widgets.footer import FooterBar
@@ -37,6 +38,9 @@ from agentui_widgets.statusline import GaugeLine
 from agentui_widgets.tool_log import ToolLog
 from agentui_widgets.transcript import Transcript
 
+LONE_LETTER = "r"
+LONE_LETTER_S = 1.0
+"""A review that is not offered opens when its letter stands alone for so long."""
 OFFER_QUIET_S = 1.0
 """Letters that act are taken only so long after they were offered: before that somebody was still typing."""
 
@@ -64,6 +68,7 @@ class DashboardScreen(DeckScreen):
         self._asked_s = float("inf")
         self._was_waiting = False
         self._late_timer: Timer | None = None
+        self._letter_timer: Timer | None = None
         self._empty_actions: dict[str, str] = {}
 
     def _wake(self) -> None:
@@ -110,6 +115,8 @@ class DashboardScreen(DeckScreen):
         self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only)
         self.bridge.open()
         self._lay_out(self.app.size)
+        if self.services.read_only:
+            self.prompt.set_placeholder("a replay: space holds it, . one step on, / commands, ? help")
         self._react(())
         self.painter.paint_all()
 
@@ -140,7 +147,7 @@ class DashboardScreen(DeckScreen):
         has_gauges = "gauges" in shown
         self.query_one(GaugeLine).display = not has_gauges
         self.set_class(self._kind == "one" or self.zoom is not None, "-one")
-        self.query_one("#body").refresh(layout=True)
+        self.query_one(Body).place_again()
 
     def on_resize(self, event: events.Resize) -> None:
         """Follow the terminal's size."""
@@ -152,9 +159,11 @@ class DashboardScreen(DeckScreen):
         self._lay_out(event.size)
 
     def set_zoom(self, pane: Pane | None) -> None:
-        """Show one pane alone, or all that fit."""
+        """Show one pane alone, or all that fit; one with a cursor is focused, so that keys move in it."""
         self.zoom = pane
         self._lay_out(self.app.size)
+        lists: dict[Pane | None, Widget] = {"tools": self.parts.tools, "changes": self.parts.changes}
+        lists.get(pane, self.prompt.area).focus()
 
     def action_cycle(self) -> None:
         """The next pane alone; after the last one all of them, where they fit."""
@@ -170,7 +179,7 @@ class DashboardScreen(DeckScreen):
 
     def relayout_prompt(self) -> None:
         """The prompt wants another height."""
-        self.query_one("#body").refresh(layout=True)
+        self.query_one(Body).place_again()
 
     # --- events
 
@@ -186,6 +195,8 @@ class DashboardScreen(DeckScreen):
                 if isinstance(recorded.event, SteerWithdrawn) and recorded.event.why == "taken back":
                     self._take_back(queued.get(recorded.event.steer_id, ""))
             self.painter.paint(changed)
+            if self.review is not None and CHANGES in changed:
+                self.review.show_changes(self.bridge.view.changes.pending)
             if self._wants() != rows:
                 self.relayout_prompt()
         if self.painter.is_late and self._late_timer is None:
@@ -214,7 +225,7 @@ class DashboardScreen(DeckScreen):
         self.prompt.set_hot_keys(question_keys(status.questions[0].choices) if status.questions else ())
         ended = any(isinstance(r.event, RunEnded) for r in batch)
         if (ended or (status.needs_user and not self._was_waiting)) and not self.app.app_focus:
-            self.app.bell()
+            self.announce(status.end.reason if ended and status.end else "it waits for you")
         self._was_waiting = status.needs_user
 
     def _take_back(self, text: str) -> None:
@@ -247,6 +258,17 @@ class DashboardScreen(DeckScreen):
     @on(Prompt.Changed)
     def _prompt_changed(self) -> None:
         self.relayout_prompt()
+        if self._letter_timer is not None:
+            self._letter_timer.stop()
+            self._letter_timer = None
+        if self.prompt.text == LONE_LETTER and self.bridge.view.status.runs:
+            self._letter_timer = self.set_timer(LONE_LETTER_S, self._take_lone_letter)
+
+    def _take_lone_letter(self) -> None:
+        """Many tasks begin with an r, so it is typed; left alone it meant the review."""
+        if self.prompt.text == LONE_LETTER:
+            self.prompt.text = ""
+            self.open_review("")
 
     @on(Prompt.HotKey)
     def _hot_key(self, message: Prompt.HotKey) -> None:
@@ -293,6 +315,9 @@ class DashboardScreen(DeckScreen):
         if message.view is self.parts.changes:
             self.open_review(message.key)
         elif message.view is self.parts.tools:
-            self.parts.tools.toggle(message.key)
+            if message.is_click:
+                self.parts.tools.toggle(message.key)
+            else:
+                self.action_output()
         else:
             self.parts.transcript.toggle(message.key)

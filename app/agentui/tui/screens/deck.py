@@ -10,22 +10,42 @@ import os
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import SuspendNotSupported
 from textual.screen import Screen
 
-from agentui.control import Answer, Apply, Control, Interrupt, Pause, Quit, Resume, Step, SwitchModel
+from agentui.control import (
+    Answer,
+    Apply,
+    Control,
+    Interrupt,
+    Pause,
+    Quit,
+    Redo,
+    Resume,
+    Step,
+    SwitchModel,
+    Undo,
+)
 from agentui.errors import AgentuiError
-from agentui.text import clean, clean_line, human_bytes
+from agentui.text import clean, clean_line, human_bytes, plural
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
+from agentui.tui.commands import run_command
 from agentui.tui.painter import Painter, Parts
+from agentui.tui.present_bars import undo_lines
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
+from agentui.view.changes import AppliedUnit
 from agentui.view.words import RESTING
 from agentui_widgets.prompt import Prompt
+
+if TYPE_CHECKING:
+    from agentui.tui.screens.diff import DiffScreen
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +62,7 @@ class DeckScreen(Screen[None]):
         self.services = services
         self.bridge = bridge
         self.forced_layout: LayoutKind | None = None
+        self.review: DiffScreen | None = None
         self._is_all_folded = True
 
     def send(self, control: Control) -> None:
@@ -54,6 +75,14 @@ class DeckScreen(Screen[None]):
     def say(self, text: str, *, is_error: bool = False) -> None:
         """A passing word in a corner."""
         self.app.notify(clean(text), markup=False, severity="error" if is_error else "information", timeout=4)
+
+    def announce(self, what: str) -> None:
+        """Call the user back to the terminal."""
+        from agentui.tui.app import AgentuiApp
+
+        if isinstance(self.app, AgentuiApp):
+            project = self.bridge.view.status.project.rstrip("/").rpartition("/")[2]
+            self.app.announce(f"{project}: {what}" if project else what)
 
     def lay_out_again(self) -> None:
         """Place the panes anew."""
@@ -130,10 +159,10 @@ class DeckScreen(Screen[None]):
         status = self.bridge.view.status
         is_busy = status.is_running and status.phase not in RESTING and not self.services.read_only
         if is_busy:
-            from agentui.tui.screens.question import QuestionScreen
+            from agentui.tui.screens.question import QuitQuestion
 
             detail = "The run ends; the session is saved, and agentui replay shows it."
-            if not await self.app.push_screen_wait(QuestionScreen("A run is working. Quit?", detail)):
+            if not await self.app.push_screen_wait(QuitQuestion("A run is working. Quit?", detail)):
                 return
         if not self.services.read_only:
             self.send(Quit())
@@ -161,15 +190,40 @@ class DeckScreen(Screen[None]):
         """The changes per file."""
         changes = self.bridge.view.changes.pending
         if not changes:
-            self.say("no changes wait")
+            self.say("nothing to review: no changes wait")
             return
         from agentui.tui.screens.diff import DiffScreen
 
-        self.app.push_screen(DiffScreen(self.services, changes, path), self._reviewed)
+        self.review = DiffScreen(
+            self.services, changes, path, send=self.send, undo=lambda redo: self.undo(redo=redo)
+        )
+        self.app.push_screen(self.review, self._reviewed)
 
-    def _reviewed(self, control: Control | None) -> None:
-        if control is not None:
-            self.send(control)
+    def _reviewed(self, _: None) -> None:
+        self.review = None
+
+    def undo(self, *, redo: bool = False) -> None:
+        """Say what an undo would do, and do it after a yes; a redo brings what was seen before."""
+        changes = self.bridge.view.changes
+        units = changes.undone if redo else changes.applied
+        if redo:
+            self.send(Redo())
+        elif self.services.read_only:
+            self.send(Undo())
+        else:
+            self._ask_undo(units[-1] if units else None)
+
+    @work(exclusive=True, group="undo")
+    async def _ask_undo(self, unit: AppliedUnit | None) -> None:
+        from agentui.tui.screens.question import QuestionScreen
+
+        question = "Undo the last apply in your project?"
+        detail = "This session applied nothing: it would be the last apply of an earlier one."
+        if unit is not None:
+            question = f"Undo the last apply of {plural(len(unit.changes), 'file')} in your project?"
+            detail = "\n".join(undo_lines(unit))
+        if await self.app.push_screen_wait(QuestionScreen(question, detail)):
+            self.send(Undo())
 
     # --- looking
 
@@ -185,13 +239,38 @@ class DeckScreen(Screen[None]):
 
     def open_models(self) -> None:
         """Choose a model."""
-        from agentui.tui.screens.models import ModelsScreen
+        from agentui.tui.choices import model_choices, reload_cost
+        from agentui.tui.screens.pick import Choice, PickScreen
 
-        self.app.push_screen(ModelsScreen(self.services), self._model_chosen)
+        view = self.bridge.view
+        current = view.status.model.model if view.status.model else None
 
-    def _model_chosen(self, name: str | None) -> None:
-        if name is not None:
-            self.send(SwitchModel(model=name))
+        async def load() -> Sequence[Choice]:
+            return model_choices(await self.services.models(), current)
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.send(SwitchModel(model=name))
+
+        none = "the server has no models"
+        self.app.push_screen(PickScreen("Models", load, note=reload_cost(view.gauges), none=none), chosen)
+
+    def open_contexts(self) -> None:
+        """Choose a context length."""
+        from agentui.tui.choices import context_choices, reload_cost
+        from agentui.tui.screens.pick import Choice, PickScreen
+
+        view = self.bridge.view
+
+        async def load() -> Sequence[Choice]:
+            return context_choices(view.status.model)
+
+        def chosen(length: str | None) -> None:
+            if length is not None:
+                run_command(self, f"/context {length}")
+
+        none = "no model is known yet; /context 64k asks for one"
+        self.app.push_screen(PickScreen("Context", load, note=reload_cost(view.gauges), none=none), chosen)
 
     def open_output(self, number: str) -> None:
         """Full output of the last command, or of the one with that number."""
@@ -244,11 +323,26 @@ class DeckScreen(Screen[None]):
         shown[(place + 1) % len(shown)].focus()
 
     def use_theme(self, name: str) -> None:
-        """Change colours."""
+        """Change colours; without a name choose them."""
         if name in self.app.available_themes:
             self.app.theme = name
+        elif name:
+            self.say(f"no theme {name}; /theme lists them", is_error=True)
         else:
-            self.say(f"themes: {', '.join(sorted(self.app.available_themes))}", is_error=bool(name))
+            self._pick_theme()
+
+    def _pick_theme(self) -> None:
+        from agentui.tui.choices import theme_choices
+        from agentui.tui.screens.pick import Choice, PickScreen
+
+        async def load() -> Sequence[Choice]:
+            return theme_choices(self.app.available_themes, self.app.theme)
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.use_theme(name)
+
+        self.app.push_screen(PickScreen("Themes", load), chosen)
 
     def use_layout(self, name: str) -> None:
         """Force a layout, or follow the size again."""

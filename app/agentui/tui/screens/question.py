@@ -12,16 +12,16 @@ from textual.widgets import Static
 
 
 class QuestionScreen(ModalScreen[bool]):
-    """Yes or no; Esc is no, Ctrl+C again is yes.
+    """Yes or no; Esc and Ctrl+C are no. Enter is neither: it may be one too many from the prompt.
 
     Args:
         question: Written by us; shown without markup.
-        detail: More about it.
+        detail: More about it, cleaned.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter,ctrl+c", "answer(True)", "Yes", priority=True),
-        Binding("n,escape", "answer(False)", "No", priority=True),
+        Binding("y", "answer(True)", "Yes", priority=True),
+        Binding("n,escape,ctrl+c", "answer(False)", "No", priority=True),
     ]
 
     def __init__(self, question: str, detail: str = "") -> None:
@@ -40,3 +40,9 @@ class QuestionScreen(ModalScreen[bool]):
     def action_answer(self, is_yes: bool) -> None:
         """Close with the answer."""
         self.dismiss(is_yes)
+
+
+class QuitQuestion(QuestionScreen):
+    """Whether to quit: Ctrl+C again is yes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,ctrl+c", "answer(True)", "Yes", priority=True)]

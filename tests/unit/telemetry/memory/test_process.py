@@ -172,10 +172,18 @@ def test_port_nobody_listens_on_has_no_owner() -> None:
     assert listener_of(port) is None
 
 
-def test_own_process_has_a_cost() -> None:
-    sample = OwnProcess().sample()
+def test_own_process_has_a_cost_as_soon_as_it_was_watched_for_a_while() -> None:
+    now_s = 100.0
+    own = OwnProcess(lambda: now_s)
+    sample = own.sample()
     assert sample.rss_bytes > 1024**2
-    assert sample.cpu_percent >= 0
+    assert sample.cpu_percent is None
+    now_s += 1.0
+    later = own.sample().cpu_percent
+    assert later is not None
+    assert later >= 0
+    now_s += 0.1
+    assert own.sample().cpu_percent is None
 
 
 @pytest.mark.parametrize("reader", [memory_reader(), UnknownMemoryReader()])

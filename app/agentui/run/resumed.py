@@ -1,0 +1,144 @@
+"""What a session goes on with: a fold of its earlier events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from agentui.events import (
+    CallId,
+    Event,
+    HarnessStarted,
+    HistoryAppended,
+    HistoryReplaced,
+    Json,
+    NoticeQueued,
+    Recorded,
+    RunEnded,
+    RunStarted,
+    SteerApplied,
+    SteerId,
+    SteerQueued,
+    SteerWithdrawn,
+    ToolEnded,
+    ToolStarted,
+)
+from agentui.harness.base import ENDED_FIRST
+from agentui.history import open_call_ids, tool_message
+from agentui.run.queue import Queued
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that did not end, or was stopped because the session ended.
+
+    `is_said`: the task is in the history. `is_held`: it waits for the user before it goes on.
+    """
+
+    task: str
+    is_said: bool = False
+    is_held: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedState:
+    """Where a session stood at its last record, `after_seq`.
+
+    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it.
+    """
+
+    after_seq: int = 0
+    messages: tuple[Json, ...] = ()
+    queue: tuple[Queued, ...] = ()
+    notices: tuple[str, ...] = ()
+    cwd: str = ""
+    call_ids: frozenset[CallId] = frozenset()
+    unfinished: Unfinished | None = None
+    harness_ref: str | None = None
+
+
+def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
+    """The same with a result for every call that has none, as the server wants it; tells each as an event."""
+    results = [tool_message(call_id, ENDED_FIRST) for call_id in open_call_ids(state.messages)]
+    for message in results:
+        emit(HistoryAppended(message))
+    return replace(state, messages=(*state.messages, *results))
+
+
+def resumed_from(records: Iterable[Recorded]) -> ResumedState:
+    """Where the session of these records stood at the last one. O(records)."""
+    fold = _Fold()
+    after_seq = 0
+    for recorded in records:
+        after_seq = recorded.seq
+        fold.take(recorded.event)
+    return fold.state(after_seq)
+
+
+@dataclass(slots=True)
+class _Fold:
+    messages: list[Json] = field(default_factory=list)
+    queue: dict[SteerId, Queued] = field(default_factory=dict)
+    beginning: dict[SteerId, Queued] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    cwd: str = ""
+    call_ids: set[CallId] = field(default_factory=set)
+    unfinished: Unfinished | None = None
+    harness_ref: str | None = None
+
+    def take(self, event: Event) -> None:
+        match event:
+            case HistoryAppended(message, steer_id, notices, joins_last):
+                if joins_last:
+                    self.messages.pop()
+                self.messages.append(message)
+                self._said(message, steer_id, notices)
+            case HistoryReplaced(replaced, _):
+                self.messages = list(replaced)
+            case RunStarted(task, goes_on=goes_on):
+                self.beginning.clear()
+                self.unfinished = Unfinished(task, is_said=goes_on)
+            case RunEnded(is_saved=is_saved):
+                self.unfinished = self.unfinished if is_saved else None
+            case HarnessStarted(_, _, session_ref):
+                self.harness_ref = session_ref
+            case ToolStarted(call_id):
+                self.call_ids.add(call_id)
+            case ToolEnded(cwd=cwd):
+                self.cwd = cwd or self.cwd
+            case _:
+                self._take_queued(event)
+
+    def _said(self, message: Json, steer_id: SteerId | None, notices: int) -> None:
+        del self.notices[:notices]
+        if steer_id is not None:
+            self.queue.pop(steer_id, None)
+        elif self.unfinished is not None and message.get("role") == "user" and not notices:
+            self.unfinished = replace(self.unfinished, is_said=True)
+
+    def _take_queued(self, event: Event) -> None:
+        match event:
+            case SteerQueued(steer_id, text, mode):
+                self.queue[steer_id] = Queued(steer_id, text, mode)
+            case SteerApplied(steer_id):
+                self.queue.pop(steer_id, None)
+            case SteerWithdrawn(steer_id, why):
+                item = self.queue.pop(steer_id, None)
+                if item is not None and why == "begins":
+                    self.beginning[steer_id] = item
+            case NoticeQueued(text):
+                self.notices.append(text)
+            case _:
+                pass
+
+    def state(self, after_seq: int) -> ResumedState:
+        return ResumedState(
+            after_seq,
+            tuple(self.messages),
+            (*self.beginning.values(), *self.queue.values()),
+            tuple(self.notices),
+            self.cwd,
+            frozenset(self.call_ids),
+            self.unfinished,
+            self.harness_ref,
+        )
