@@ -103,6 +103,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]
+        limit = "2 GiB"
         [sampling]
         temperature = 0.2
         top_p = 0.9

@@ -110,6 +110,9 @@ class Settings:
 
     seed_include: tuple[str, ...] = _setting((), values.texts, key="seed.include", in_project=True)
     seed_exclude: tuple[str, ...] = _setting((), values.texts, key="seed.exclude", in_project=True)
+    seed_limit_bytes: int = _setting(
+        500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
+    )
 
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)

@@ -12,6 +12,7 @@ from agentui.backends.base import Backend
 from agentui.events import (
     CallId,
     Change,
+    CommitsTaken,
     Event,
     HostEditsCopied,
     ModelFacts,
@@ -76,6 +77,14 @@ class WorkspacePort(Protocol):
 
     async def discard(self, paths: tuple[str, ...] | None) -> WorkspaceDiscarded:
         """Drop changes from the copy."""
+        ...
+
+    async def take_commits(self, sandbox: Sandbox) -> CommitsTaken:
+        """Bring the agent's commits to the project's repository, below a ref of ours."""
+        ...
+
+    def agree_to_size(self) -> None:
+        """The user agreed to a copy of any size."""
         ...
 
     async def aclose(self) -> None:

@@ -20,7 +20,13 @@ from agentui.sandbox.docker_container import Container, ContainerPlan, Role, ope
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
 from agentui.sandbox.docker_stream import wait_until_started
-from agentui.sandbox.docker_volume import WorkspaceVolume, open_volume, remove_volume, workspace_labels
+from agentui.sandbox.docker_volume import (
+    WorkspaceVolume,
+    open_volume,
+    remove_volume,
+    remove_workspace_volumes,
+    workspace_labels,
+)
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
@@ -173,6 +179,16 @@ class DockerSandbox:
                 hint="Build it once: agentui sandbox build",
             )
         await asyncio.to_thread(self._open_volume)
+
+    async def remove_copy(self) -> None:
+        """Remove the copy with all it holds, for good; works without the image.
+
+        Raises:
+            SandboxError: If something still uses it.
+        """
+        await self.aclose()
+        await asyncio.to_thread(remove_workspace_volumes, self._engine, self.workspace_id)
+        self._volume = None
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command; see the protocol. One at a time: a second caller waits.

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentui.errors import SandboxUnavailable
+from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.sandbox.docker_labels import OWNER, THROWAWAY, owner_label
 from agentui.sandbox.engine import Engine, explanation
 
@@ -124,6 +124,29 @@ def has_workspace(engine: Engine, workspace_id: str) -> bool:
         return _inspect(engine, f"agentui-{workspace_id}-data") is not None
     except (DockerException, requests.RequestException, OSError) as error:
         raise SandboxUnavailable(f"The engine does not answer: {explanation(error)}") from error
+
+
+def remove_workspace_volumes(engine: Engine, workspace_id: str) -> None:
+    """Remove every volume that a workspace can have.
+
+    Raises:
+        SandboxError: If one is still there.
+    """
+    import requests
+    from docker.errors import DockerException
+
+    name = f"agentui-{workspace_id}"
+    names = (name, f"{name}-exec", f"{name}-plain", f"{name}-data")
+    remove_volume(engine, WorkspaceVolume(name, False, names))
+    try:
+        left = [name for name in names if _inspect(engine, name) is not None]
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SandboxError(f"The engine does not say what is left: {explanation(error)}") from error
+    if left:
+        raise SandboxError(
+            f"The volume {left[0]} could not be removed: something still uses it",
+            hint=f"See what: docker ps -a --filter volume={left[0]}",
+        )
 
 
 def workspace_labels(labels: Mapping[str, str], is_throwaway: bool) -> dict[str, str]:

@@ -19,6 +19,7 @@ from agentui.control import (
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
 )
 from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
@@ -159,6 +160,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
     Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
+    Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
     Command("context", "reload with another context length", _context, "[N]"),
     Command(

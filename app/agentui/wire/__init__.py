@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.bench import Bench, list_workspaces, open_bench
     from agentui.wire.caches import ModelFits, served_model
     from agentui.wire.check_run import run_check
     from agentui.wire.checks import project_image, shell_image
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from agentui.wire.watching import WatchSession
 
 _MODULES = {
+    "Bench": "agentui.wire.bench",
+    "list_workspaces": "agentui.wire.bench",
+    "open_bench": "agentui.wire.bench",
     "project_image": "agentui.wire.checks",
     "run_check": "agentui.wire.check_run",
     "shell_image": "agentui.wire.checks",
@@ -38,11 +42,14 @@ _MODULES = {
 
 __all__ = [
     "DEMO_TASK",
+    "Bench",
     "LiveSession",
     "ModelFits",
     "OpeningServices",
     "WatchSession",
     "find_backend",
+    "list_workspaces",
+    "open_bench",
     "open_session",
     "probe_sandbox",
     "project_image",
