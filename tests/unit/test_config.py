@@ -98,6 +98,8 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         memory = "3 GiB"
         cpus = 1.5
         pids = 100
+        tmp = "64 MiB"
+        files = 512
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]
@@ -122,6 +124,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
     assert found.url == "http://10.0.0.7:1234"
     assert found.context_tokens == 65536
     assert found.memory_limit_bytes == 3 << 30
+    assert (found.tmp_bytes, found.open_files) == (64 << 20, 512)
     assert found.system_file == files.user.parent / "prompt.md"
     assert found.keymap == (("run.pause", "f5"),)
     assert list(found.sampling) == ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]

@@ -1,31 +1,32 @@
-"""`agentui sandbox build`: build the image in which commands run; the only step that may use the network."""
+"""`agentui sandbox`: build the image in which commands run (only this may use the network), or test it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import add_settings, start
+from agentui.cli import sandbox_selftest
+from agentui.cli.arguments import start
 from agentui.text import clean_line
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui sandbox`."""
-    parser.add_argument("action", choices=("build",), help="build: make the image, or say that it is there")
-    add_settings(parser, ())
+    parser.add_argument(
+        "action", choices=("build", "selftest"), help="build: make the image; selftest: try to get out"
+    )
+    sandbox_selftest.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the image unless it is there; the builder's lines go to standard error.
+    """Test the sandbox, or build the image unless it is there; the builder's lines go to standard error.
 
     Raises:
         SandboxUnavailable: If there is no engine, or a step fails.
     """
+    if args.action == "selftest":
+        return sandbox_selftest.run(args)
     settings = start(args).loaded.settings
     from agentui import wire
 

@@ -16,7 +16,7 @@ from agentui.frozen import frozen
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
 HARNESSES = ("loop",)
-SANDBOXES = ("auto", "docker", "none")
+SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
 PROFILES = ("default", "project")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
@@ -103,6 +103,10 @@ class Settings:
     )
     cpus: float = _setting(2.0, values.number(0.1, 1024), key="limits.cpus", in_project=True)
     pids_limit: int = _setting(256, values.whole(16, 1 << 20), key="limits.pids", in_project=True)
+    tmp_bytes: int = _setting(
+        256 << 20, values.scaled(1 << 20, 1 << 40, "bytes"), key="limits.tmp", in_project=True
+    )
+    open_files: int = _setting(1024, values.whole(64, 1 << 20), key="limits.files", in_project=True)
 
     seed_include: tuple[str, ...] = _setting((), values.texts, key="seed.include", in_project=True)
     seed_exclude: tuple[str, ...] = _setting((), values.texts, key="seed.exclude", in_project=True)

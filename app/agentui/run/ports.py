@@ -172,7 +172,7 @@ class Workshop:
 
 @dataclass(frozen=True, slots=True)
 class StartServer:
-    """A way to start the model server, run only after the user said yes. `text` asks."""
+    """A way to start the model server or the engine, run only after the user said yes. `text` asks."""
 
     text: str
     start: Callable[[], Awaitable[None]]
@@ -197,5 +197,6 @@ class RunParts:
     clock: Callable[[], float]
     workdir: str
     start_server: Callable[[], StartServer | None] = field(default=lambda: None)
+    start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
     resumed: ResumedState | None = None

@@ -14,6 +14,7 @@ from agentui.errors import (
     AuthenticationFailed,
     BackendError,
     BackendUnavailable,
+    EngineUnavailable,
     HarnessError,
     ModelNotFound,
     SandboxError,
@@ -37,7 +38,7 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
-from agentui.run.ports import ImagePort, RunParts, RunPolicy, Workshop
+from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop
 from agentui.run.resumed import ResumedState
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,9 @@ class Preparation:
         """Where commands run, started and with its copy; ``None`` when there is none or the user talks only."""
         while self._parts.open_workshop is not None:
             try:
-                workshop = await self._parts.open_workshop()
+                workshop = await self._opened(self._parts.open_workshop)
+                if workshop is None:
+                    break
                 await self._built(workshop.image)
                 return workshop, await self._started(workshop)
             except (SandboxError, WorkspaceError) as error:
@@ -218,6 +221,40 @@ class Preparation:
                 if await self._talks_only(error):
                     break
         return None, None
+
+    async def _opened(self, attempt: Callable[[], Awaitable[Workshop]]) -> Workshop | None:
+        """The workshop; while no engine answers the task waits for one. ``None`` if the user talks only."""
+        try:
+            return await attempt()
+        except EngineUnavailable as error:
+            if not self._policy.is_interactive:
+                raise
+            self._emit(Warned("no_sandbox", error.message, error.hint))
+            why = f"{error.message} {error.hint}".strip()
+        offer = self._parts.start_engine()
+        while True:
+            asking = asyncio.create_task(self._offer_engine(offer, why))
+            try:
+                workshop = await _engine_or_verdict(attempt, asking)
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+            if workshop is not None or asking.result() in (TALK_ONLY, None):
+                return workshop
+            offer = None
+
+    async def _offer_engine(self, offer: StartServer | None, why: str) -> str | None:
+        """Ask what to do without an engine; it is looked for meanwhile, so it may come by itself."""
+        choices = ((START,) if offer else ()) + (TRY_AGAIN, TALK_ONLY)
+        text = f"{offer.text} {why}" if offer else why
+        question = "No container engine answers, so no commands. What now?"
+        verdict = await self._approvals.ask(question, text, choices)
+        if offer is not None and verdict == START:
+            try:
+                await offer.start()
+            except BackendError as error:
+                self._emit(Warned("not_started", error.message, error.hint))
+        return verdict
 
     async def _started(self, workshop: Workshop) -> Changes | None:
         """Start the sandbox and make the copy; what was begun is ended where that fails."""
@@ -262,6 +299,21 @@ class Preparation:
         if verdict != "build":
             raise SandboxUnavailable("the sandbox image is not built", hint=image.command)
         await image.build(lambda text: self._emit(SandboxProgressed(text)))
+
+
+async def _engine_or_verdict(
+    attempt: Callable[[], Awaitable[Workshop]], asking: asyncio.Task[str | None]
+) -> Workshop | None:
+    """The workshop as soon as an engine answers; ``None`` after a verdict if there still is none."""
+    while True:
+        await asyncio.wait({asking}, timeout=POLL_S)
+        if asking.done() and asking.result() in (TALK_ONLY, None):
+            return None
+        try:
+            return await attempt()
+        except EngineUnavailable:
+            if asking.done():
+                return None
 
 
 async def load_model(

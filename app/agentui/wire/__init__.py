@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
+    from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
     from agentui.wire.servers import find_backend, tools_image
     from agentui.wire.watching import WatchSession
 
@@ -27,6 +28,8 @@ _MODULES = {
     "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "probe_sandbox": "agentui.wire.sandboxes",
+    "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
 }
 
@@ -37,8 +40,10 @@ __all__ = [
     "WatchSession",
     "find_backend",
     "open_session",
+    "probe_sandbox",
     "project_image",
     "run_check",
+    "sandbox_limits",
     "shell_image",
     "tools_image",
 ]

@@ -45,7 +45,7 @@ from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.demo import Demo, Scratch, start_demo
-from agentui.wire.servers import find_backend, start_server
+from agentui.wire.servers import find_backend, start_engine, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
 
@@ -186,6 +186,7 @@ class LiveSession:
             clock=time.monotonic,
             workdir=str(self.project),
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
+            start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
         )
 

@@ -13,6 +13,7 @@ from agentui.paths import Places, private_folder, project_key
 from agentui.run.ports import Workshop, WorkspacePort
 from agentui.sandbox.base import Copy
 from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
+from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
 from agentui.workspace.settings import WorkspaceSettings
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,12 @@ class Workshops:
         """
         if self._is_demo:
             return await self._for_demo()
-        if self._settings.sandbox == "none":
-            return self._without_sandbox()
+        match self._settings.sandbox:
+            case "none":
+                return self._without_sandbox()
+            case "bubblewrap" | "seatbelt" as kind:
+                sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
+                return self._with_checks(Workshop(sandbox, None, self._workspace(sandbox.copy)), "")
         return await self._docker()
 
     async def _for_demo(self) -> Workshop:
@@ -68,14 +73,10 @@ class Workshops:
 
     async def _docker(self) -> Workshop:
         from agentui.sandbox.docker import DockerSandbox
-        from agentui.sandbox.limits import SandboxLimits
 
         settings = self._settings
         profile = "default" if self._is_demo else settings.profile
         tools, image, shell = await shell_of(profile, settings, self._where, self._project)
-        limits = SandboxLimits(
-            memory_bytes=settings.memory_limit_bytes, cpus=settings.cpus, pids=settings.pids_limit
-        )
         workspace_id = project_key(self._project)
         sandbox = DockerSandbox(
             tools.engine,
@@ -83,7 +84,7 @@ class Workshops:
             workspace_id,
             session=self._session_id,
             project=self._project.name,
-            limits=limits,
+            limits=sandbox_limits(settings),
             uid=os.getuid() or 1000,
             shell=shell,
         )
