@@ -288,7 +288,9 @@ async def test_an_image_without_bash_is_refused_by_name(engine: Engine) -> None:
 
 def throwaway(tools_image: ToolsImage, find_tag: Callable[[], str]) -> DockerSandbox:
     name = f"test-{uuid.uuid4().hex[:8]}"
-    return DockerSandbox(tools_image.engine, tools_image, name, is_throwaway=True, shell=Shell(find_tag))
+    return DockerSandbox(
+        tools_image.engine, tools_image, name, is_throwaway=True, may_build=True, shell=Shell(find_tag)
+    )
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Workshops:
                 return self._without_sandbox()
             case "bubblewrap" | "seatbelt" as kind:
                 sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
-                return Workshop(sandbox, None, self.workspace(sandbox.copy, "folder"))
+                return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
         return await self._docker()
 
     async def _for_demo(self) -> Workshop:
