@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli.arguments import Start, agreed
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
@@ -36,7 +36,7 @@ def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bo
     need_terminal()
     gc.set_threshold(GC_AFTER_OBJECTS)
     if not args.demo:
-        agree_to_remote(begun, may_ask=True)
+        begun = agreed(begun, may_ask=True)
     return asyncio.run(_live(args, begun, accepts_changes))
 
 
