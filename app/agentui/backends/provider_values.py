@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,10 +84,10 @@ def output_of(command: str, environ: Mapping[str, str], folder: Path, what: str)
     except subprocess.TimeoutExpired as error:
         raise _unusable(what, command, f"did not end within {COMMAND_S:.0f} s") from error
     finally:
-        # What it left behind would hold the pipe, or outlive us.
-        if process.poll() is None:
+        # Also what it left behind: that would hold the pipe, or outlive us.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        process.communicate()
     if process.returncode:
         raise _unusable(what, command, f"ended with exit code {process.returncode}")
     text = out.decode("utf-8", "replace").strip()
