@@ -233,8 +233,10 @@ def _model(
 def _overridden(fields: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in overrides.items():
         held = fields.get(name)
-        is_merged = name in _MERGED and isinstance(held, dict) and isinstance(value, dict)
-        fields[name] = {**held, **value} if is_merged else value
+        if name in _MERGED and isinstance(held, dict) and isinstance(value, dict):
+            fields[name] = {**held, **value}
+        else:
+            fields[name] = value
     return fields
 
 

@@ -156,7 +156,7 @@ def _compat(yours: Mapping[str, Any], notes: list[Difference]) -> dict[str, Any]
 
 def _note_hidden(model: ProviderModel | None, base_url: str, notes: list[Difference]) -> None:
     """What stays with us: addresses, keys and headers. Their values are in no difference."""
-    yours = model.url if model else None
+    yours = (model.fields.get("baseUrl") or model.provider_fields.get("baseUrl")) if model else None
     notes.append(Difference("baseUrl", yours, base_url, "Pi reaches the server through agentui only"))
     if model is not None and model.api_key is not None:
         notes.append(Difference("apiKey", "set", NO_KEY, "agentui adds yours; none lies where Pi runs"))

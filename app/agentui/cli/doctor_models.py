@@ -19,7 +19,7 @@ from agentui.config.trust import TrustStore
 from agentui.errors import AgentuiError
 from agentui.events import ModelFacts
 from agentui.paths import pi_folder
-from agentui.text import clean_line
+from agentui.text import clean, clean_line
 
 GATEWAY_URL = "http://127.0.0.1:1234/v1"
 """How the gateway looks from where Pi runs."""
@@ -48,7 +48,7 @@ def show_models(begun: Start, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(report_object(file, reports)))
     else:
-        print("\n".join(clean_line(line) for line in report_lines(file, reports)))
+        print("\n".join(report_lines(file, reports)))
     return 0
 
 
@@ -142,22 +142,19 @@ def report_lines(file: ModelsFile, reports: Sequence[ModelReport]) -> list[str]:
             lines.append(f"  the server was not heard: {report.trouble}")
         if report.private is not None:
             lines += _rows(report.private)
-    return lines
+    return [clean(line) for line in lines]
 
 
 def _rows(private: PrivateFiles) -> list[str]:
-    rows = [
-        (found.field, _shown(found.yours), _shown(found.written), found.reason) for found in private.differences
-    ]
-    rows.insert(0, ("FIELD", "YOURS", "FOR PI", "WHY"))
-    widths = [min(44, max(len(row[column]) for row in rows)) for column in range(3)]
-    return [
-        "  " + "  ".join([*(c.ljust(w) for c, w in zip(row[:3], widths, strict=True)), row[3]]).rstrip()
-        for row in rows
-    ]
+    width = max(len(found.field) for found in private.differences) if private.differences else 0
+    lines = [f"  {'yours':>{width + 7}} → for Pi, who knows it as {clean_line(private.label)}"]
+    for found in private.differences:
+        change = f"{_shown(found.yours)} → {_shown(found.written)}"
+        lines += [f"  {clean_line(found.field).ljust(width)}  {change}", f"  {'':{width}}  {found.reason}"]
+    return lines
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else json.dumps(value)
+    return clean_line(value if isinstance(value, str) else json.dumps(value))

@@ -16,7 +16,7 @@ from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings, agreed, sta
 from agentui.cli.providers import allow_commands, models_file
 from agentui.config.trust import TrustStore
 from agentui.errors import BackendError
-from agentui.text import clean_line, human_bytes, human_context
+from agentui.text import clean, clean_line, human_bytes, human_context
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def provider_lines(file: ModelsFile) -> list[str]:
         lines += [f"  {model.label}  {_route_note(model)}" for model in provider.models]
         if not provider.models:
             lines.append(f"  {provider.id}/…  {_route_note(provider.model('…'))}; it lists no models: name one")
-    return [clean_line(line) for line in lines]
+    return [clean(line) for line in lines]
 
 
 def _route_note(model: ProviderModel) -> str:
