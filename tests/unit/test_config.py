@@ -81,6 +81,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         url = "http://10.0.0.7:1234/v1/"
         api_key = "sk-x"
         model = "m"
+        models_file = "m.json"
         context_tokens = "64k"
         harness = "loop"
         sandbox = "docker"
@@ -375,7 +376,7 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 
 
 def test_every_setting_has_one_key_and_one_variable() -> None:
-    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)} - {"checks"}
+    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)} - {"checks", "provider"}
     assert len({rule.key for rule in RULES.values()}) == len(RULES)
     assert len({rule.variable for rule in RULES.values()}) == len(RULES)
     assert RULES["base_image"].variable == "AGENTUI_BASE_IMAGE"

@@ -46,7 +46,7 @@ def with_provider(loaded: Loaded, files: ConfigFiles, home: Path) -> Loaded:
 
     Raises:
         ConfigError: If the list of providers or the model in it cannot be used.
-        UsageError: If an address was typed that is another than the provider's.
+        UsageError: If what counts more than the model's name says another address than the provider's.
     """
     name = loaded.settings.model
     if name is None or "/" not in name:
@@ -59,14 +59,15 @@ def with_provider(loaded: Loaded, files: ConfigFiles, home: Path) -> Loaded:
     if model.why_not is not None and origin.kind == "flag":
         return loaded
     route = model.route(level)
-    if origin.kind == "flag" and loaded.settings.url != route.url:
+    kind = loaded.origins["model"].kind
+    is_stronger = origin.kind == "flag" or (origin.kind == "environment" and kind != "flag")
+    if is_stronger and loaded.settings.url != route.url:
         raise UsageError(
-            f"--url {loaded.settings.url} is not where {model.label} is: its models.json says {route.url}",
-            hint="leave --url away, or name the model as that server does",
+            f"{origin.where} names {loaded.settings.url}, which is not where {model.label} is: {route.url}",
+            hint=f"leave {origin.where} away, or name the model as that server does",
         )
     settings = replace(loaded.settings, url=route.url, model=route.model, provider=route, api_key=None)
     where = f"{model.label} in {models_path(loaded.settings, home)}"
-    kind = loaded.origins["model"].kind
     host = host_of(route.url)
     asks = (
         kind in _SAID_BY_OTHERS and not is_private_host(host) and not TrustStore(files.trust).trusts_host(host)
