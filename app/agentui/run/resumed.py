@@ -13,7 +13,9 @@ from agentui.events import (
     HistoryReplaced,
     Json,
     NoticeQueued,
+    PauseAsked,
     Recorded,
+    Resumed,
     RunEnded,
     RunStarted,
     SteerApplied,
@@ -26,18 +28,19 @@ from agentui.events import (
 from agentui.harness.base import ENDED_FIRST
 from agentui.history import open_call_ids, tool_message
 from agentui.run.queue import Queued
+from agentui.run.unclosed import Unclosed
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """A run that did not end, or was stopped because the session ended.
 
-    `is_said`: the task is in the history. `is_held`: it waits for the user before it goes on.
+    `is_said`: the task is in the history. `is_held`: the user (or the guard) held it; it waits for them again.
     """
 
     task: str
     is_said: bool = False
-    is_held: bool = True
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
     `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it.
+    `missing_ends` close what a crash left open.
     """
 
     after_seq: int = 0
@@ -55,10 +59,16 @@ class ResumedState:
     call_ids: frozenset[CallId] = frozenset()
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
+    missing_ends: tuple[Event, ...] = ()
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
-    """The same with a result for every call that has none, as the server wants it; tells each as an event."""
+    """The same with a result for every call that has none, as the server wants it.
+
+    Each is told as an event, after those that close what a crash left open.
+    """
+    for event in state.missing_ends:
+        emit(event)
     results = [tool_message(call_id, ENDED_FIRST) for call_id in open_call_ids(state.messages)]
     for message in results:
         emit(HistoryAppended(message))
@@ -85,11 +95,13 @@ class _Fold:
     call_ids: set[CallId] = field(default_factory=set)
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
+    unclosed: Unclosed = field(default_factory=Unclosed)
 
     def take(self, event: Event) -> None:
+        self.unclosed.take(event)
         match event:
             case HistoryAppended(message, steer_id, notices, joins_last):
-                if joins_last:
+                if joins_last and self.messages:
                     self.messages.pop()
                 self.messages.append(message)
                 self._said(message, steer_id, notices)
@@ -100,6 +112,10 @@ class _Fold:
                 self.unfinished = Unfinished(task, is_said=goes_on)
             case RunEnded(is_saved=is_saved):
                 self.unfinished = self.unfinished if is_saved else None
+            case PauseAsked(by) if by != "signal":
+                self._hold(is_held=True)
+            case Resumed(step=step):
+                self._hold(is_held=step)
             case HarnessStarted(_, _, session_ref):
                 self.harness_ref = session_ref
             case ToolStarted(call_id):
@@ -108,6 +124,10 @@ class _Fold:
                 self.cwd = cwd or self.cwd
             case _:
                 self._take_queued(event)
+
+    def _hold(self, *, is_held: bool) -> None:
+        if self.unfinished is not None:
+            self.unfinished = replace(self.unfinished, is_held=is_held)
 
     def _said(self, message: Json, steer_id: SteerId | None, notices: int) -> None:
         del self.notices[:notices]
@@ -141,4 +161,5 @@ class _Fold:
             frozenset(self.call_ids),
             self.unfinished,
             self.harness_ref,
+            self.unclosed.ends(),
         )

@@ -38,9 +38,9 @@ from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
 from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
-from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
+from agentui.session.writer import JournalWriter
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler

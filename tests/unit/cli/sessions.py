@@ -28,9 +28,9 @@ from agentui.events import (
     Warned,
 )
 from agentui.paths import places
-from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionStore
+from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import MemoryJournal
 
 M1, C1 = MessageId("m1"), CallId("c1")

@@ -43,14 +43,16 @@ def going_on(log: Log, parts: RunParts) -> RunParts:
     )
 
 
-async def quit_in_a_command() -> tuple[Log, PlayedBackend]:
-    """A session that was quit while the first of two commands ran."""
+async def quit_in_a_command(*, paused: bool = False) -> tuple[Log, PlayedBackend]:
+    """A session that was quit while the first of two commands ran, with a pause asked for or without."""
     log, hang, backend = Log(), Hang(), PlayedBackend([calls("sleep", "never")])
     sandbox = FunctionSandbox(hangs={"sleep": hang})
     async with serving(backend, log, sandbox) as supervisor:
         supervisor.send(Submit("the task"))
         await asyncio.wait_for(hang.reached.wait(), 10)
         supervisor.send(Submit("and b.py", queue=True))
+        if paused:
+            supervisor.send(Pause())
         supervisor.send(Quit())
     return log, backend
 
@@ -66,8 +68,19 @@ async def test_quitting_in_a_command_leaves_a_run_that_goes_on() -> None:
     assert_balanced(log)
 
 
-async def test_a_resumed_run_begins_held_and_goes_on_from_the_identical_prefix() -> None:
+async def test_a_run_that_was_not_held_goes_on_by_itself() -> None:
     before, _ = await quit_in_a_command()
+    log, backend = Log(), PlayedBackend([says("done"), says("b done")])
+    async with serving(
+        backend, log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
+    ):
+        assert (await log.wait_for(RunEnded)).reason == "done"
+    assert not log.of(Paused)
+    assert list(backend.requests[0].messages) == fold_history(before.events)
+
+
+async def test_a_run_that_was_held_begins_held_and_goes_on_from_the_identical_prefix() -> None:
+    before, _ = await quit_in_a_command(paused=True)
     log, backend = Log(), PlayedBackend([says("done"), says("b done")])
     async with serving(
         backend, log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
@@ -126,7 +139,7 @@ async def test_a_finished_session_waits_for_the_next_task_and_keeps_its_prefix()
 
 
 async def test_what_was_typed_and_not_sent_waits_again_and_can_be_taken_back() -> None:
-    before, _ = await quit_in_a_command()
+    before, _ = await quit_in_a_command(paused=True)
     log = Log()
     async with serving(
         PlayedBackend([]), log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
@@ -184,7 +197,7 @@ async def test_a_session_killed_at_any_moment_loses_no_text_and_goes_on_with_a_v
         assert list(state.messages) == fold_history(past)
         told: list[Event] = []
         assert open_call_ids(balanced(state, told.append).messages) == []
-        assert all(isinstance(event, HistoryAppended) for event in told)
+        assert_balanced(Log([*past, *told]))
         assert_kept(past, state)
 
 
