@@ -20,6 +20,7 @@ from agentui.errors import (
     ProjectBusy,
     ProjectUnfit,
     SandboxUnavailable,
+    SessionBusy,
     UsageError,
 )
 
@@ -61,7 +62,9 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable() | ProjectBusy():
+        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable():
+            return UNAVAILABLE
+        case ProjectBusy() | SessionBusy():
             return UNAVAILABLE
         case _:
             return 1

@@ -26,7 +26,9 @@ GC_AFTER_OBJECTS = 20_000
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
+def run_dashboard(
+    args: argparse.Namespace, begun: Start, *, accepts_changes: bool, journal: Path | None = None
+) -> int:
     """Open the dashboard and stay until the user quits; `accepts_changes` applies all without asking.
 
     Raises:
@@ -37,10 +39,10 @@ def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bo
     gc.set_threshold(GC_AFTER_OBJECTS)
     if not args.demo:
         agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args, begun, accepts_changes))
+    return asyncio.run(_live(args, begun, accepts_changes, journal))
 
 
-async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -> int:
+async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None) -> int:
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
@@ -54,11 +56,12 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
             demo_speed=args.demo_speed or 1.0,
             accepts_changes=accepts_changes,
             interactive=True,
+            resume=journal,
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again
     services = wire.OpeningServices(open_session)
-    task = args.task or (wire.DEMO_TASK if args.demo else None)
+    task = args.task or (wire.DEMO_TASK if args.demo and journal is None else None)
     if task:
         services.send(Submit(task))
     app = AgentuiApp(

@@ -119,7 +119,7 @@ class Recorder:
         last = continued.records[-1] if continued and continued.records else None
         self._next_seq = last.seq + 1 if last else 1
         self._began_s = clock() - (last.t_s if last else 0.0)
-        self._run_id = RunId("")
+        self._run_id = RunId("") if last is None or isinstance(last.event, RunEnded) else last.run_id
         self._listeners: list[Listener] = []
         self._outbox: deque[Recorded] = deque()
         self._is_fanning_out = False

@@ -18,7 +18,7 @@ from agentui import __version__
 from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
-from agentui.control import Quit
+from agentui.control import Discard, Quit
 from agentui.errors import AgentuiError, UsageError
 from agentui.events import (
     ModelFacts,
@@ -44,7 +44,8 @@ from agentui.session.writer import JournalWriter
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
-from agentui.wire.demo import Demo, Scratch, start_demo
+from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
+from agentui.wire.resuming import Continued, reopen
 from agentui.wire.servers import find_backend, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
@@ -107,24 +108,17 @@ class LiveSession:
         demo_speed: float,
         accepts_changes: bool,
         is_interactive: bool,
+        continued: Continued | None = None,
     ) -> None:
-        self._scratch = Scratch(where) if is_demo else None
+        self._continued = continued
+        kept = continued.project if continued is not None else None
+        self._scratch = Scratch(where, kept) if is_demo else None
         self.project = self._scratch.project if self._scratch else project
         self._is_demo = is_demo
         self._demo_speed = demo_speed
         self._settings = settings
         self.trust = TrustStore(where.trust_file)
-        self._folder: SessionFolder = SessionStore(where.sessions).create(datetime.now(UTC))
-        self.recorder = Recorder(JournalWriter(self._folder.journal))
-        self.recorder.emit(
-            SessionStarted(
-                self._folder.session_id,
-                str(self.project),
-                __version__,
-                tuple(sys.argv[1:]),
-                branch=read_branch(self.project),
-            )
-        )
+        self._folder, self.recorder = self._begin(where) if continued is None else self._go_on(continued)
         self._found = Found()
         self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
         always = self.trust.applies_always(self.project)
@@ -135,6 +129,26 @@ class LiveSession:
         self._serving: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
+
+    def _begin(self, where: Places) -> tuple[SessionFolder, Recorder]:
+        folder = SessionStore(where.sessions).create(datetime.now(UTC))
+        recorder = Recorder(JournalWriter(folder.journal))
+        recorder.emit(
+            SessionStarted(
+                folder.session_id,
+                str(self.project),
+                __version__,
+                tuple(sys.argv[1:]),
+                branch=read_branch(self.project),
+            )
+        )
+        return folder, recorder
+
+    def _go_on(self, continued: Continued) -> tuple[SessionFolder, Recorder]:
+        recorder = Recorder(continued.writer, continued=continued.last)
+        if continued.warning is not None:
+            recorder.emit(continued.warning)
+        return continued.folder, recorder
 
     @property
     def journal(self) -> Path:
@@ -180,6 +194,7 @@ class LiveSession:
             workdir=str(self.project),
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             ready=ready,
+            resumed=self._continued.state if self._continued is not None else None,
         )
 
     def _make_sampler(self) -> Sampler:
@@ -210,6 +225,8 @@ class LiveSession:
     def start(self) -> None:
         """Serve tasks in the background; events tell the rest."""
         self.start_sampling()
+        if self._continued is not None and self._continued.is_branch:
+            self.supervisor.send(Discard())  # a branch begins with the host's files of now
         self._serving = asyncio.create_task(self._serve(), name="session")
 
     async def _serve(self) -> None:
@@ -226,8 +243,15 @@ class LiveSession:
         self.recorder.emit(Warned("session_ended", text, hint))
         self.recorder.emit(StateChanged("failed", "none", "the session ended"))
 
-    async def run_task(self, task: str) -> RunEnded:
-        """Run one task to its end, without anybody to ask."""
+    async def run_task(self, task: str | None) -> RunEnded:
+        """Run one task to its end, without anybody to ask; without a task go on with what was stopped.
+
+        Raises:
+            UsageError: If there is nothing to go on with.
+        """
+        if task is None and self._is_demo and self._continued and not self._continued.state.messages:
+            unfinished = self._continued.state.unfinished
+            task = DEMO_TASK if unfinished is None else None  # it ended before it began
         self.start_sampling()
         return await self.supervisor.run_once(task)
 
@@ -287,14 +311,28 @@ def open_session(
     demo_speed: float = 1.0,
     accepts_changes: bool = False,
     interactive: bool = False,
+    resume: Path | None = None,
 ) -> LiveSession:
-    """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
+    """A session on `project`; with `demo` on a fresh scratch project with the simulated model.
+
+    With `resume`, a journal, that session goes on, on its own project.
 
     The simulated model is `demo_speed` times as fast as one on an M2-class Mac. `accepts_changes` applies all
     changes when the agent has settled, whatever the settings say. Makes the session's folder at once;
     everything else starts with the first task or `start`.
 
     Raises:
-        SessionError: If the session cannot be kept.
+        SessionBusy: If another agentui writes the session.
+        SessionError: If the session cannot be kept, or does not open.
     """
-    return LiveSession(settings, places(), project, demo, demo_speed, accepts_changes, interactive)
+    where = places()
+    continued = reopen(where, resume) if resume is not None else None
+    if continued is not None:
+        project = continued.project
+    try:
+        return LiveSession(settings, where, project, demo, demo_speed, accepts_changes, interactive, continued)
+    except BaseException:
+        if continued is not None:
+            continued.writer.close()
+            continued.folder.close()
+        raise
