@@ -31,6 +31,9 @@ from agentui.session.journal import Journal
 
 log = logging.getLogger(__name__)
 
+NOT_WRITTEN = "journal-not-written"
+"""Code of the warning that the disk does not take the journal any more."""
+
 JOIN_S = 0.1
 """Deltas of one kind become at most one event in this time."""
 
@@ -304,7 +307,7 @@ class Recorder:
         log.error("the journal cannot be written: %s", error)
         self.emit(
             Warned(
-                "journal-not-written",
+                NOT_WRITTEN,
                 f"the session cannot be written: {self._disk_trouble}; it goes on in memory",
                 hint="make room on the disk; what waits is written as soon as there is some",
             )

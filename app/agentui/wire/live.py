@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sys
 import time
@@ -18,10 +19,11 @@ from agentui import __version__
 from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
-from agentui.control import Discard, Quit
+from agentui.control import Discard, Pause, Quit
 from agentui.errors import AgentuiError, UsageError
 from agentui.events import (
     ModelFacts,
+    Recorded,
     RunEnded,
     SandboxFacts,
     SessionEnded,
@@ -36,9 +38,11 @@ from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
 from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
 from agentui.run.resumed import ResumedState
+from agentui.run.socket import ControlSocket
+from agentui.run.standing import Standing
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
-from agentui.session.recorder import Recorder
+from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
 from agentui.telemetry.memory.detect import memory_reader
@@ -127,8 +131,18 @@ class LiveSession:
         self.supervisor = Supervisor(self._parts(where), policy)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
+        self._standing = Standing(self._folder.session_id, str(self.project))
+        self._found.unsubscribe.append(self.recorder.subscribe(lambda told: self._standing.take(told.event)))
+        if is_interactive:
+            self._found.unsubscribe.append(self.recorder.subscribe(self._pause_without_journal))
+        self._socket = ControlSocket(
+            where.sockets / f"{self._folder.session_id.rpartition('-')[2]}.sock",
+            self.supervisor.send,
+            lambda: {**self._standing.as_object(), "pid": os.getpid()},
+        )
 
     def _begin(self, where: Places) -> tuple[SessionFolder, Recorder]:
         folder = SessionStore(where.sessions).create(datetime.now(UTC))
@@ -225,6 +239,7 @@ class LiveSession:
     def start(self) -> None:
         """Serve tasks in the background; events tell the rest."""
         self.start_sampling()
+        self._listening = asyncio.create_task(self._listen(), name="control socket")
         if self._continued is not None and self._continued.is_branch:
             self.supervisor.send(Discard())  # a branch begins with the host's files of now
         self._serving = asyncio.create_task(self._serve(), name="session")
@@ -243,6 +258,11 @@ class LiveSession:
         self.recorder.emit(Warned("session_ended", text, hint))
         self.recorder.emit(StateChanged("failed", "none", "the session ended"))
 
+    def _pause_without_journal(self, recorded: Recorded) -> None:
+        """A disk that is full stops the run where the user can make room; what waits is kept in memory."""
+        if isinstance(recorded.event, Warned) and recorded.event.code == NOT_WRITTEN:
+            self.supervisor.send(Pause())
+
     async def run_task(self, task: str | None) -> RunEnded:
         """Run one task to its end, without anybody to ask; without a task go on with what was stopped.
 
@@ -253,7 +273,15 @@ class LiveSession:
             unfinished = self._continued.state.unfinished
             task = DEMO_TASK if unfinished is None else None  # it ended before it began
         self.start_sampling()
+        await self._listen()
         return await self.supervisor.run_once(task)
+
+    async def _listen(self) -> None:
+        """Open the control socket; a session works without one too."""
+        try:
+            await self._socket.open()
+        except OSError as error:
+            log.warning("no control socket %s: %s", self._socket.path, error)
 
     async def aclose(self) -> None:
         """End the run, save, and close everything; bounded in time. A second call waits for the first."""
@@ -269,6 +297,9 @@ class LiveSession:
                 log.error("the session did not end within %s s and is cancelled", STOP_S)
                 self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
+        if self._listening is not None:
+            await self._listening
+        await self._socket.aclose()
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()
