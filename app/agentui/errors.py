@@ -16,6 +16,7 @@
     │   └── BackendStalled        no bytes for too long
     ├── SandboxError          where commands run
     │   ├── SandboxUnavailable    no engine, no image, self-test failed   exit 75
+    │   │   └── EngineUnavailable     no container engine answers
     │   └── SandboxLost           a command's fate is unknown
     ├── WorkspaceError        copy, apply, undo
     │   ├── ApplyConflict         host files changed since the copy was made
@@ -108,6 +109,10 @@ class SandboxError(AgentuiError):
 
 class SandboxUnavailable(SandboxError):
     """No engine, no image, or the self-test failed: no commands."""
+
+
+class EngineUnavailable(SandboxUnavailable):
+    """No container engine answers; it may once it is started."""
 
 
 class SandboxLost(SandboxError):

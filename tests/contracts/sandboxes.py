@@ -7,13 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from agentui.errors import SandboxUnavailable
 from agentui.sandbox.base import Command, CommandResult, OutputChunk, Sandbox
+from agentui.sandbox.bubblewrap import Bubblewrap
 from agentui.sandbox.docker import DockerSandbox
 from agentui.sandbox.image import ToolsImage
+from agentui.sandbox.jailed import JailedSandbox
 from agentui.sandbox.limits import SandboxLimits
 from agentui.sandbox.none import NoSandbox
 from agentui.sandbox.scripted import ScriptedSandbox
 
+MEMORY_BYTES = 256 * 1024 * 1024
 SHIPPED: set[str] = set()
 """Every command of the contract: the scripted sandbox runs nothing else."""
 
@@ -30,16 +36,31 @@ def docker_sandbox(image: ToolsImage, workspace_id: str = "", *, is_throwaway: b
         workspace_id or f"test-{uuid.uuid4().hex[:12]}",
         session="contract",
         project="/nowhere",
-        limits=SandboxLimits(memory_bytes=256 * 1024 * 1024),
+        limits=SandboxLimits(memory_bytes=MEMORY_BYTES),
         is_throwaway=is_throwaway,
         may_build=True,
     )
 
 
 def host_sandbox(kind: str, folder: Path) -> Sandbox:
-    if kind == "scripted":
-        return ScriptedSandbox(frozenset(SHIPPED), folder)
-    return NoSandbox(folder)
+    match kind:
+        case "scripted":
+            return ScriptedSandbox(frozenset(SHIPPED), folder)
+        case "bubblewrap":
+            return JailedSandbox(folder, Bubblewrap(SandboxLimits(memory_bytes=MEMORY_BYTES)))
+        case _:
+            return NoSandbox(folder)
+
+
+async def started(sandbox: Sandbox) -> Sandbox:
+    """Started, or the test skips: bubblewrap cannot work on every machine."""
+    try:
+        await sandbox.start(lambda _: None)
+    except SandboxUnavailable as error:
+        if sandbox.facts.kind != "bubblewrap" or "self-test" in error.message:
+            raise
+        pytest.skip(error.message)
+    return sandbox
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What every sandbox must do, played on the real ones: Docker, scripted, none.
+"""What every sandbox must do, played on the real ones: Docker, bubblewrap, scripted, none.
 
 Fake time would prove nothing here; where a test lets time pass, it is so that something wrong could happen.
 """
@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from agentui.sandbox.base import Command, OutputChunk, Sandbox
-from tests.contracts.sandboxes import Collector, docker_sandbox, host_sandbox, play, shipped
+from tests.contracts.sandboxes import Collector, docker_sandbox, host_sandbox, play, shipped, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,9 +38,11 @@ QUIET_CHILD = shipped("sleep 1000 >/dev/null 2>&1 & echo started")
 SETSID = shipped(
     "setsid bash -c 'echo $$ >pid; exec sleep 1000' >/dev/null 2>&1 & until [ -s pid ]; do :; done; cat pid"
 )
-# A killed orphan may still wait for the machine's own init to collect it: a zombie is gone.
+# A killed orphan may still wait for the machine's own init to collect it: a zombie has no command line. Where
+# each command has process numbers of its own, another may have this one now.
 LOOK = shipped(
-    "read -r p <pid; case $(cat /proc/$p/stat 2>&1) in *') Z '*|*'No such'*) echo gone ;; *) echo there ;; esac"
+    "read -r p <pid; case $(tr '\\0' ' ' <\"/proc/$p/cmdline\" 2>&1) in"
+    " sleep*) echo there ;; *) echo gone ;; esac"
 )
 SLEEPS = shipped("echo ready; sleep 1000")
 STUBBORN = shipped("trap '' TERM INT HUP; echo ready; while :; do :; done")
@@ -62,7 +64,7 @@ WRITES = shipped("mkdir -p new/deep; echo hi >new/deep/f; ln -s ../x new/l; chmo
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=[pytest.param("docker", marks=pytest.mark.docker), "scripted", "none"],
+    params=[pytest.param("docker", marks=pytest.mark.docker), "bubblewrap", "scripted", "none"],
 )
 async def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -72,7 +74,7 @@ async def running(
         sandbox = docker_sandbox(request.getfixturevalue("tools_image"))
     else:
         sandbox = host_sandbox(request.param, tmp_path_factory.mktemp("sandbox") / "copy")
-    await sandbox.start(lambda _: None)
+    await started(sandbox)
     yield sandbox
     await sandbox.aclose()
 

@@ -122,11 +122,14 @@ def _models_finding(server: ServerFacts, models: Sequence[ServerModel], settings
 
 async def _ask_engine(settings: Settings) -> list[Finding]:
     from agentui import wire
+    from agentui.cli.sandbox_findings import jail_findings, limits_finding
 
     if settings.sandbox == "none":
         return [
             Finding("sandbox", "note", "none: commands would run on this machine, on a copy of the project")
         ]
+    if settings.sandbox in ("bubblewrap", "seatbelt"):
+        return await jail_findings(settings)
     try:
         image = await asyncio.to_thread(wire.tools_image, settings)
         is_built = await image.is_built()
@@ -149,11 +152,12 @@ async def _ask_engine(settings: Settings) -> list[Finding]:
         },
     )
     built = {"tag": image.tag, "base": image.base, "is_built": is_built}
+    limits = limits_finding(settings, facts.memory_bytes, facts.cpus)
     if is_built:
-        return [engine, Finding("sandbox image", "ok", f"{image.tag} from {image.base}", facts=built)]
+        return [engine, limits, Finding("sandbox image", "ok", f"{image.tag} from {image.base}", facts=built)]
     text = f"{image.tag} is not built yet"
     todo = f"agentui sandbox build   (from {image.base}; the only step that may use the network)"
-    return [engine, Finding("sandbox image", "missing", text, todo, needed=True, facts=built)]
+    return [engine, limits, Finding("sandbox image", "missing", text, todo, needed=True, facts=built)]
 
 
 # --- the machine ---------------------------------------------------------------------------------

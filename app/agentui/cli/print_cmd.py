@@ -18,7 +18,7 @@ from typing import TextIO
 from agentui.cli.arguments import Start, agree_to_remote
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
-from agentui.control import Control, Interrupt, Quit
+from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded, RunStarted
 from agentui.text import plural
@@ -149,15 +149,16 @@ def read_input(stream: TextIO) -> str:
 async def print_run(
     open_session: Callable[[], LiveSession], task: str | None, printer: Printer, *, tells_past: bool = True
 ) -> int:
-    """Run one task, printing until its `RunEnded`; signals and a closed pipe interrupt it.
+    """Run one task, printing until its `RunEnded`; signals and a closed pipe end it.
 
+    Ctrl+C and a closed pipe interrupt it for good; SIGTERM and SIGHUP save it, so that the session can go on.
     Without a task the run goes on that was stopped. What comes after `RunEnded` is recorded but not printed,
     nor is what was recorded before, unless `tells_past`. The exit code is that of the run.
     """
     session = open_session()
-    has_begun = is_over = False
+    has_begun, is_over = tells_past, False
 
-    def interrupt(control: Control) -> None:
+    def end(control: Interrupt | Quit) -> None:
         if not is_over:
             session.services.send(control)
 
@@ -171,10 +172,10 @@ async def print_run(
             printer.take(recorded)
         except BrokenPipeError:
             _forget_output()
-            interrupt(Interrupt())
+            end(Interrupt())
             is_over = True
 
-    with _interrupted_by_signals(interrupt):
+    with _ended_by_signals(end):
         try:
             for recorded in session.recorder.past if tells_past else ():
                 hear(recorded)
@@ -193,11 +194,8 @@ def _forget_output() -> None:
 
 
 @contextmanager
-def _interrupted_by_signals(interrupt: Callable[[Control], None]) -> Iterator[None]:
-    """The first signal ends the run and saves it; a second one ends whatever does not.
-
-    A run that the user did not end (SIGINT does) goes on when the session is resumed.
-    """
+def _ended_by_signals(end: Callable[[Interrupt | Quit], None]) -> Iterator[None]:
+    """The first signal ends the run and saves it; a second one ends whatever does not."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     asked = 0
@@ -207,7 +205,7 @@ def _interrupted_by_signals(interrupt: Callable[[Control], None]) -> Iterator[No
         asked += 1
         if asked == 1:
             print(f"agentui: {number.name}: ending the run, saving the session", file=sys.stderr, flush=True)
-            interrupt(Interrupt() if number is signal.SIGINT else Quit())
+            end(Interrupt() if number == signal.SIGINT else Quit())
         elif running is not None:
             running.cancel()
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from agentui.config import values
+from agentui.config.checks import ProjectChecks
 from agentui.config.values import Parse
 from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
 HARNESSES = ("loop",)
-SANDBOXES = ("auto", "docker", "none")
-PROFILES = ("default",)
+SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
+PROFILES = ("default", "project")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -102,9 +103,16 @@ class Settings:
     )
     cpus: float = _setting(2.0, values.number(0.1, 1024), key="limits.cpus", in_project=True)
     pids_limit: int = _setting(256, values.whole(16, 1 << 20), key="limits.pids", in_project=True)
+    tmp_bytes: int = _setting(
+        256 << 20, values.scaled(1 << 20, 1 << 40, "bytes"), key="limits.tmp", in_project=True
+    )
+    open_files: int = _setting(1024, values.whole(64, 1 << 20), key="limits.files", in_project=True)
 
     seed_include: tuple[str, ...] = _setting((), values.texts, key="seed.include", in_project=True)
     seed_exclude: tuple[str, ...] = _setting((), values.texts, key="seed.exclude", in_project=True)
+    seed_limit_bytes: int = _setting(
+        500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
+    )
 
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)
@@ -123,6 +131,9 @@ class Settings:
     process_sample_s: float = _setting(2.0, values.number(0.2, 60), key="samples.process_s")
     processing_poll_s: float = _setting(0.5, values.number(0.2, 60), key="samples.processing_s")
 
+    checks: ProjectChecks = field(default_factory=ProjectChecks)
+    """The checks of this project; a table of its own form, see `agentui.config.checks`."""
+
     @property
     def sampling(self) -> dict[str, Any]:
         """What is set of the sampling parameters, in a fixed order; without `max_tokens`."""
@@ -135,5 +146,7 @@ def _rule_of(found: dataclasses.Field[Any]) -> SettingRule:
     return dataclasses.replace(rule, name=found.name, key=rule.key or found.name)
 
 
-RULES: Mapping[str, SettingRule] = {f.name: _rule_of(f) for f in dataclasses.fields(Settings)}
-"""The rule of every setting, by the name of its field."""
+RULES: Mapping[str, SettingRule] = {
+    f.name: _rule_of(f) for f in dataclasses.fields(Settings) if "rule" in f.metadata
+}
+"""The rule of every setting that is one value, by the name of its field."""

@@ -27,15 +27,15 @@ from agentui.events import (
 )
 from agentui.harness.base import ENDED_FIRST
 from agentui.history import open_call_ids, tool_message
+from agentui.run.closings import Closings
 from agentui.run.queue import Queued
-from agentui.run.unclosed import Unclosed
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """A run that did not end, or was stopped because the session ended.
 
-    `is_said`: the task is in the history. `is_held`: the user (or the guard) held it; it waits for them again.
+    `is_said`: the task is in the history. `is_held`: the user or the guard held it; it waits for them again.
     """
 
     task: str
@@ -47,8 +47,8 @@ class Unfinished:
 class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
-    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it.
-    `missing_ends` close what a crash left open.
+    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it. `closings`
+    end what a crash left open.
     """
 
     after_seq: int = 0
@@ -59,30 +59,28 @@ class ResumedState:
     call_ids: frozenset[CallId] = frozenset()
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
-    missing_ends: tuple[Event, ...] = ()
+    closings: tuple[Event, ...] = ()
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
-    """The same with a result for every call that has none, as the server wants it.
-
-    Each is told as an event, after those that close what a crash left open.
-    """
-    for event in state.missing_ends:
-        emit(event)
+    """The same with an end for all that has none, and a result for every call; tells each as an event."""
     results = [tool_message(call_id, ENDED_FIRST) for call_id in open_call_ids(state.messages)]
     for message in results:
         emit(HistoryAppended(message))
-    return replace(state, messages=(*state.messages, *results))
+    for event in state.closings:
+        emit(event)
+    return replace(state, messages=(*state.messages, *results), closings=())
 
 
 def resumed_from(records: Iterable[Recorded]) -> ResumedState:
     """Where the session of these records stood at the last one. O(records)."""
-    fold = _Fold()
+    fold, closings = _Fold(), Closings()
     after_seq = 0
     for recorded in records:
         after_seq = recorded.seq
         fold.take(recorded.event)
-    return fold.state(after_seq)
+        closings.take(recorded)
+    return replace(fold.state(after_seq), closings=closings.events())
 
 
 @dataclass(slots=True)
@@ -95,10 +93,8 @@ class _Fold:
     call_ids: set[CallId] = field(default_factory=set)
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
-    unclosed: Unclosed = field(default_factory=Unclosed)
 
     def take(self, event: Event) -> None:
-        self.unclosed.take(event)
         match event:
             case HistoryAppended(message, steer_id, notices, joins_last):
                 if joins_last and self.messages:
@@ -161,5 +157,4 @@ class _Fold:
             frozenset(self.call_ids),
             self.unfinished,
             self.harness_ref,
-            self.unclosed.ends(),
         )

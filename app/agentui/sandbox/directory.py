@@ -26,3 +26,11 @@ def gone_message(folder: str) -> str:
         f"The folder {folder} is not there any more, so the command did not run; "
         "the next one starts in the project's root."
     )
+
+
+def disk_message(free_bytes: int) -> str:
+    """Why a command was ended that filled the disk."""
+    return (
+        f"Ended: only {free_bytes / 2**30:.2f} GiB are left on the disk that the private copy lies on. "
+        "Remove what is not needed there, then try again."
+    )

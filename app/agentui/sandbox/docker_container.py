@@ -118,7 +118,8 @@ class Container:
 
         self.keeper.close()
         try:
-            self.engine.api.remove_container(self.id, force=True, v=False)
+            # `v`: volumes that the image itself declares; the workspace's has a name and stays.
+            self.engine.api.remove_container(self.id, force=True, v=True)
         except NotFound:
             return
         except (DockerException, requests.RequestException, OSError) as error:
@@ -190,9 +191,13 @@ def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:
     is_copy = plan.role == "copy"
     memory_bytes = COPY_MEMORY_BYTES if is_copy else limits.memory_bytes
     cpus = min(limits.cpus, float(engine.facts.cpus or limits.cpus))
+    # Files there count as memory: at the limit the kernel would end the keeper for want of anything else.
+    tmp_bytes = min(limits.tmp_bytes, memory_bytes // 2)
     tmpfs = "rw,noexec,nosuid,nodev"
     config: dict[str, Any] = engine.api.create_host_config(
         network_mode="none",
+        # Else the engine writes the host's own name servers into the container.
+        dns=["127.0.0.1"],
         read_only=True,
         cap_drop=["ALL"],
         # Root of the helper must reach files whatever their owner and mode, and give them to the agent.
@@ -211,7 +216,7 @@ def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:
             Ulimit(name="core", soft=0, hard=0),
         ],
         tmpfs={
-            "/tmp": f"{tmpfs},size={limits.tmp_bytes},nr_inodes=65536,mode=1777",
+            "/tmp": f"{tmpfs},size={tmp_bytes},nr_inodes=65536,mode=1777",
             "/run": f"{tmpfs},size={MIB},nr_inodes=1024,mode=755",
         },
         # Without no_copy the engine gives the volume the owner and mode of the image's folder.

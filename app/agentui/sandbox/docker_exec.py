@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from agentui.events import ToolOutcome
 from agentui.sandbox.base import Command, CommandResult, OnOutput, OutputChunk
 from agentui.sandbox.clock import RunningClock
-from agentui.sandbox.directory import cwd_below, gone_message
+from agentui.sandbox.directory import cwd_below, disk_message, gone_message
 from agentui.sandbox.docker_container import WORKSPACE, Container
 from agentui.sandbox.docker_keeper import Vitals
 from agentui.sandbox.docker_stream import EngineStream, exit_code_of
@@ -26,6 +26,7 @@ from agentui.sandbox.settle import settled
 REPORT = "/run/agentui/report"
 QUEUE_CHUNKS = 16
 """Chunks read ahead of the consumer; at most 32 KiB each."""
+DISK_WATCH_S = 2.0
 JOIN_TIMEOUT_S = 3.0
 """How long a stream may stay open after its processes are gone; engines hold it for 2 s."""
 
@@ -69,6 +70,7 @@ class Execution:
         """The engine's name for the process; set when `has_answer` is."""
         self.has_answer = asyncio.Event()
         """Set when the engine has said whether it starts the process."""
+        self._stopped_why = ""
         self.needs_new_container = False
         """Set when the container is gone or could not be cleaned."""
 
@@ -109,20 +111,32 @@ class Execution:
         return self._result(ending, before, timed_out)
 
     async def _wait(self, pump: _Pump) -> bool:
-        """Until the stream has ended, or the deadline: then True."""
+        """Until the stream has ended; True if the deadline or a full disk comes first."""
         deadline = asyncio.create_task(self.clock.expired())
+        disk = asyncio.create_task(self._disk_is_full())
         delivery = asyncio.create_task(pump.deliver())
         try:
-            await asyncio.wait({deadline, delivery}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({deadline, disk, delivery}, return_when=asyncio.FIRST_COMPLETED)
             if delivery.done():
                 delivery.result()
                 return False
+            if disk.done():
+                self._stopped_why = disk.result()
             return True
         finally:
-            deadline.cancel()
-            if not delivery.done():
-                delivery.cancel()
-            await asyncio.gather(deadline, delivery, return_exceptions=True)
+            for task in (deadline, disk, delivery):
+                task.cancel()
+            await asyncio.gather(deadline, disk, delivery, return_exceptions=True)
+
+    async def _disk_is_full(self) -> str:
+        """Return when the copy's disk is nearly full, with that in words."""
+        floor = self._container.plan.limits.free_disk_bytes
+        while True:
+            await asyncio.sleep(DISK_WATCH_S)
+            await self.clock.running()
+            free = await asyncio.to_thread(self._container.keeper.free_disk_bytes)
+            if free is not None and free < floor:
+                return disk_message(free)
 
     async def _declare_over(self) -> None:
         """From here on it cannot be frozen; waits while it is."""
@@ -200,6 +214,8 @@ class Execution:
     def _result(self, ending: Ending, before: Vitals | None, timed_out: bool) -> CommandResult:
         wall_s = self.clock.elapsed_s
         old_cwd = self._command.cwd
+        if timed_out and self._stopped_why:
+            return CommandResult("killed", None, wall_s, old_cwd, self._stopped_why)
         if timed_out:
             limit = f"{self._command.timeout_s:g} s"
             return CommandResult(

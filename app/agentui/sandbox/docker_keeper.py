@@ -36,6 +36,7 @@ class Keeper:
     def __init__(self, stream: EngineStream) -> None:
         self._stream = stream
         self._ids = itertools.count(1)
+        self._waited_for: set[str] = set()
         self._answers: dict[str, Vitals] = {}
         self._arrived = threading.Condition()
         self._is_closed = False
@@ -59,6 +60,11 @@ class Keeper:
         """State now; ``None`` if there is no answer in time."""
         return self._ask("memory", timeout_s=timeout_s)
 
+    def free_disk_bytes(self) -> int | None:
+        """Free room on the disk that the copy lies on; ``None`` if there is no answer."""
+        answer = self._ask("disk")
+        return int(answer.cwd) if answer is not None and answer.cwd.isdigit() else None
+
     def close(self) -> None:
         """Let the container end."""
         self._stream.close()
@@ -66,16 +72,18 @@ class Keeper:
 
     def _ask(self, question: str, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> Vitals | None:
         question_id = str(next(self._ids))
+        with self._arrived:
+            self._waited_for.add(question_id)
         try:
             self._stream.write(f"{question} {question_id} {token}\n".encode())
         except OSError:
+            with self._arrived:
+                self._waited_for.discard(question_id)
             return None
         with self._arrived:
             self._arrived.wait_for(lambda: self._is_closed or question_id in self._answers, timeout_s)
-            answer = self._answers.pop(question_id, None)
-            # Late answers to questions nobody waits for any more.
-            self._answers.clear()
-            return answer
+            self._waited_for.discard(question_id)
+            return self._answers.pop(question_id, None)
 
     def _read(self) -> None:
         pending = b""
@@ -87,7 +95,9 @@ class Keeper:
                 question_id, answer = parse_answer(fields[:FIELDS])
                 del fields[:FIELDS]
                 with self._arrived:
-                    self._answers[question_id] = answer
+                    # Others come too late: nobody waits for them any more.
+                    if question_id in self._waited_for:
+                        self._answers[question_id] = answer
                     self._arrived.notify_all()
             pending = b"\0".join([*fields, pending])
         with self._arrived:

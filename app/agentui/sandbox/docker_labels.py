@@ -10,7 +10,8 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from agentui.sandbox.engine import Engine, explanation
 
@@ -66,13 +67,11 @@ def remove_leftovers(engine: Engine) -> int:
     try:
         for record in api.containers(all=True, filters={"label": OWNER}):
             if is_dead(_owner_of(record.get("Labels"))):
-                api.remove_container(record["Id"], force=True)
-                removed += 1
+                removed += _is_removed(partial(api.remove_container, record["Id"], force=True))
         listed = api.volumes(filters={"label": [OWNER, THROWAWAY]})
         for record in listed.get("Volumes") or []:
             if is_dead(_owner_of(record.get("Labels"))):
-                api.remove_volume(record["Name"], force=True)
-                removed += 1
+                removed += _is_removed(partial(api.remove_volume, record["Name"], force=True))
     except (DockerException, requests.RequestException, OSError) as error:
         _log.warning("leftovers of earlier sessions could not be removed: %s", explanation(error))
     finally:
@@ -91,6 +90,20 @@ def remove_own(engine: Engine, owner: str, workspace_id: str) -> None:
             engine.api.remove_container(record["Id"], force=True)
     except (DockerException, requests.RequestException, OSError) as error:
         _log.warning("containers of this session could not be removed: %s", explanation(error))
+
+
+def _is_removed(remove: Callable[[], object]) -> bool:
+    """Whether it is gone. One that does not go (it is being removed already, say) keeps no other from going."""
+    from docker.errors import DockerException, NotFound
+
+    try:
+        remove()
+    except NotFound:
+        return False
+    except DockerException as error:
+        _log.warning("a leftover of an earlier session could not be removed: %s", explanation(error))
+        return False
+    return True
 
 
 def _owner_of(labels: Mapping[str, str] | None) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentui.errors import SandboxUnavailable
+from agentui.errors import EngineUnavailable, SandboxUnavailable
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -26,6 +26,7 @@ PROBE_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 60.0
 START_HINT = (
     "Start Docker (Docker Desktop, Colima or OrbStack; on Linux: sudo systemctl start docker), "
+    "or use --sandbox bubblewrap (Linux; it holds less), "
     "or go on without commands: the model then can only talk."
 )
 
@@ -84,7 +85,8 @@ def find_engine(environment: Mapping[str, str] | None = None, home: Path | None 
     What the environment names (``DOCKER_HOST``, ``DOCKER_CONTEXT``) is the only one tried.
 
     Raises:
-        SandboxUnavailable: If none answers, or the one that does is too old; names what was tried.
+        EngineUnavailable: If none answers; names what was tried.
+        SandboxUnavailable: If the one that does is too old.
     """
     environment = os.environ if environment is None else environment
     tried: list[str] = []
@@ -101,7 +103,7 @@ def find_engine(environment: Mapping[str, str] | None = None, home: Path | None 
         else START_HINT
     )
     places = "; ".join(tried) or "there is no DOCKER_HOST, no docker context and no known socket"
-    raise SandboxUnavailable(f"No container engine answers: {places}", hint=hint)
+    raise EngineUnavailable(f"No container engine answers: {places}", hint=hint)
 
 
 def connect(address: EngineAddress) -> Engine:

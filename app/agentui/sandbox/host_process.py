@@ -1,43 +1,37 @@
-"""Run commands on the host itself, for the two sandboxes that are none: `scripted` and `none`.
+"""Run commands on the host itself, one at a time: for the sandboxes that are none, and for jails.
 
 The same shell as in the container as far as a host allows: a fresh bash per command, our `edit` first on PATH,
-refused interpreters, a small environment, everything ended after the command. Nothing here contains a command.
+refused interpreters, a small environment, everything ended after the command. What contains a command, if
+anything, is its launcher.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
+import stat
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
-
-import psutil
 
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.base import Command, CommandResult, OnOutput, OutputChunk
 from agentui.sandbox.clock import RunningClock
 from agentui.sandbox.directory import cwd_below, gone_message
+from agentui.sandbox.host_launch import Launch, Launcher, PlainLauncher, Processes, find_bash
 from agentui.sandbox.image import TOOLS_FOLDER
 from agentui.sandbox.settle import settled
 
-OPEN_SHELL_START = TOOLS_FOLDER.parent / "host_bash_env"
+OPEN_SHELL_START = TOOLS_FOLDER / "lib" / "report"
 CHUNK_BYTES = 32 * 1024
 BACKGROUND_GRACE_S = 2.0
 """How long output of background processes is taken after the command itself ended; engines do the same."""
-MARK = "AGENTUI_MARK"
-PASSED_ON = ("PATH", "USER", "LOGNAME", "TZ")
-"""What of our own environment commands get to see; never keys or tokens."""
-
-_log = logging.getLogger(__name__)
+REPORT_BYTES = 16 * 1024
 
 
 class HostRunner:
@@ -45,7 +39,8 @@ class HostRunner:
 
     Args:
         folder: The copy's root; must exist when a command runs.
-        environment: Our own, of which little is passed on.
+        environment: Our own, of which little is passed on; for the plain launcher.
+        launcher: What starts the commands; without one they are not contained.
         has_interpreters: Whether the host's interpreters answer; else they are refused as in the image.
     """
 
@@ -53,12 +48,13 @@ class HostRunner:
         self,
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        launcher: Launcher | None = None,
         *,
         has_interpreters: bool = False,
     ) -> None:
         self._folder = folder
+        self._launcher: Launcher = launcher or PlainLauncher(environment)
         self._shell_start = OPEN_SHELL_START if has_interpreters else TOOLS_FOLDER / "lib" / "bash_env"
-        self._environment = os.environ if environment is None else environment
         self._private: Path | None = None
         self._bash = ""
         self._running: _Running | None = None
@@ -68,9 +64,9 @@ class HostRunner:
         """Lay out the private folder with `edit` and the shell's start file. Blocks.
 
         Raises:
-            SandboxUnavailable: If the host has no bash or no room.
+            SandboxUnavailable: If the host has no bash or no room, or the launcher cannot work here.
         """
-        bash = shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+        bash = find_bash()
         if bash is None:
             raise SandboxUnavailable(
                 "There is no bash on this machine", hint="Install bash, or use --sandbox docker."
@@ -83,40 +79,49 @@ class HostRunner:
             (private / "bin").mkdir()
             (private / "home").mkdir()
             # An installed package need not have kept the executable bit.
-            shutil.copyfile(TOOLS_FOLDER / "bin" / "edit", private / "bin" / "edit")
-            (private / "bin" / "edit").chmod(0o755)
+            for tool in ("edit", "check"):
+                shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
+                (private / "bin" / tool).chmod(0o755)
             shutil.copyfile(self._shell_start, private / "bash_env")
+            shutil.copyfile(TOOLS_FOLDER / "lib" / "report", private / "report")
             shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
         except OSError as error:
             raise SandboxUnavailable(f"No private folder could be made for the commands: {error}") from error
         self._private = private
+        self._launcher.prepare(private, bash)
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command to its end; see the sandbox protocol. A second caller waits."""
         async with self._one_at_a_time:
             root = os.path.realpath(self._folder)
-            folder = os.path.join(root, command.cwd)
-            if not os.path.isdir(folder):
-                return CommandResult("refused", None, 0.0, "", gone_message(folder))
+            seen_root = self._launcher.root(root)
+            if not os.path.isdir(os.path.join(root, command.cwd)):
+                return CommandResult("refused", None, 0.0, "", gone_message(f"{seen_root}/{command.cwd}"))
+            assert self._private is not None, "open() comes first"
             token = secrets.token_hex(8)
-            process = await asyncio.to_thread(self._spawn, command.text, folder, token)
-            running = _Running(process, token, RunningClock(command.timeout_s))
+            launch = Launch(command.text, root, command.cwd, token, self._private, self._bash)
+            try:
+                running = _Running(await self._launched(launch), RunningClock(command.timeout_s))
+            except OSError as error:
+                text = f"The command did not run. It could not be started: {error.strerror or error}"
+                return CommandResult("refused", None, 0.0, command.cwd, text)
             self._running = running
             try:
                 timed_out = await self._see_through(running, on_output)
             except asyncio.CancelledError:
-                await settled(asyncio.to_thread(running.end_everything))
+                await settled(asyncio.to_thread(running.processes.end_everything))
                 raise
             finally:
                 self._running = None
-            wall_s = running.clock.elapsed_s
-            cwd = cwd_below(self._reported(token), root, command.cwd)
-        return _result(command, running.exit_code, wall_s, cwd, timed_out)
+            cwd = cwd_below(_reported(launch), seen_root, command.cwd)
+        return _result(command, running, cwd, timed_out)
 
     async def freeze(self) -> bool:
-        """Stop the running command and its clock; processes in sessions of their own go on."""
+        """Stop the running command and its clock."""
         running = self._running
-        if running is None or running.clock.is_frozen or not running.signal_group(signal.SIGSTOP):
+        if running is None or running.clock.is_frozen:
+            return False
+        if not await asyncio.to_thread(running.processes.stop):
             return False
         running.clock.freeze()
         return True
@@ -125,152 +130,91 @@ class HostRunner:
         """Let it go on."""
         running = self._running
         if running is not None and running.clock.is_frozen:
-            running.signal_group(signal.SIGCONT)
+            await asyncio.to_thread(running.processes.go_on)
             running.clock.thaw()
 
     async def memory_bytes(self) -> int | None:
         """Resident memory of the running command's processes; 0 when none runs."""
         running = self._running
-        return 0 if running is None else await asyncio.to_thread(running.memory_bytes)
+        return 0 if running is None else await asyncio.to_thread(running.processes.memory_bytes)
 
     async def aclose(self) -> None:
         """End the running command and remove the private folder."""
         running, private = self._running, self._private
         if running is not None:
-            await asyncio.to_thread(running.end_everything)
+            await asyncio.to_thread(running.processes.end_everything)
         self._private = None
         if private is not None:
             await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
 
+    async def _launched(self, launch: Launch) -> Processes:
+        """Start it; a cancel meanwhile ends what was started."""
+        launching = asyncio.create_task(asyncio.to_thread(self._launcher.launch, launch))
+        try:
+            return await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            await settled(_ended(launching))
+            raise
+
     async def _see_through(self, running: _Running, on_output: OnOutput) -> bool:
         """Until everything ended and all output is out; True if the deadline ended it."""
+        process = running.processes.process
         readers = asyncio.gather(
-            _deliver(running.process.stdout, "stdout", on_output),
-            _deliver(running.process.stderr, "stderr", on_output),
+            _deliver(process.stdout, "stdout", on_output), _deliver(process.stderr, "stderr", on_output)
         )
         deadline = asyncio.create_task(running.clock.expired())
-        ended = asyncio.create_task(asyncio.to_thread(running.process.wait))
+        ended = asyncio.create_task(asyncio.to_thread(process.wait))
+        watching = asyncio.create_task(self._watch(running.processes))
         try:
             await _first_of(deadline, ended)
             timed_out = not ended.done()
             if not timed_out:
                 await _first_of(deadline, readers, timeout_s=BACKGROUND_GRACE_S)
-            await asyncio.to_thread(running.end_everything)
+            await asyncio.to_thread(running.processes.end_everything)
             await ended
             await _first_of(readers, timeout_s=BACKGROUND_GRACE_S)
             if readers.done():
                 readers.result()
             return timed_out
         finally:
-            deadline.cancel()
-            readers.cancel()
-            await asyncio.gather(deadline, readers, return_exceptions=True)
+            for task in (deadline, readers, watching):
+                task.cancel()
+            await asyncio.gather(deadline, readers, watching, return_exceptions=True)
 
-    def _spawn(self, text: str, folder: str, token: str) -> subprocess.Popen[bytes]:
-        assert self._private is not None, "open() comes first"
-        return subprocess.Popen(
-            [self._bash, "-c", text],
-            cwd=folder,
-            env=self._command_environment(token),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def _command_environment(self, token: str) -> dict[str, str]:
-        private = self._private
-        kept = {name: self._environment[name] for name in PASSED_ON if name in self._environment}
-        return {
-            **kept,
-            "PATH": f"{private}/bin:{kept.get('PATH', '/usr/local/bin:/usr/bin:/bin')}",
-            "HOME": f"{private}/home",
-            "TMPDIR": f"{private}/home",
-            "LANG": "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8",
-            "BASH_ENV": f"{private}/bash_env",
-            "AGENTUI_REPORT": f"{private}/report-{token}:{token}",
-            MARK: token,
-            "GIT_CONFIG_GLOBAL": f"{private}/gitconfig",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_EDITOR": ":",
-            "GIT_SEQUENCE_EDITOR": ":",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_PAGER": "cat",
-            "PAGER": "cat",
-        }
-
-    def _reported(self, token: str) -> str:
-        path = Path(f"{self._private}/report-{token}")
-        try:
-            with path.open("rb") as file:
-                text = file.read(16384)
-            path.unlink()
-        except OSError:
-            return ""
-        name, _, cwd = text.partition(b"\0")[0].partition(b" ")
-        return os.fsdecode(cwd) if name == token.encode() else ""
+    async def _watch(self, processes: Processes) -> None:
+        if self._launcher.watch_s is None:
+            return
+        while True:
+            await asyncio.sleep(self._launcher.watch_s)
+            await asyncio.to_thread(processes.enforce)
 
 
+@dataclass(frozen=True, slots=True)
 class _Running:
-    """A started command and everything it started in turn."""
+    """A started command and its clock."""
 
-    def __init__(self, process: subprocess.Popen[bytes], token: str, clock: RunningClock) -> None:
-        self.process = process
-        self.clock = clock
-        self._token = token
-        # Read like those it is compared with: what psutil says may be off from the clock by a second.
-        self._started_at_s = psutil.Process(process.pid).create_time()
+    processes: Processes
+    clock: RunningClock
 
-    @property
-    def exit_code(self) -> int | None:
-        """As a shell gives it: 128 and the signal's number for one ended by a signal."""
-        code = self.process.returncode
-        return code if code is None or code >= 0 else 128 - code
 
-    def signal_group(self, number: signal.Signals) -> bool:
-        """Whether there was anybody to get it."""
-        try:
-            os.killpg(self.process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
+async def _ended(launching: asyncio.Task[Processes]) -> None:
+    with contextlib.suppress(OSError):
+        processes = await launching
+        await asyncio.to_thread(processes.end_everything)
 
-    def end_everything(self) -> None:
-        """Kill the group, then whoever left it but still carries our mark; until nobody is found. Blocks."""
-        self.signal_group(signal.SIGKILL)
-        found: list[psutil.Process] = []
-        for _ in range(10):
-            found = self._marked()
-            for process in found:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            if not found:
-                break
-            psutil.wait_procs(found, timeout=0.5)
-        else:
-            _log.warning("processes of a command could not be ended: %s", found)
-        self.process.wait()
 
-    def memory_bytes(self) -> int:
-        """Resident memory of all of them. Looks at every process of the machine."""
-        total = 0
-        for process in self._marked():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
-
-    def _marked(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                is_young = process.create_time() >= self._started_at_s
-                if (
-                    is_young
-                    and process.environ().get(MARK) == self._token
-                    and process.status() != psutil.STATUS_ZOMBIE
-                ):
-                    found.append(process)
-        return found
+def _reported(launch: Launch) -> str:
+    """The directory that the shell reported with its token; the file is the agent's to write."""
+    try:
+        descriptor = os.open(launch.report, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with open(descriptor, "rb") as file:
+        text = file.read(REPORT_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    with contextlib.suppress(OSError):
+        launch.report.unlink()
+    name, _, cwd = text.partition(b"\0")[0].partition(b" ")
+    return os.fsdecode(cwd) if name == launch.token.encode() else ""
 
 
 async def _first_of(*futures: asyncio.Future[Any], timeout_s: float | None = None) -> None:
@@ -292,10 +236,14 @@ async def _deliver(pipe: IO[bytes] | None, stream: Literal["stdout", "stderr"], 
         transport.close()
 
 
-def _result(command: Command, exit_code: int | None, wall_s: float, cwd: str, timed_out: bool) -> CommandResult:
+def _result(command: Command, running: _Running, cwd: str, timed_out: bool) -> CommandResult:
+    wall_s, exit_code = running.clock.elapsed_s, running.processes.exit_code
     if timed_out:
         text = f"Ended after {command.timeout_s:g} s with all it had started."
         return CommandResult("timeout", None, wall_s, command.cwd, text)
+    if running.processes.verdict is not None:
+        outcome, text = running.processes.verdict
+        return CommandResult(outcome, exit_code, wall_s, cwd, text)
     if exit_code is None:
         return CommandResult("lost", None, wall_s, command.cwd, "The command's end was not seen.")
     if exit_code == 137:

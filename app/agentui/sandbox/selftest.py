@@ -63,6 +63,11 @@ class Check:
     held: bool
     detail: str = ""
 
+    @property
+    def meaning(self) -> str:
+        """What was tried, in words."""
+        return _MEANING[self.name]
+
 
 _MEANING: dict[CheckName, str] = {
     "outside": "writing outside of the workspace",
@@ -73,6 +78,14 @@ _MEANING: dict[CheckName, str] = {
     "noexec": "executing a file of the workspace or of /tmp",
     "processes": "leaving a process behind",
 }
+
+
+class SelfTestFailed(SandboxUnavailable):
+    """Something did not hold; `checks` says what."""
+
+    def __init__(self, message: str, checks: tuple[Check, ...], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.checks = checks
 
 
 async def self_test(sandbox: Sandbox) -> tuple[Check, ...]:
@@ -94,6 +107,9 @@ async def self_test(sandbox: Sandbox) -> tuple[Check, ...]:
             answers.update(await _answers(sandbox, script))
         if (folder / "agentui-probe").exists():
             answers["outside"] = f"open {folder}"
+        # Where each command has process numbers of its own, the second command cannot see what the first left.
+        if await asyncio.to_thread(_is_running, marker):
+            answers["processes"] = "open, seen from the host"
     if port.was_reached:
         answers["network"] = "open a port of the host"
     return tuple(_check(name, answers.get(name, "no answer")) for name in _MEANING)
@@ -103,14 +119,15 @@ async def require_self_test(sandbox: Sandbox, given_up: Collection[CheckName] = 
     """Run the self-test; `given_up` names what this sandbox openly does not promise.
 
     Raises:
-        SandboxUnavailable: If anything else did not hold; no command may run then.
+        SelfTestFailed: If anything else did not hold; no command may run then.
     """
     checks = await self_test(sandbox)
     broken = [check for check in checks if not check.held and check.name not in given_up]
     if broken:
-        found = "; ".join(f"{_MEANING[check.name]} ({check.detail})" for check in broken)
-        raise SandboxUnavailable(
+        found = "; ".join(f"{check.meaning} ({check.detail})" for check in broken)
+        raise SelfTestFailed(
             f"The sandbox did not pass its self-test. What should fail went through: {found}",
+            checks,
             hint="No command will run. Details: agentui sandbox selftest",
         )
     return checks
@@ -118,6 +135,16 @@ async def require_self_test(sandbox: Sandbox, given_up: Collection[CheckName] = 
 
 def _check(name: CheckName, answer: str) -> Check:
     return Check(name, answer == "held", "" if answer == "held" else answer.removeprefix("open").strip())
+
+
+def _is_running(marker: str) -> bool:
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[:1] == [marker]:
+                return True
+    return False
 
 
 async def _answers(sandbox: Sandbox, script: str) -> dict[str, str]:

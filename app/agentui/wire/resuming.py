@@ -24,7 +24,6 @@ from agentui.events import (
 )
 from agentui.paths import Places
 from agentui.run.resumed import ResumedState, resumed_from
-from agentui.run.unclosed import missing_ends
 from agentui.session.journal import Journal, JournalScan, encode_record, scan_journal
 from agentui.session.migrate import migrate
 from agentui.session.output_file import OUTPUTS
@@ -104,8 +103,9 @@ def _settled(records: list[Recorded]) -> Iterator[Recorded]:
     """The records, ended so that the next thing is a task of the user's; the model is told."""
     yield from records
     last = records[-1]
-    ends: list[Event] = [SteerWithdrawn(item.steer_id) for item in resumed_from(records).queue]
-    for event in missing_ends(recorded.event for recorded in records):
+    state = resumed_from(records)
+    ends: list[Event] = [SteerWithdrawn(item.steer_id) for item in state.queue]
+    for event in state.closings:
         ends.append(RunEnded("interrupted", "branched here") if isinstance(event, RunEnded) else event)
     ends.append(NoticeQueued(BRANCHED))
     for seq, event in enumerate(ends, start=last.seq + 1):

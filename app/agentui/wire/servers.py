@@ -57,8 +57,18 @@ def start_server(settings: Settings, home: Path) -> StartServer | None:
     return StartServer(offer.text, lambda: _run_to_its_end(offer.argv))
 
 
+def start_engine() -> StartServer | None:
+    """The offer to start a container engine that is installed, where this user can start it."""
+    from agentui.sandbox.engine_start import engine_start
+
+    offer = engine_start()
+    if offer is None:
+        return None
+    return StartServer(offer.text, lambda: _run_to_its_end(offer.argv))
+
+
 async def _run_to_its_end(argv: Sequence[str]) -> None:
-    """Run the command that starts the server; the server itself outlives it, and us.
+    """Run the command that starts a server or an engine; what it starts outlives it, and us.
 
     Raises:
         BackendUnavailable: If the command cannot be run, fails, or does not end.
@@ -69,10 +79,8 @@ async def _run_to_its_end(argv: Sequence[str]) -> None:
         )
         code = await asyncio.wait_for(process.wait(), START_S)
     except (OSError, TimeoutError) as error:
-        raise BackendUnavailable(
-            f"{argv[0]} did not start the server: {error or 'it took too long'}"
-        ) from error
+        raise BackendUnavailable(f"{argv[0]} did not start it: {error or 'it took too long'}") from error
     if code:
         raise BackendUnavailable(
-            f"{' '.join(argv)} ended with exit code {code}", hint="start LM Studio by hand; it is looked for"
+            f"{' '.join(argv)} ended with exit code {code}", hint="start it by hand; it is looked for"
         )

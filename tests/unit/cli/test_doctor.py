@@ -11,6 +11,7 @@ from agentui.backends.base import LoadedInstance, ServerFacts, ServerModel
 from agentui.cli import main
 from agentui.cli.doctor import is_ready
 from agentui.cli.findings import Finding, memory_finding, server_findings, terminal_finding
+from agentui.cli.sandbox_findings import limits_finding
 from agentui.config import Settings
 
 LMS = ServerFacts("lmstudio", "http://127.0.0.1:1234", "0.4.24", can_load=True)
@@ -130,3 +131,12 @@ def test_without_a_sandbox_no_engine_is_looked_for(
     found = {f["area"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
     assert found["sandbox"]["status"] == "note"
     assert "sandbox image" not in found
+
+
+def test_the_limits_of_the_sandbox_are_shown() -> None:
+    found = limits_finding(Settings(), 8 << 30, 4)
+    assert (found.status, found.facts["pids"]) == ("ok", 256)
+    assert "256 processes" in found.text
+    small = limits_finding(Settings(), 1 << 30, 4)
+    assert small.status == "note"
+    assert "lower limits.memory" in small.todo

@@ -7,7 +7,7 @@ set -euo pipefail
 shopt -s nullglob
 
 folders=(/bin /sbin /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /usr/games /opt)
-interpreters=(perl 'perl[0-9]*' 'python*' 'pypy*' pdb 'pdb[0-9]*' 'pip*' node nodejs npm npx deno bun 'ruby*' gem irb
+interpreters=('perl*' 'python*' 'pypy*' pdb 'pdb[0-9]*' 'pip*' node nodejs npm npx deno bun 'ruby*' gem irb
     'lua*' 'php*' tclsh 'tclsh*' wish expect gdb m4 'guile*' java javac go rustc cargo gcc 'gcc-*' cc g++ 'g++-*' c++
     clang 'clang*' tcc as ld 'ld.*' ed ex vi vim 'vim.*' emacs nano busybox)
 network=(curl wget nc 'nc.*' netcat ncat socat telnet ftp tnftp sftp scp ssh 'ssh-*' sshd slogin rsync openssl dig
@@ -46,7 +46,7 @@ rm -rf /usr/lib/git-core/git-remote-{http,https,ftp,ftps} /usr/lib/git-core/git-
 remove_scripts
 remove_named "${interpreters[@]}"
 rm -rf /usr/share/perl* /usr/lib/*/perl* /usr/lib/*/libperl* /etc/perl /usr/lib/python* /usr/local/lib/python* \
-    /usr/share/python* /usr/lib/ruby /usr/lib/node_modules
+    /usr/share/python* /usr/lib/ruby /usr/lib/node_modules /usr/share/gcc /usr/share/gdb /usr/lib/valgrind
 rm -rf /usr/share/{doc,man,info,locale,lintian,debconf,zoneinfo,gitweb,bash-completion,menu,bug} /var/log/* \
     /var/cache/* /etc/{apt,cron.*,init.d,pam.d,security,systemd,dpkg} /usr/lib/{apt,systemd,dpkg} /tmp/strip.sh
 find / -xdev -perm /6000 -exec chmod a-s {} +
@@ -55,7 +55,10 @@ grep -q '^agent:' /etc/passwd || echo 'agent:x:1000:1000:agent:/tmp/home:/bin/ba
 grep -q '^agent:' /etc/group || echo 'agent:x:1000:' >>/etc/group
 # Package managers last: nothing after this line needs them.
 remove_named "${packages[@]}"
-rm -rf /var/lib/{apt,dpkg,debconf} /var/backups/*
+rm -rf /var/lib/{apt,dpkg,debconf,systemd} /var/backups/* /usr/share/dpkg /usr/libexec/dpkg /etc/logrotate.d
+find /usr -xdev \( -name '*.py' -o -name '*.pyc' -o -name '*.pl' -o -name '*.pm' -o -name '*.rb' \) -delete
+# Names that now lead nowhere, as those of the alternatives do.
+find /bin/ /sbin/ /usr/bin /usr/sbin /usr/local/bin -xtype l -delete
 hash -r
 
 failed=0
