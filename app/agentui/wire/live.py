@@ -38,6 +38,7 @@ from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
 from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
+from agentui.session.card import tell_cards
 from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
@@ -206,6 +207,7 @@ class LiveSession:
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
         self._found.unsubscribe.append(self.recorder.subscribe(self._sampler.observe))
+        self._found.unsubscribe.append(tell_cards(self.recorder))
         self._sampler.start()
 
     def start(self) -> None:
