@@ -40,6 +40,7 @@ from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.card import tell_cards
 from agentui.session.journal import JournalWriter
+from agentui.session.listing import Retention, keep_within
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.telemetry.memory.detect import memory_reader
@@ -115,7 +116,8 @@ class LiveSession:
         self._demo_speed = demo_speed
         self._settings = settings
         self.trust = TrustStore(where.trust_file)
-        self._folder: SessionFolder = SessionStore(where.sessions).create(datetime.now(UTC))
+        self._store = SessionStore(where.sessions)
+        self._folder: SessionFolder = self._store.create(datetime.now(UTC))
         self.recorder = Recorder(JournalWriter(self._folder.journal))
         self.recorder.emit(
             SessionStarted(
@@ -258,6 +260,9 @@ class LiveSession:
             self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
+        kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
+        if gone := await asyncio.to_thread(keep_within, self._store, kept):
+            log.info("sessions beyond the bounds of the settings were removed: %s", len(gone))
 
 
 _APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
