@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "step": ("agentui.cli.step", "let a held session go on to its next safe point"),
     "steer": ("agentui.cli.steer", "say something to the agent of a running session"),
     "interrupt": ("agentui.cli.interrupt", "end the run of a session"),
+    "sessions": ("agentui.cli.sessions", "list recorded sessions, show their run cards, remove them"),
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),

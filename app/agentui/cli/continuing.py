@@ -57,13 +57,13 @@ def wanted_session(args: argparse.Namespace) -> Path | None:
 
 def _newest(store: SessionStore, where: Places, args: argparse.Namespace) -> Path:
     """The newest session of the folder in which anything was asked."""
-    from agentui.session.summary import summarise
+    from agentui.session.listing import summarise
 
     project = os.path.realpath(args.directory or Path.cwd())
     newest: SessionInfo | None = None
     for info in store.sessions():
         is_ours = is_of_demo(info, where) if args.demo else info.project == project
-        if is_ours and not summarise(info).is_empty:
+        if is_ours and summarise(info).has_text:
             return info.journal
         newest = newest or (info if is_ours else None)
     if newest is not None:

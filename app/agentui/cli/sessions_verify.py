@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from agentui.paths import places
 from agentui.session.store import SessionStore
 from agentui.session.verify import Verdict, verify
 from agentui.text import clean_line, human_bytes, plural
@@ -19,13 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per line and session")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, store: SessionStore) -> int:
     """Check one session or all; exit code 1 if anything is damaged.
 
     Raises:
         SessionError: If there is no such session.
     """
-    store = SessionStore(places().sessions)
     journals = [store.find(args.session)] if args.session else [info.journal for info in store.sessions()]
     is_clean = True
     for journal in journals:

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from agentui import __version__
@@ -36,10 +35,12 @@ from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import find_instructions, system_prompt
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
-from agentui.run.ports import HarnessFactory, RunParts, RunPolicy, Workshop
+from agentui.run.ports import HarnessFactory, RunParts, Workshop
 from agentui.run.resumed import ResumedState
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
+from agentui.session.card import tell_cards
+from agentui.session.listing import Retention, keep_within
 from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
@@ -51,6 +52,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
+from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
 from agentui.wire.servers import find_backend, start_engine, start_server
@@ -133,12 +135,13 @@ class LiveSession:
         self._demo_speed = demo_speed
         self._settings = settings
         self.trust = TrustStore(where.trust_file)
-        self._folder, self.recorder = self._begin(where) if continued is None else self._go_on(continued)
+        self._store = SessionStore(where.sessions)
+        self._folder, self.recorder = self._begin() if continued is None else self._go_on(continued)
         self._found = Found()
         self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
         always = self.trust.applies_always(self.project)
-        apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
-        policy = _policy(settings, is_demo, is_interactive, apply)
+        apply: ApplyPolicy = "accept" if accepts_changes else apply_policy(settings, always)
+        policy = run_policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
         self._folders = model_folders(where.home)
         self._reader = memory_reader()
@@ -154,8 +157,8 @@ class LiveSession:
         if is_interactive:
             self._found.unsubscribe.append(self.recorder.subscribe(self._pause_without_journal))
 
-    def _begin(self, where: Places) -> tuple[SessionFolder, Recorder]:
-        folder = SessionStore(where.sessions).create(datetime.now(UTC))
+    def _begin(self) -> tuple[SessionFolder, Recorder]:
+        folder = self._store.create(datetime.now(UTC))
         recorder = Recorder(JournalWriter(folder.journal))
         recorder.emit(
             SessionStarted(
@@ -263,6 +266,7 @@ class LiveSession:
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
         self._found.unsubscribe.append(self.recorder.subscribe(self._sampler.observe))
+        self._found.unsubscribe.append(tell_cards(self.recorder))
         self._sampler.start()
 
     def start(self) -> None:
@@ -335,28 +339,9 @@ class LiveSession:
             self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
-
-
-_APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
-_APPLY: dict[str, ApplyPolicy] = {"ask": "ask", "auto": "auto", "never": "never"}
-
-
-def _apply_policy(settings: Settings, applies_always: bool) -> ApplyPolicy:
-    return "auto" if applies_always and settings.apply == "ask" else _APPLY[settings.apply]
-
-
-def _policy(settings: Settings, is_demo: bool, is_interactive: bool, apply: ApplyPolicy) -> RunPolicy:
-    return RunPolicy(
-        approve=_APPROVE[settings.approve],
-        apply=apply,
-        max_turns=settings.max_turns,
-        command_timeout_s=settings.command_timeout_s,
-        is_interactive=is_interactive,
-        model=None if is_demo else settings.model,
-        context_tokens=None if is_demo else settings.context_tokens,
-        profile=settings.profile,
-        harness=settings.harness,
-    )
+        kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
+        if gone := await asyncio.to_thread(keep_within, self._store, kept):
+            log.info("sessions beyond the bounds of the settings were removed: %s", len(gone))
 
 
 def open_session(
