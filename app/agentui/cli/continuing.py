@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agentui.errors import SessionError, UsageError
+from agentui.errors import SessionBusy, SessionError, UsageError
 from agentui.paths import Places, places
 from agentui.session.store import SessionInfo, SessionStore
+
+if TYPE_CHECKING:
+    from agentui.tui.services import SessionChoice
 
 PICK = ""
 """``-r`` without an id: choose on the screen."""
@@ -91,3 +96,44 @@ def _stay_in_its_folder(args: argparse.Namespace, store: SessionStore, journal: 
         raise UsageError(f"{info.session_id} is a session of {info.project}, not of {asked}")
     if Path(info.project).is_dir():
         args.directory = info.project
+
+
+def why_busy(journal: Path) -> str:
+    """Why the session can only be looked at; empty if it can go on."""
+    try:
+        SessionStore(places().sessions).open(journal.parent).close()
+    except SessionBusy as busy:
+        return f"{busy.message}: nothing is sent from here"
+    except SessionError:
+        return ""  # opening it will say what is wrong
+    return ""
+
+
+async def session_choices() -> list[SessionChoice]:
+    """All sessions in which anything was said, the newest first."""
+    return await asyncio.to_thread(_choices)
+
+
+def _choices() -> list[SessionChoice]:
+    from agentui.session.listing import summarise
+    from agentui.tui.services import SessionChoice
+
+    choices: list[SessionChoice] = []
+    for info in SessionStore(places().sessions).sessions():
+        summary = summarise(info)
+        if not summary.has_text:
+            continue
+        saved = "saved" if summary.is_saved else summary.reason or "not ended"
+        choices.append(
+            SessionChoice(
+                info.session_id,
+                info.project,
+                "; ".join(summary.tasks),
+                ", ".join(summary.models),
+                info.started_utc.astimezone().strftime("%Y-%m-%d %H:%M"),
+                "open" if summary.is_open else saved,
+                summary.turns,
+                summary.size_bytes,
+            )
+        )
+    return choices

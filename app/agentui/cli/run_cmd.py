@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli import continuing
+from agentui.cli.arguments import Start, agree_to_remote, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
-from agentui.paths import STYLES
+from agentui.paths import STYLES, places
 
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
+    from agentui.tui.services import Services, Wanted
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
@@ -37,12 +39,31 @@ def run_dashboard(
     """
     need_terminal()
     gc.set_threshold(GC_AFTER_OBJECTS)
-    if not args.demo:
-        agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args, begun, accepts_changes, journal))
+    while True:
+        if not args.demo:
+            agree_to_remote(begun, may_ask=True)
+        wanted = asyncio.run(_live(args, begun, accepts_changes, journal))
+        if wanted is None:
+            return 0
+        args.task, args.continues, args.directory, args.demo = None, False, None, False
+        args.resume = wanted.session_id
+        journal = continuing.wanted_session(args)
+        if wanted.branch_turn is not None and journal is not None:
+            journal = _branched(journal, wanted.branch_turn)
+        begun = start(args)
+        accepts_changes = args.demo and begun.loaded.origins["apply"].kind != "flag"
 
 
-async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None) -> int:
+def _branched(journal: Path, turn: int) -> Path:
+    from agentui.wire.resuming import branch
+
+    return branch(places(), journal, turn)
+
+
+async def _live(
+    args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None
+) -> Wanted | None:
+    """Show one session until the user leaves it; what they want instead."""
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
@@ -60,8 +81,16 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool, j
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again
-    services = wire.OpeningServices(open_session)
-    task = args.task or (wire.DEMO_TASK if args.demo and journal is None else None)
+    busy = continuing.why_busy(journal) if journal is not None else ""
+    services: Services
+    if busy and journal is not None:
+        from agentui.session.follow import FollowServices
+
+        services = FollowServices(journal)
+    else:
+        services = wire.OpeningServices(open_session)
+    picks = args.resume == continuing.PICK
+    task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
         services.send(Submit(task))
     app = AgentuiApp(
@@ -70,6 +99,9 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool, j
         theme=settings.theme,
         keymap=dict(settings.keymap),
         apply_asks=settings.apply == "ask" and not accepts_changes,
+        list_sessions=continuing.session_choices,
+        picks_first=picks,
+        read_only_words=busy,
     )
     try:
         with ended_by_signals(app.exit):
@@ -78,7 +110,7 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool, j
         await services.stop()
     if app.failure is not None:
         raise app.failure
-    return 0
+    return app.wanted
 
 
 def replay_on_dashboard(records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start) -> int:

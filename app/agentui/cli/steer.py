@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from agentui.cli import remote
@@ -56,7 +57,7 @@ def _piped() -> str:
     head = bytearray()
     tail = bytearray()
     dropped = 0
-    while chunk := sys.stdin.buffer.read1(1 << 16):
+    while chunk := os.read(sys.stdin.fileno(), 1 << 16):
         if len(head) < _KEPT_BYTES:
             head += chunk
             continue

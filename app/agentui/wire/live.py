@@ -138,7 +138,9 @@ class LiveSession:
         self._store = SessionStore(where.sessions)
         self._folder, self.recorder = self._begin() if continued is None else self._go_on(continued)
         self._found = Found()
-        self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
+        self._workshops = Workshops(
+            settings, where, self.project, self._folder.session_id, is_demo, goes_on=continued is not None
+        )
         always = self.trust.applies_always(self.project)
         apply: ApplyPolicy = "accept" if accepts_changes else apply_policy(settings, always)
         policy = run_policy(settings, is_demo, is_interactive, apply)

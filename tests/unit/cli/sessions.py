@@ -91,7 +91,7 @@ class ScriptedSession:
         if isinstance(control, Interrupt | Quit):
             self.interrupted.set()
 
-    async def run_task(self, task: str) -> RunEnded:
+    async def run_task(self, task: str | None) -> RunEnded:
         self.task = task
         ended: list[RunEnded] = []
 

@@ -304,7 +304,6 @@ SILENT = {
     "SessionEnded",
     "HarnessStarted",
     "NoticeQueued",
-    "TurnTimed",
 }
 """Events that show only through others (StateChanged follows a pause) or are the model's side of the record."""
 
