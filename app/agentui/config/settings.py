@@ -126,6 +126,9 @@ class Settings:
         None, values.whole(1, 1 << 24), key="sampling.max_tokens", in_project=True
     )
 
+    keep_days: int | None = _setting(None, values.whole(1, 36_500), key="sessions.keep_days")
+    keep_bytes: int | None = _setting(None, values.scaled(1 << 20, 1 << 50, "bytes"), key="sessions.keep_size")
+
     memory_sample_s: float = _setting(1.0, values.number(0.2, 60), key="samples.memory_s")
     rate_sample_s: float = _setting(0.5, values.number(0.2, 60), key="samples.rate_s")
     process_sample_s: float = _setting(2.0, values.number(0.2, 60), key="samples.process_s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from agentui.card_text import card_rows, card_title
 from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -13,6 +14,8 @@ from agentui.events import (
     MessageId,
     MessageStarted,
     Recorded,
+    RunCard,
+    RunCarded,
     RunEnded,
     RunStarted,
     SandboxProgressed,
@@ -155,6 +158,8 @@ class Transcript:
                 return self._close_sandbox_start(recorded)
             case RunEnded():
                 return self._close_all(recorded) | self._close_sandbox_start(recorded)
+            case RunCarded(card):
+                return self._card(recorded, card)
             case _:
                 return NOTHING
 
@@ -308,6 +313,14 @@ class Transcript:
         block.body.close()
         block.is_open = False
         return _touched(block, recorded.seq)
+
+    def _card(self, recorded: Recorded, card: RunCard) -> frozenset[BlockId]:
+        block = MessageBlock(**_head(f"card-{recorded.seq}", recorded), role="system", label=card_title(card))
+        rows = card_rows(card)
+        width = max(len(label) for label, _ in rows)
+        block.body.append("\n".join(f"{label:<{width}}  {text}" for label, text in rows))
+        block.body.close()
+        return self._add(block)
 
     def _close_all(self, recorded: Recorded) -> frozenset[BlockId]:
         """Close what a crash left open, so that an ended run has nothing growing."""
