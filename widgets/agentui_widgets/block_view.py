@@ -62,6 +62,14 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
             self.key = key
             self.is_click = is_click
 
+    class Chosen(Message):
+        """The cursor went to a block."""
+
+        def __init__(self, view: Widget, key: str) -> None:
+            super().__init__()
+            self.view = view
+            self.key = key
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._column: Column[ItemT] = Column()
@@ -204,6 +212,7 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
         if not self._column.slots:
             return
         self._cursor = max(0, min(self._cursor_place + step, self.block_count - 1))
+        self.post_message(self.Chosen(self, self._column.slots[self._cursor].item.key))
         top = self._column.tops[self._cursor]
         height = self.scrollable_content_region.height
         if not self.scroll_offset.y <= top < self.scroll_offset.y + height:

@@ -30,6 +30,7 @@ class AgentuiApp(App[None]):
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
         keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
         apply_asks: Whether changes are offered at the end of a run.
+        ground: Makes the dashboard, where it is not that of a live session.
 
     Attributes:
         failure: Why the session could not begin; the application has ended then.
@@ -47,17 +48,18 @@ class AgentuiApp(App[None]):
         theme: str | None = None,
         keymap: Mapping[str, str] | None = None,
         apply_asks: bool = True,
+        ground: Callable[[], DashboardScreen] | None = None,
     ) -> None:
         super().__init__(css_path=[styles / name for name in STYLE_FILES])
         self.services = services
         self.rebound_keys = dict(keymap or {})
         self._wanted_theme = theme
-        self._apply_asks = apply_asks
+        self._ground = ground or (lambda: DashboardScreen(services, apply_asks=apply_asks))
         self.failure: AgentuiError | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard is the ground of the screen stack."""
-        return DashboardScreen(self.services, apply_asks=self._apply_asks)
+        return self._ground()
 
     def on_mount(self) -> None:
         """Colours and keys."""

@@ -13,11 +13,13 @@ from agentui.control import (
     Interrupt,
     Pause,
     Resume,
+    RunCommand,
     SendNow,
     Step,
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
 )
 from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
@@ -67,6 +69,10 @@ class Deck(Protocol):
         """Force a layout, or follow the size again with ``auto`` or nothing."""
         ...
 
+    def go_to(self, text: str) -> None:
+        """In a replay: seek a time."""
+        ...
+
     def fold_all(self) -> None:
         """Fold or unfold."""
         ...
@@ -99,7 +105,7 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 
 def _context(deck: Deck, argument: str) -> None:
-    """``64k`` and ``65536`` are both understood."""
+    """``64k`` and ``65536`` are both understood; nothing lets choose, with what fits."""
     text = argument.strip().lower()
     if not text:
         deck.open_contexts()
@@ -158,8 +164,15 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
     Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
+    Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
     Command("context", "reload with another context length", _context, "[N]"),
+    Command(
+        "check",
+        "run one of your checks, as the agent would",
+        lambda deck, a: deck.send(RunCommand(f"check {a.strip()}".strip())),
+        "NAME [ARGUMENTS]",
+    ),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
@@ -176,6 +189,7 @@ COMMANDS: tuple[Command, ...] = (
         "[auto|" + "|".join(LAYOUTS) + "]",
     ),
     Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "[NAME]"),
+    Command("at", "in a replay: go to a time", lambda deck, a: deck.go_to(a), "TIME"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
 )

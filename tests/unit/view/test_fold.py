@@ -304,8 +304,6 @@ SILENT = {
     "SessionEnded",
     "HarnessStarted",
     "NoticeQueued",
-    "PrefixMeasured",
-    "TurnTimed",
 }
 """Events that show only through others (StateChanged follows a pause) or are the model's side of the record."""
 

@@ -116,7 +116,7 @@ def test_a_seek_folds_only_a_small_part_again() -> None:
     read: list[int] = []
 
     class Counting(list[Recorded]):
-        def __getitem__(self, key):  # type: ignore[no-untyped-def,override]
+        def __getitem__(self, key):  # type: ignore[no-untyped-def]
             found = super().__getitem__(key)
             if isinstance(key, slice):
                 read.append(len(found))
