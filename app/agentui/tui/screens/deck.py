@@ -6,16 +6,10 @@ Screens that open on top of it are imported when they open: the first frame does
 from __future__ import annotations
 
 import logging
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.app import SuspendNotSupported
 from textual.screen import Screen
 
 from agentui.control import (
@@ -36,6 +30,7 @@ from agentui.text import clean, clean_line, human_bytes, plural
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.commands import run_command
+from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_lines
 from agentui.tui.services import Services
@@ -385,18 +380,7 @@ class DeckScreen(Screen[None]):
 
     def action_editor(self) -> None:
         """Write the prompt in $VISUAL or $EDITOR."""
-        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
-            path = Path(folder) / "prompt.md"
-            path.write_text(self.prompt.text, encoding="utf-8")
-            try:
-                with self.app.suspend():
-                    # blocks on purpose: the terminal belongs to the editor until it ends
-                    subprocess.run([*command, str(path)], check=False)
-            except SuspendNotSupported:
-                self.say("no editor can be opened in this terminal", is_error=True)
-                return
-            except OSError as error:
-                self.say(f"{command[0]} could not be started: {error.strerror}; set EDITOR", is_error=True)
-                return
-            self.prompt.text = clean(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+        try:
+            self.prompt.text = clean(edited(self.app, self.prompt.text)).rstrip("\n")
+        except EditorError as error:
+            self.say(str(error), is_error=True)

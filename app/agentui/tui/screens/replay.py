@@ -14,7 +14,7 @@ from agentui.tui.present_gauges import kv_curve, mark
 from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.services import Services
 from agentui.view.timeline import Moment, Timeline
-from agentui_widgets.block_view import BlockView
+from agentui_widgets.block_item import BlockChosen
 from agentui_widgets.line_bar import Fact
 
 SPEEDS: tuple[float | None, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, None)
@@ -174,8 +174,8 @@ class ReplayScreen(DashboardScreen):
         words = f"replay {clock_time(now_s)} of {clock_time(self.timeline.duration_s)}  {speed}  {state}"
         self.parts.titles["prompt"].show([Fact(words, "accent", 0)], [Fact(KEYS_WORDS, "dim", 1)])
 
-    @on(BlockView.Chosen)
-    def _chosen(self, message: BlockView.Chosen) -> None:
+    @on(BlockChosen)
+    def _chosen(self, message: BlockChosen) -> None:
         """A tool call was chosen: memory and speed as they were when it began."""
         if message.view is not self.parts.tools:
             return
