@@ -179,6 +179,12 @@ def lmstudio_home(home: Path) -> Path:
     return old if old.is_dir() else home / ".lmstudio"
 
 
+def pi_folder(home: Path, environ: Mapping[str, str]) -> Path:
+    """Pi's own folder, by Pi's rules; it need not exist."""
+    named = environ.get("PI_CODING_AGENT_DIR", "")
+    return Path(named).expanduser().absolute() if named else home / ".pi" / "agent"
+
+
 def lmstudio_server_config(home: Path) -> Path:
     """The file in which LM Studio keeps its server's port."""
     return lmstudio_home(home) / ".internal" / "http-server-config.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentui.cli import continuing
-from agentui.cli.arguments import Start, agree_to_remote, start
+from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
@@ -42,7 +42,7 @@ def run_dashboard(
     gc.set_threshold(GC_AFTER_OBJECTS)
     while True:
         if not args.demo:
-            agree_to_remote(begun, may_ask=True)
+            begun = agreed(begun, may_ask=True)
         wanted = asyncio.run(_live(args, begun, accepts_changes, journal))
         if wanted is None:
             return 0

@@ -88,7 +88,7 @@ def _harness(
     ) -> Harness:
         system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
         loop = LoopSettings(
-            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
+            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.answer_tokens
         )
         history = resumed.messages if resumed is not None else ()
         return OwnLoop(backend, model, system, loop, new_id, history)
@@ -199,7 +199,7 @@ class LiveSession:
                 return await find_backend(self._settings, will_chat=True)
             if self._found.demo is None:
                 self._found.demo = await start_demo(self.project, self._demo_speed)
-            own = replace(self._settings, url=self._found.demo.url, api_key=None)
+            own = replace(self._settings, url=self._found.demo.url, api_key=None, provider=None)
             return await find_backend(own, will_chat=True)
 
         async def open_workshop() -> Workshop:
