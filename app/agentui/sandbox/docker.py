@@ -24,6 +24,7 @@ from agentui.sandbox.docker_volume import WorkspaceVolume, open_volume, remove_v
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
+from agentui.sandbox.research import WayOut
 from agentui.sandbox.selftest import Check, CheckName, require_self_test
 from agentui.sandbox.settle import settled
 
@@ -42,7 +43,8 @@ class DockerSandbox:
         is used again with what it holds. Letters, digits, ``_.-``. session: Label for the clean-up. project:
         Label for people who look at ``docker ps``. limits: Upper bounds for the commands. uid: Whom the
         commands run as; never 0. is_throwaway: Remove the copy when closed. may_build: Build the image at the
-        start if it is absent. Building may use the network.
+        start if it is absent. Building may use the network. way_out: The research profile's, with an image that
+        has what it needs; opened and closed with the sandbox.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class DockerSandbox:
         uid: int = DEFAULT_UID,
         is_throwaway: bool = False,
         may_build: bool = False,
+        way_out: WayOut | None = None,
     ) -> None:
         if uid == 0:
             raise ValueError("commands never run as root: give another uid")
@@ -67,6 +70,7 @@ class DockerSandbox:
         self._uid = uid
         self._is_throwaway = is_throwaway
         self._may_build = may_build
+        self._way_out = way_out
         self._labels = {
             labels.OWNER: labels.owner_label(),
             labels.SESSION: session,
@@ -89,8 +93,9 @@ class DockerSandbox:
         """What it holds; the notes are complete after `start`."""
         return SandboxFacts(
             kind="docker",
-            label="docker, no network",
+            label=f"docker, {self._way_out.label}" if self._way_out is not None else "docker, no network",
             is_isolated=True,
+            network=self._way_out.label if self._way_out is not None else "none",
             image=self.image.tag,
             memory_limit_bytes=self._limits.memory_bytes,
             cpus=min(self._limits.cpus, float(self._engine.facts.cpus or self._limits.cpus)),
@@ -121,6 +126,8 @@ class DockerSandbox:
             await self.image.build(note)
         note("starting the container")
         try:
+            if self._way_out is not None:
+                await self._way_out.open(self._engine, self.image.tag, self._labels)
             await asyncio.to_thread(self._open)
             note("testing the sandbox")
             given_up: list[CheckName] = [] if self._has_readonly_proc else ["proc"]
@@ -207,6 +214,8 @@ class DockerSandbox:
         await self._copy.aclose()
         if container is not None:
             await asyncio.to_thread(container.close)
+        if self._way_out is not None:
+            await self._way_out.aclose()
         # Also those that could not be removed while the engine was away.
         await asyncio.to_thread(labels.remove_own, self._engine, self._labels[labels.OWNER], self.workspace_id)
         if self._is_throwaway and self._volume is not None:
@@ -223,6 +232,7 @@ class DockerSandbox:
             limits=self._limits,
             labels={**self._labels, labels.ROLE: role},
             has_readonly_proc=self._has_readonly_proc,
+            relay_volume=self._way_out.volume if self._way_out is not None and role == "commands" else None,
         )
 
     def _open(self) -> None:

@@ -10,7 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.engine import Engine, explanation
@@ -23,6 +23,8 @@ BASE_HINT = (
     "scripts/make-base-image.sh and name it in AGENTUI_BASE_IMAGE."
 )
 
+ImageProfile = Literal["default", "research"]
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +34,14 @@ class ToolsImage:
     Args:
         engine: Where it is kept and built.
         base: What it is built from; the default is pulled when absent, and only while building.
+        profile: `research` has curl as well.
     """
 
-    def __init__(self, engine: Engine, base: str | None = None) -> None:
+    def __init__(self, engine: Engine, base: str | None = None, profile: ImageProfile = "default") -> None:
         self.engine = engine
         self.base = base or DEFAULT_BASE
-        self.tag = image_tag(self.base)
+        self.profile = profile
+        self.tag = image_tag(self.base, name="tools" if profile == "default" else profile)
 
     async def is_built(self) -> bool:
         """Whether the engine has it; never pulls.
@@ -82,7 +86,7 @@ class ToolsImage:
                 fileobj=build_context(TOOLS_FOLDER),
                 custom_context=True,
                 tag=self.tag,
-                buildargs={"BASE_IMAGE": self.base},
+                buildargs={"BASE_IMAGE": self.base, "PROFILE": self.profile},
                 # The only network the build can have where the engine runs without a bridge.
                 network_mode="host",
                 pull=False,
@@ -132,13 +136,13 @@ class _BuildFailed(Exception):
     """A step of the build failed; the text is the builder's."""
 
 
-def image_tag(base: str, folder: Path = TOOLS_FOLDER) -> str:
+def image_tag(base: str, folder: Path = TOOLS_FOLDER, *, name: str = "tools") -> str:
     """The image's name: a hash of everything it is made from. Reads the files."""
     digest = hashlib.sha256(base.encode())
     for path in _files(folder):
         content = path.read_bytes()
         digest.update(f"\0{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
-    return f"agentui-tools:{digest.hexdigest()[:12]}"
+    return f"agentui-{name}:{digest.hexdigest()[:12]}"
 
 
 def build_context(folder: Path) -> io.BytesIO:
