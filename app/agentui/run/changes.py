@@ -10,6 +10,7 @@ from agentui.control import Apply, Discard, Redo, Undo
 from agentui.errors import AgentuiError, ApplyConflict, WorkspaceError
 from agentui.events import Change, Event, Warned, WorkspaceChanged, WorkspaceConflicted
 from agentui.run.ports import WorkspacePort
+from agentui.sandbox.base import Sandbox
 
 ApplyPolicy = Literal["ask", "auto", "never", "accept"]
 
@@ -123,6 +124,15 @@ class Changes:
                     assert_never(control)
         except WorkspaceError as error:
             self._emit(Warned("workspace", error.message, error.hint))
+
+    async def take_commits(self, sandbox: Sandbox) -> None:
+        """Bring the agent's commits to the project's repository.
+
+        Raises:
+            WorkspaceError: If there are none, or a git refused.
+        """
+        async with self.lock:
+            self._emit(await self._workspace.take_commits(sandbox))
 
     async def _apply(
         self, paths: tuple[str, ...] | None, include_ask: bool, by: Literal["user", "auto"]

@@ -25,6 +25,7 @@ from agentui.control import (
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
     Undo,
 )
 from agentui.events import PauseAsked, Resumed, SteerId, SteerMode, SteerQueued, SteerWithdrawn, Warned
@@ -72,7 +73,9 @@ class Controls:
                 self._desk.approvals.answer(ask_id, verdict, is_cancelled=is_cancelled)
             case Quit():
                 self._quit()
-            case Apply() | Discard() | Undo() | Redo() | RunCommand() | SwitchModel() | Compact():
+            case (
+                Apply() | Discard() | Undo() | Redo() | TakeCommits() | RunCommand() | SwitchModel() | Compact()
+            ):
                 if isinstance(control, Apply) and control.always:
                     self._desk.policy = replace(self._desk.policy, apply="auto")
                 self._take_slow(control)

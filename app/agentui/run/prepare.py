@@ -39,8 +39,9 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
-from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop
+from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop, WorkspacePort
 from agentui.run.resumed import ResumedState
+from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ _T = TypeVar("_T")
 
 TRY_AGAIN, TALK_ONLY = "try again", "talk only"
 START, WAIT = "start it", "wait"
+COPY, LEAVE = "copy it", "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +293,8 @@ class Preparation:
             await workshop.sandbox.start(lambda text: self._emit(SandboxProgressed(text)))
             is_started = True
             self._emit(SandboxStarted(workshop.sandbox.facts))
-            if changes is not None:
-                await changes.prepare()
+            if changes is not None and workshop.workspace is not None:
+                await self._copied(workshop.workspace, changes)
         except BaseException:
             if changes is not None:
                 await changes.aclose()
@@ -301,6 +303,19 @@ class Preparation:
                 self._emit(SandboxEnded("closed"))
             raise
         return changes
+
+    async def _copied(self, workspace: WorkspacePort, changes: Changes) -> None:
+        """Make the copy; a large project only after a yes."""
+        try:
+            await changes.prepare()
+        except SeedTooLarge as error:
+            if not self._policy.is_interactive:
+                raise
+            question = f"Copy {error.question.size_bytes / 1e6:,.0f} MB for the agent?"
+            if await self._approvals.ask(question, error.question.tree(), (COPY, LEAVE)) != COPY:
+                raise
+            workspace.agree_to_size()
+            await changes.prepare()
 
     async def _talks_only(self, error: AgentuiError) -> bool:
         is_copy = isinstance(error, WorkspaceError)
@@ -317,13 +332,12 @@ class Preparation:
             return
         if not self._policy.is_interactive:
             raise SandboxUnavailable(
-                "the image that commands run in is not built yet",
-                hint="build it once: agentui sandbox build",
+                "the image that commands run in is not built yet, or you have not agreed to it",
+                hint=f"do it once: {image.command}",
             )
-        why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
-        verdict = await self._approvals.ask("Build the sandbox image now?", why, ("build", "no"))
+        verdict = await self._approvals.ask(image.question, image.why, ("build", "no"))
         if verdict != "build":
-            raise SandboxUnavailable("the sandbox image is not built", hint="agentui sandbox build")
+            raise SandboxUnavailable("the sandbox image is not built", hint=image.command)
         await image.build(lambda text: self._emit(SandboxProgressed(text)))
 
 

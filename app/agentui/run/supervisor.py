@@ -34,8 +34,12 @@ from agentui.run.queue import TaskQueue
 from agentui.run.resumed import ResumedState, balanced
 from agentui.run.task_run import TaskRun
 from agentui.run.watches import Watches
+from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
+
+_MISSING = (BackendError, SandboxError, HarnessUnavailable, ProjectBusy, SeedTooLarge)
+"""What ends a run as unavailable when nobody can be asked."""
 
 
 class Supervisor:
@@ -158,7 +162,7 @@ class Supervisor:
         try:
             await self._prepare()
         except AgentuiError as error:
-            is_missing = isinstance(error, BackendError | SandboxError | HarnessUnavailable | ProjectBusy)
+            is_missing = isinstance(error, _MISSING)
             return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
         except asyncio.CancelledError:
             if not self._desk.is_quitting:
@@ -180,6 +184,8 @@ class Supervisor:
         finally:
             self._desk.preparing = self._desk.preparation = None
         self._desk.stage.take(prepared, parts, self._desk.policy, self._emit)
+        if prepared.workshop is not None:
+            self._desk.talk.hints.set_up = prepared.workshop.set_up_hint
         self._tell(self._machine.prepared())
 
     def _resume(self, state: ResumedState) -> ResumedState:
