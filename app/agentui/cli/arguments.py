@@ -29,6 +29,7 @@ _HELP: dict[str, tuple[str, str]] = {
     "harness": ("NAME", f"who thinks: {'|'.join(HARNESSES)}"),
     "sandbox": ("KIND", f"where commands run: {'|'.join(SANDBOXES)}; none means on this machine"),
     "profile": ("NAME", f"what the sandbox holds: {'|'.join(PROFILES)}"),
+    "research_allow": ("LIST", "what --profile research may reach: host:port,host:port"),
     "apply": ("WHEN", f"bring changes to your project: {'|'.join(APPLIES)} (default: ask)"),
     "approve": ("WHEN", f"ask before each command: {'|'.join(APPROVALS)} (default: never)"),
     "seed_limit_bytes": ("SIZE", "copy a project of up to this size unasked, such as 2g (default: 500 MB)"),

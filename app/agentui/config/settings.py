@@ -17,7 +17,7 @@ OriginKind = Literal["flag", "environment", "project file", "user file", "LM Stu
 
 HARNESSES = ("loop",)
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
-PROFILES = ("default", "project")
+PROFILES = ("default", "project", "research")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -113,6 +113,8 @@ class Settings:
     seed_limit_bytes: int = _setting(
         500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
     )
+
+    research_allow: tuple[str, ...] = _setting((), values.texts, key="research.allow", flag="--allow")
 
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)

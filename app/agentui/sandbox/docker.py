@@ -152,7 +152,7 @@ class DockerSandbox:
             if not self._may_build:
                 raise SandboxUnavailable(
                     f"The sandbox image {self.image.tag} is not built yet",
-                    hint="Build it once: agentui sandbox build",
+                    hint=f"Build it once: {self.image.command}",
                 )
             await self.image.build(note)
         if self._shell is not None:
@@ -183,7 +183,7 @@ class DockerSandbox:
         if not await self.image.is_built():
             raise SandboxUnavailable(
                 f"The sandbox image {self.image.tag} is not built yet",
-                hint="Build it once: agentui sandbox build",
+                hint=f"Build it once: {self.image.command}",
             )
         await asyncio.to_thread(self._open_volume)
 

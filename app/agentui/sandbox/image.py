@@ -42,12 +42,13 @@ class ToolsImage:
 
     question = "Build the sandbox image now?"
     why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
-    command = "agentui sandbox build"
 
     def __init__(self, engine: Engine, base: str | None = None, profile: ImageProfile = "default") -> None:
         self.engine = engine
         self.base = base or DEFAULT_BASE
         self.profile = profile
+        flag = "" if profile == "default" else f" --profile {profile}"
+        self.command = f"agentui sandbox build{flag}"
         self.tag = image_tag(self.base, name="tools" if profile == "default" else profile)
 
     async def is_built(self) -> bool:
@@ -94,7 +95,7 @@ class ToolsImage:
             raise SandboxUnavailable(
                 f"The sandbox image could not be built from {self.base}: {failure}. "
                 f"Before that: {' | '.join(last_lines)}",
-                hint="Build it by hand to see everything: agentui sandbox build",
+                hint=f"Build it by hand to see everything: {self.command}",
             ) from failure
         except (DockerException, requests.RequestException, OSError) as error:
             raise SandboxUnavailable(
@@ -186,6 +187,10 @@ def build_context(folder: Path, extra: Mapping[str, bytes] | None = None) -> io.
         for path in _files(folder):
             info = tarfile.TarInfo(path.relative_to(folder).as_posix())
             content = path.read_bytes()
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+        for name, content in sorted((extra or {}).items()):
+            info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             archive.addfile(info, io.BytesIO(content))
     buffer.seek(0)

@@ -139,7 +139,9 @@ class LiveSession:
             )
         )
         self._found = Found()
-        self._workshops = Workshops(settings, where, self.project, self._folder.session_id, is_demo)
+        self._workshops = Workshops(
+            settings, where, self.project, self._folder.session_id, is_demo, emit=self.recorder.emit
+        )
         always = self.trust.applies_always(self.project)
         apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
         policy = _policy(settings, is_demo, is_interactive, apply)

@@ -34,7 +34,7 @@ install -D -m 755 "$(command -v socat)" /out/usr/local/lib/agentui/socat
 ldd "$(command -v socat)" | while read -r _ _ library _; do
     case $library in
     */libwrap.so.* | */libssl.so.* | */libcrypto.so.* | */libnsl.so.* | */libtirpc.so.* | */libutil.so.*)
-        install -D -m 644 "$library" "/out$library"
+        install -D -m 644 "$library" "/out$(realpath "${library%/*}")/${library##*/}"
         ;;
     esac
 done
