@@ -19,6 +19,7 @@ from agentui.cli import UNAVAILABLE
 from agentui.cli.arguments import Start, add_settings, start
 from agentui.cli.findings import Finding, all_findings
 from agentui.config import Loaded, Settings
+from agentui.config.checks import ProjectChecks
 from agentui.config.settings import RULES
 from agentui.errors import UsageError
 from agentui.text import clean, clean_line
@@ -88,7 +89,8 @@ def report_text(findings: Sequence[Finding], begun: Start) -> str:
     lines += ["", "settings (the rest are defaults; --json lists all):"]
     rows = [row for row in _settings_rows(begun.loaded) if row[0] == "url" or row[2].kind != "default"]
     lines += [
-        f"  {RULES[name].key:<20}{_shown(value):<32}{clean_line(str(origin))}" for name, value, origin in rows
+        f"  {RULES[name].key if name in RULES else name:<20}{_shown(value):<32}{clean_line(str(origin))}"
+        for name, value, origin in rows
     ]
     lines += [
         "",
@@ -109,6 +111,8 @@ def _settings_rows(loaded: Loaded) -> list[tuple[str, Any, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if name == "api_key":
         return "set" if value else None
+    if isinstance(value, ProjectChecks):
+        return list(value.names)
     return str(value) if isinstance(value, Path) else value
 
 

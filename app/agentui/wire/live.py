@@ -42,7 +42,7 @@ from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
-from agentui.telemetry.fit import ModelFit, small_context_warning
+from agentui.telemetry.fit import ContextAdvice, ModelFit, context_advice
 from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
@@ -151,7 +151,6 @@ class LiveSession:
         self.fits = ModelFits(self._folders, self._reader)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
-        self._advising: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
 
@@ -186,7 +185,6 @@ class LiveSession:
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
             self._found.model = model
-            self._advising = asyncio.create_task(self._advise(backend, model), name="context advice")
             self._found.port = urlsplit(backend.facts.base_url).port
 
         return RunParts(
@@ -202,22 +200,21 @@ class LiveSession:
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
+            advise=self._advise,
             keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
-    async def _advise(self, backend: Backend, model: ModelFacts) -> None:
-        """Say at once when a model is loaded with too little context, and what would fit."""
-        if small_context_warning(model, None) is None:
-            return
+    async def _advise(self, backend: Backend, model: ModelFacts) -> ContextAdvice | None:
+        """Whether a model is loaded with too little context, and what would fit."""
+        if context_advice(model, None) is None:
+            return None
         fits: Mapping[str, ModelFit] = {}
         try:
             fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded])
         except AgentuiError as error:
             log.info("what fits is not known: %s", error.message)
         fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
-        warning = small_context_warning(model, fit.default_tokens if fit else None)
-        if warning is not None:
-            self.recorder.emit(warning)
+        return context_advice(model, fit.default_tokens if fit else None)
 
     def _make_sampler(self) -> Sampler:
         reader = self._reader
@@ -283,9 +280,6 @@ class LiveSession:
                 log.error("the session did not end within %s s and is cancelled", STOP_S)
                 self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
-        if self._advising is not None:
-            self._advising.cancel()
-            await asyncio.gather(self._advising, return_exceptions=True)
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()
