@@ -22,6 +22,7 @@ STYLES = next(
 
 SANDBOX_IMAGES = PACKAGE / "sandbox" / "images"
 SIMULATOR_SCRIPTS = PACKAGE / "simulator" / "scripts"
+PI_EXTENSION = PACKAGE / "harness" / "pi" / "extension" / "agentui.ts"
 
 PROJECT_CONFIG = Path(".agentui") / "config.toml"
 """Where a project keeps its settings, relative to the project."""

@@ -40,7 +40,6 @@ from agentui.harness.pi.records import (
     PiMessageStarted,
     PiRecord,
     PiTurnEnded,
-    PiTurnStarted,
     RetryBegan,
     ToolBegan,
     ToolFinished,
@@ -49,7 +48,7 @@ from agentui.harness.pi.records import (
     UiRequest,
 )
 from agentui.harness.pi.tools import ASKED_TOOLS, ForeignTools
-from agentui.history import assistant_message, tool_message, user_message
+from agentui.history import assistant_message, open_call_ids, tool_message, user_message
 
 ENDED_EARLY = "[not run: the run ended before]"
 _STOPS = {"stop": "stop", "length": "length", "toolUse": "tool_calls", "error": "error", "aborted": "cut"}
@@ -122,12 +121,10 @@ class PiFold:
                 self._end_message("cut")
             case PiMessageEnded(message):
                 self._message(message)
-            case PiTurnStarted():
-                self._begin_turn()
             case PiTurnEnded():
                 # What failed may be asked again, and is then the same turn.
                 if self.last_answer is None or self.last_answer.stop_reason != "error":
-                    self._end_turn()
+                    self.turn_over()
             case ToolBegan():
                 self.tools.began(record)
             case ToolProgressed():
@@ -163,9 +160,14 @@ class PiFold:
             self._emit(CompactionEnded(None, None, None, None, "", error="it was stopped"))
         for call_id in list(self._open_calls):
             self._result(call_id, answer)
-        self._end_turn()
+        self.turn_over()
 
     # --- requests, from the gateway ----------------------------------------------------------
+
+    def request_began(self) -> None:
+        """A request leaves for the server; unless it is for a summary, a turn has begun."""
+        if not self._is_compacting:
+            self._begin_turn()
 
     def request_ended(self, event: RequestEnded) -> None:
         """A request of Pi's has ended; its figures are those of the turn."""
@@ -177,12 +179,13 @@ class PiFold:
         """The exact messages of a request; after a compaction they tell what the context is now."""
         if self._is_history_stale and not self._is_compacting and messages:
             self._is_history_stale = False
-            self._open_calls.clear()
+            self._open_calls = dict.fromkeys(open_call_ids(messages))
             self._emit(HistoryReplaced(tuple(messages), "Pi summarised the conversation"))
 
     # --- turns -------------------------------------------------------------------------------
 
     def _begin_turn(self) -> None:
+        """Begin one with the first sign of an answer: Pi also tells of turns that it never asks for."""
         if self._turn_began_s is not None:
             return
         self.turns += 1
@@ -190,7 +193,8 @@ class PiFold:
         self._turn_usage, self._answered = Usage(), None
         self._emit(TurnStarted(self.turns))
 
-    def _end_turn(self) -> None:
+    def turn_over(self) -> None:
+        """The answer and its commands are over."""
         if self._turn_began_s is None:
             return
         wall_s = self._clock() - self._turn_began_s
@@ -206,6 +210,7 @@ class PiFold:
     # --- messages ----------------------------------------------------------------------------
 
     def _delta(self, delta: PiDelta) -> None:
+        self._begin_turn()
         if self._growing is None:
             self._growing = _Growing(MessageId(self._ids("m")))
         growing = self._growing
@@ -261,12 +266,16 @@ class PiFold:
                 pass
 
     def _answer(self, message: PiMessage) -> None:
+        if message.stop_reason != "aborted" or message.text:
+            self._begin_turn()
         growing = self._growing or _Growing(MessageId(self._ids("m")))
         self._growing = growing
         shown = "".join(growing.text)
         if message.text.startswith(shown) and len(message.text) > len(shown):
             self._text(growing, message.text[len(shown) :])
-        self._end_message(_STOPS.get(message.stop_reason, message.stop_reason or "stop"))
+        is_frozen = self.is_quiet and message.stop_reason == "error"
+        stop = _STOPS.get(message.stop_reason, message.stop_reason or "stop")
+        self._end_message("cut" if is_frozen else stop)
         self.last_answer = message
         leak = leaked_tool_call(message.text) if not message.calls else None
         if leak:
