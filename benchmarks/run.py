@@ -1,7 +1,7 @@
 """Measure agentui against the floor and print the ratios with their bars.
 
-    python -m benchmarks.run                 everything, some six minutes
-    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, memory
+    python -m benchmarks.run                 everything, some seven minutes
+    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, memory, copy, exec
     python -m benchmarks.run --floor-only    the floor alone, to judge the machine
     python -m benchmarks.run --json FILE     the figures as JSON too ("-": on stdout instead of the table)
 
@@ -21,11 +21,12 @@ from dataclasses import asdict, dataclass, field
 from math import isnan
 from pathlib import Path
 
-from benchmarks import measure
+from agentui.errors import SandboxUnavailable
+from benchmarks import copying, measure
 from benchmarks.subject import AgentuiSubject, FloorSubject, Subject
 
 MIB = 1024**2
-PARTS = ("stream", "unpaced", "echo", "start", "idle", "memory")
+PARTS = ("stream", "unpaced", "echo", "start", "idle", "memory", "copy", "exec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,33 @@ class Bench:
         self.rows.append(Row(f"memory over bare imports, {tokens:,} tokens", "MB", over_bare, 45.0))
         self.rows.append(Row("memory, the transcript's after 1,000 tokens", "MB", growth, 10.0))
         self.rows.append(Row("memory, packages imported after those", "MB", late, float("inf")))
+
+    def copy(self) -> None:
+        """The private copy of a large project against what the system needs itself."""
+        files, size, changed = (2000, 50_000_000, 100) if self.quick else (20_000, 500_000_000, 1000)
+        print("  copy ...", file=sys.stderr, flush=True)
+        kind, found = copying.copy_times(files, size, changed)
+        free = float("inf")
+        self.rows += [
+            Row(f"{files:,} files seeded ({kind}) against cp -a", "s", found.seed_s, free, found.cp_s),
+            Row("second start against a stat walk", "s", found.second_start_s, 2.0, found.walk_s),
+            Row("diff against a stat walk", "s", found.diff_s, free, found.walk_s),
+            Row(f"apply of {changed:,} files against cp -a of all", "s", found.apply_s, free, found.cp_s),
+            Row(f"undo of {changed:,} files against cp -a of all", "s", found.undo_s, free, found.cp_s),
+        ]
+
+    def exec(self) -> None:
+        """One command in the sandbox against `docker exec`, by turns."""
+        print("  exec ...", file=sys.stderr, flush=True)
+        try:
+            found = copying.exec_times(15 if self.quick else 60)
+        except SandboxUnavailable as error:
+            print(f"  exec is left out: {error.message}", file=sys.stderr)
+            return
+        for percent, bar in ((50, float("inf")), (95, 1.5)):
+            ours = measure.percentile(found.ours_s, percent) * 1000
+            bare = measure.percentile(found.bare_s, percent) * 1000
+            self.rows.append(Row(f"sandboxed `true` against docker exec, p{percent}", "ms", ours, bar, bare))
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -15,7 +15,10 @@
 # It needs root (debootstrap), debootstrap, tar and a running Docker engine; about 350 MB of disk and two minutes.
 # It changes nothing else on the machine, and does nothing when the tag is there already (--force makes it anew).
 #
-# Usage: make-base-image.sh [--force] [TAG]
+# With --with, packages are added: `--with python3 agentui-python:bookworm` makes an image in which checks can run
+# Python. Never name such an image as the sandbox's base for that reason: the tools image strips it again.
+#
+# Usage: make-base-image.sh [--force] [--with PACKAGE,...] [TAG]
 # Environment: MIRROR (default: debootstrap's own), SUITE (default bookworm), TMPDIR.
 set -euo pipefail
 
@@ -27,6 +30,11 @@ fi
 if [[ ${1-} == --force ]]; then
     force=1
     shift
+fi
+more=
+if [[ ${1-} == --with ]]; then
+    more=${2:?--with needs packages, separated by commas}
+    shift 2
 fi
 suite=${SUITE:-bookworm}
 mirror=${MIRROR:-}
@@ -53,8 +61,8 @@ fi
 folder=$(mktemp -d "${TMPDIR:-/tmp}/agentui-base.XXXXXX")
 trap 'rm -rf --one-file-system "$folder"' EXIT
 
-say "debootstrap $suite${mirror:+ from $mirror} with: $packages"
-if ! debootstrap --variant=minbase --include="${packages// /,}" "$suite" "$folder/root" ${mirror:+"$mirror"} \
+say "debootstrap $suite${mirror:+ from $mirror} with: $packages${more:+ ${more//,/ }}"
+if ! debootstrap --variant=minbase --include="${packages// /,}${more:+,$more}" "$suite" "$folder/root" ${mirror:+"$mirror"} \
     >"$folder/log" 2>&1; then
     tail -n 20 "$folder/log" >&2
     die "debootstrap failed; its last lines are above"

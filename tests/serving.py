@@ -12,6 +12,7 @@ from agentui.backends.base import LoadProgress
 from agentui.control import Quit
 from agentui.events import (
     Change,
+    CommitsTaken,
     CompactionEnded,
     CompactionStarted,
     Event,
@@ -38,6 +39,7 @@ from agentui.events import (
 from agentui.history import fold_history, open_call_ids
 from agentui.run.ports import RunParts, RunPolicy
 from agentui.run.supervisor import Supervisor
+from agentui.sandbox.base import Sandbox
 from tests.fakes import ATTENDED, FunctionSandbox, Hang, Log, Played, PlayedBackend, run_parts
 
 
@@ -148,6 +150,14 @@ class StubWorkspace:
     async def discard(self, paths: tuple[str, ...] | None) -> WorkspaceDiscarded:
         await self._call("discard")
         return WorkspaceDiscarded(())
+
+    async def take_commits(self, sandbox: Sandbox) -> CommitsTaken:
+        await self._call("take_commits")
+        return CommitsTaken("refs/agentui/1", ("abc one",))
+
+    def agree_to_size(self) -> None:
+        self.called.append("agree_to_size")
+        self.fails.pop("prepare", None)
 
     async def aclose(self) -> None:
         self.is_closed = True

@@ -103,6 +103,11 @@ class Redo:
 
 
 @frozen
+class TakeCommits:
+    """Bring the agent's commits to the project's repository, below ``refs/agentui/``; no file changes."""
+
+
+@frozen
 class Compact:
     """Summarise the history at the next safe point."""
 
@@ -134,6 +139,7 @@ Control: TypeAlias = (
     | Discard
     | Undo
     | Redo
+    | TakeCommits
     | Compact
     | SwitchModel
     | Quit

@@ -238,6 +238,25 @@ class TurnEnded:
     prefill_tok_per_s: float | None = None
 
 
+@frozen
+class TurnTimed:
+    """Where the time of a turn went, in seconds; the kinds add up to `wall_s`.
+
+    It runs from the end of the turn before (or the run's start) to the turn's end; `turn` 0 is what came after
+    the last turn of a run.
+    """
+
+    turn: int
+    wall_s: float
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    commands_s: float = 0.0
+    checks_s: float = 0.0
+    waiting_s: float = 0.0
+    slept_s: float = 0.0
+    other_s: float = 0.0
+
+
 # --- history: the exact context of the model -----------------------------------------------------
 
 
@@ -765,7 +784,13 @@ class CommitsTaken:
 
 @frozen
 class MemorySample:
-    """Memory of the machine in bytes; `rest_bytes` is what none of the named owners holds."""
+    """Memory of the machine in bytes, by owner.
+
+    `compute_bytes` estimates the engine's compute buffer; `engine_rest_bytes` is what the model's process holds
+    beside weights, cache and that buffer: checkpoints and prompt caches. `is_process_sure` says whether the
+    model's process is known for certain. `swap_growth_bytes` is that of the last half minute. The sandbox is
+    read less often: `sandbox_age_s` is how old its figure is.
+    """
 
     total_bytes: int | None
     used_bytes: int | None
@@ -781,6 +806,13 @@ class MemorySample:
     weights_bytes: int | None = None
     error: str | None = None
     gpu_limit_source: Source = "estimated"
+    gpu_used_bytes: int | None = None
+    compressed_bytes: int | None = None
+    swap_growth_bytes: int | None = None
+    compute_bytes: int | None = None
+    engine_rest_bytes: int | None = None
+    is_process_sure: bool | None = None
+    sandbox_age_s: float | None = None
 
 
 @frozen
@@ -817,12 +849,16 @@ class ProcessSample:
 
 @frozen
 class ForecastMade:
-    """Turns and minutes until a limit is hit; `basis` says on what data, ``None`` with too little of it."""
+    """Turns and minutes until a limit is hit; `basis` says on what data, ``None`` with too little of it.
+
+    `is_far`: the limit is not reached before the context is full; turns and minutes are then ``None`` as well.
+    """
 
     limit: Literal["context", "memory"]
     turns_left: float | None
     minutes_left: float | None
     basis: str
+    is_far: bool = False
 
 
 Event: TypeAlias = (
@@ -835,6 +871,7 @@ Event: TypeAlias = (
     | StateChanged
     | TurnStarted
     | TurnEnded
+    | TurnTimed
     | HistoryAppended
     | HistoryReplaced
     | RequestStarted

@@ -62,9 +62,19 @@ class Places:
         """What the user typed into the prompt before."""
         return self.state / "prompt-history.jsonl"
 
+    @property
+    def workspaces(self) -> Path:
+        """One folder per workspace."""
+        return self.state / "workspaces"
+
+    @property
+    def throwaway(self) -> Path:
+        """Copies that last for one command."""
+        return self.cache / "throwaway"
+
     def workspace(self, project: Path) -> Path:
         """State of the private copy of `project`: manifest, applies, undo."""
-        return self.state / "workspaces" / project_key(project)
+        return self.workspaces / project_key(project)
 
     def trash(self, project: Path) -> Path:
         """What an apply replaced on the host, kept for undo."""

@@ -31,3 +31,16 @@ def tools_image(engine: Engine) -> ToolsImage:
     if base is None:
         pytest.skip(f"no base image: neither AGENTUI_BASE_IMAGE nor {LOCAL_BASE} (scripts/make-base-image.sh)")
     return ToolsImage(engine, base)
+
+
+PYTHON_IMAGE = "agentui-python:bookworm"
+"""What scripts/make-base-image.sh makes with --with python3."""
+
+
+@pytest.fixture(scope="session")
+def python_image(engine: Engine) -> str:
+    """An image that has Python and is there already."""
+    local = {tag for image in engine.api.images() for tag in image.get("RepoTags") or []}
+    if PYTHON_IMAGE not in local:
+        pytest.skip(f"no {PYTHON_IMAGE} (scripts/make-base-image.sh --with python3 {PYTHON_IMAGE})")
+    return PYTHON_IMAGE

@@ -40,6 +40,7 @@ SPECIAL = shipped("mkfifo pipe; mkdir empty; printf x >f; chmod 4755 f; ln f har
 TOUCH = shipped("printf 12345 >a; touch -t 200001010000 a")
 BACKDATE = shipped("printf 54321 >a; touch -t 200001010000 a")
 READABLE = shipped("cat -- -rf && printf ' and more' >>-rf && cat -- -rf")
+CLOSE_FOLDER = shipped("chmod 500 d")
 FILL = shipped("rm -rf t; mkdir t; echo 1 >t/one; mkdir way; echo 2 >way/two")
 
 
@@ -233,7 +234,7 @@ async def test_special_files_and_hard_links_are_named_as_what_they_are(
         b"f": "file",
         b"hard": "file",
     }
-    assert seen[b"f"].mode == 0o755
+    assert seen[b"f"].mode == 0o4755
     assert await fetch(sandbox, [b"f", b"hard"], tmp_path / "into") == {b"f": b"x", b"hard": b"x"}
 
 
@@ -273,3 +274,22 @@ async def test_progress_ends_with_everything(sandbox: Sandbox, host: Path) -> No
     await sandbox.copy.seed(host, names, lambda files, size_bytes: told.append((files, size_bytes)))
     assert [files for files, _ in told] == [100, 200, 250]
     assert told[-1][1] >= sum(len(b"content %d" % number) for number in range(250))
+
+
+async def test_seeding_below_a_folder_leaves_the_mode_that_the_commands_gave_it(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    host = tmp_path / "modes"
+    (host / "d/e").mkdir(parents=True)
+    (host / "d/e/f").write_text("1")
+    (host / "d").chmod(0o755)
+    await sandbox.copy.seed(host, [b"d", b"d/e", b"d/e/f"], lambda *_: None)
+    await play(sandbox, CLOSE_FOLDER)
+    (host / "d/e/f").write_text("2")
+    await sandbox.copy.seed(host, [b"d/e/f"], lambda *_: None)
+    modes = {entry.path: entry.mode for entry in await sandbox.copy.manifest()}
+    assert (modes[b"d"], modes[b"d/e"]) == (0o500, 0o755)
+    await sandbox.copy.remove([b"d/e"])
+    assert [(entry.path, entry.mode) for entry in await sandbox.copy.manifest()] == [(b"d", 0o500)]
+    await sandbox.copy.seed(host, [b"d"], lambda *_: None)
+    assert [(entry.path, entry.mode) for entry in await sandbox.copy.manifest()] == [(b"d", 0o755)]

@@ -10,6 +10,9 @@ import pytest
 from agentui.simulator.config import SimulatorConfig
 from agentui.simulator.scratch import make_scratch_project
 from agentui.simulator.server import RunningSimulator, start_simulator
+from tests.contracts.conftest import engine, python_image, tools_image
+
+__all__ = ["engine", "project", "python_image", "simulator", "simulator_config", "tools_image"]
 
 
 @pytest.fixture

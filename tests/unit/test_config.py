@@ -103,6 +103,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]
+        limit = "2 GiB"
         [sampling]
         temperature = 0.2
         top_p = 0.9
@@ -130,7 +131,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
     assert list(found.sampling) == ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]
     default = Settings()
     same = [f.name for f in dataclasses.fields(Settings) if getattr(found, f.name) == getattr(default, f.name)]
-    assert same == ["harness", "profile"]
+    assert same == ["harness", "profile", "checks"]
 
 
 def test_unknown_names_are_told_with_the_nearest_one(files: ConfigFiles) -> None:
@@ -373,7 +374,7 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 
 
 def test_every_setting_has_one_key_and_one_variable() -> None:
-    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)}
+    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)} - {"checks"}
     assert len({rule.key for rule in RULES.values()}) == len(RULES)
     assert len({rule.variable for rule in RULES.values()}) == len(RULES)
     assert RULES["base_image"].variable == "AGENTUI_BASE_IMAGE"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentui.control import Control
@@ -71,6 +71,10 @@ class FakeServices:
 
     async def models(self) -> Sequence[ModelChoice]:
         return self.choices
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """What a test put there."""
+        return {length: "fits" for length in lengths}
 
     def complete_paths(self, prefix: str) -> Sequence[str]:
         return [path for path in PATHS if path.startswith(prefix)]

@@ -15,7 +15,15 @@ from agentui_widgets.line_bar import Fact, fit
 from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
-_FILLS = {"weights": "█", "kv": "▓", "checkpoint": "▒", "sandbox": "░", "rest": "▪"}
+_FILLS = {
+    "weights": "█",
+    "kv": "▓",
+    "checkpoint": "▒",
+    "compute": "▚",
+    "sandbox": "░",
+    "own": "▞",
+    "rest": "▪",
+}
 
 
 @dataclass(frozen=True, slots=True)

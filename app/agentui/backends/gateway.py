@@ -37,6 +37,7 @@ from agentui.backends.gateway_prompts import Prompt, PromptAccount
 from agentui.backends.gateway_rules import is_local_caller, is_passable, to_upstream
 from agentui.backends.gateway_tee import AnswerTee, Ending, Translate, translation
 from agentui.backends.meter import RequestMeter
+from agentui.backends.prefix import PrefillPace
 from agentui.errors import UsageError
 from agentui.events import Event, RequestId, Usage
 
@@ -107,6 +108,7 @@ class Gateway:
         self._new_id = new_id
         self._clock = clock
         self._prompts = PromptAccount()
+        self._pace = PrefillPace()
         self._may_pass = asyncio.Event()
         self._may_pass.set()
         self._generating: dict[asyncio.Task[None], Passing] = {}
@@ -256,7 +258,9 @@ class Gateway:
             prompt = self._prompts.asked(passing.body)
             request_id = RequestId(self._new_id())
             self._on_request(request_id, prompt)
-            meter = RequestMeter(request_id, self._emit, self._clock, limit_tokens=self._limit_tokens())
+            meter = RequestMeter(
+                request_id, self._emit, self._clock, limit_tokens=self._limit_tokens(), pace=self._pace
+            )
             passing.tee = AnswerTee(meter, translate, self._settings.root)
             meter.sent(
                 len(passing.body),
@@ -265,6 +269,7 @@ class Gateway:
                 prompt.turn,
                 prompt.attempt,
                 likely_cached_tokens=prompt.likely_cached_tokens,
+                first_changed=prompt.first_changed,
             )
             ending = Ending("cut", None, Usage())
             try:

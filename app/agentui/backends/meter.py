@@ -20,11 +20,13 @@ from agentui.backends.base import (
     ToolCallPart,
     UsagePart,
 )
+from agentui.backends.prefix import PrefillPace
 from agentui.events import (
     ContextMeasured,
     Event,
     Json,
     PrefillProgressed,
+    PrefixMeasured,
     RateSample,
     RequestEnded,
     RequestId,
@@ -38,7 +40,12 @@ WINDOW_S = 2.0
 LEAST_PREFILL_TOKENS = 128
 """Tokens read for one answer from which a prefill speed is worth telling."""
 
+LOST_RATIO = 2.0
+LOST_LEAST_TOKENS = 1024
+"""A first token that took the time of so many more tokens than are new: the server read old ones again."""
+
 SAMPLE_EVERY_S = 0.25
+GUESS_EVERY_S = 0.5
 _STEP_S = 0.05
 
 
@@ -49,6 +56,7 @@ class Sent:
     at_s: float
     estimated_prompt_tokens: int
     likely_cached_tokens: int | None
+    first_changed: int | None = None
 
 
 class RequestMeter:
@@ -59,6 +67,7 @@ class RequestMeter:
         emit: Gets the events, at once.
         clock: Monotonic seconds.
         limit_tokens: The loaded context, for `ContextMeasured`.
+        pace: How fast this server reads prompts, shared by its requests: for what it does not tell itself.
     """
 
     def __init__(
@@ -68,11 +77,14 @@ class RequestMeter:
         clock: Callable[[], float],
         *,
         limit_tokens: int | None = None,
+        pace: PrefillPace | None = None,
     ) -> None:
         self._id = request_id
         self._emit = emit
         self._clock = clock
         self._limit_tokens = limit_tokens
+        self._pace = pace or PrefillPace()
+        self._guessed_at_s = float("-inf")
         self._sent = Sent(clock(), 0, None)
         self._rate = _RollingRate()
         self._tokens = 0
@@ -103,13 +115,15 @@ class RequestMeter:
         attempt: int = 1,
         *,
         likely_cached_tokens: int | None = None,
+        first_changed: int | None = None,
     ) -> None:
         """The request leaves now.
 
         `likely_cached_tokens` is what an append-only history has sent before (0 for a first request); it makes
-        a prefill speed possible where the server does not tell how much it reused.
+        a prefill speed possible where the server does not tell how much it reused. `first_changed` is the index
+        of the first message that is not as it was sent before, ``None`` where the history only goes on.
         """
-        self._sent = Sent(self._clock(), estimated_prompt_tokens, likely_cached_tokens)
+        self._sent = Sent(self._clock(), estimated_prompt_tokens, likely_cached_tokens, first_changed)
         count = messages if isinstance(messages, int) else len(messages)
         self._emit(RequestStarted(self._id, turn, count, body_bytes, estimated_prompt_tokens, attempt))
 
@@ -124,6 +138,23 @@ class RequestMeter:
                 self._usage = part
             case FinishPart(reason, _):
                 self._finish_reason = reason
+
+    def waiting(self) -> None:
+        """Time passes before the first token: guess how far the server is, where it does not tell.
+
+        Call it a few times a second; it emits at most every `GUESS_EVERY_S`, nothing where nothing is known.
+        """
+        now, pace, sent = self._clock(), self._pace.tok_per_s, self._sent
+        if self._first_at_s is not None or self._prefill is not None or pace is None:
+            return
+        if sent.likely_cached_tokens is None or now - self._guessed_at_s < GUESS_EVERY_S:
+            return
+        self._guessed_at_s = now
+        total = max(sent.estimated_prompt_tokens, sent.likely_cached_tokens + 1)
+        read = min(total - 1, sent.likely_cached_tokens + round(pace * (now - sent.at_s)))
+        eta_s = (total - read) / pace
+        cached = sent.likely_cached_tokens
+        self._emit(PrefillProgressed(self._id, read, total, cached, eta_s, "estimated"))
 
     def ended(self, outcome: RequestOutcome, error: str | None = None) -> None:
         """The request is over; emits its figures, the last speeds and the fill of the context."""
@@ -150,6 +181,7 @@ class RequestMeter:
                 error=error,
             )
         )
+        self._tell_prefix(usage, prefill)
         if self._tokens:
             self._emit(RateSample(decode, prefill, self.ttft_s, usage.completion_tokens, source))
         if usage.prompt_tokens is not None:
@@ -195,11 +227,41 @@ class RequestMeter:
     def _running_prefill(self) -> float | None:
         return self._prefill_rate(self._first_at_s) if self._first_at_s is not None else None
 
+    def _tell_prefix(self, usage: Usage, prefill_tok_per_s: float | None) -> None:
+        """How much was reused and how much read again, and what that cost; only of a prompt that was read."""
+        prompt, ttft_s = usage.prompt_tokens, self.ttft_s
+        if prompt is None or ttft_s is None:
+            return
+        told = self._told_cached(usage)
+        reused = told if told is not None else self._likely_reused(prompt, ttft_s)
+        reread = None if reused is None else max(0, prompt - reused)
+        cost_s = None
+        if reread is not None:
+            cost_s = min(ttft_s, reread / prefill_tok_per_s) if prefill_tok_per_s else ttft_s
+        if told is not None or self._sent.likely_cached_tokens == 0:
+            self._pace.note(reread or 0, ttft_s)
+        source: Source = "estimated" if told is None else "reported"
+        self._emit(PrefixMeasured(self._id, reused, reread, cost_s, self._sent.first_changed, source))
+
+    def _told_cached(self, usage: Usage) -> int | None:
+        """What the server says it reused, in the answer or while it read."""
+        if usage.cached_tokens is None and self._prefill is not None:
+            return self._prefill.cached_tokens
+        return usage.cached_tokens
+
+    def _likely_reused(self, prompt_tokens: int, ttft_s: float) -> int | None:
+        """What must have been reused, from what was sent before, unless the first token took far too long."""
+        likely, pace = self._sent.likely_cached_tokens, self._pace.tok_per_s
+        if likely is None:
+            return None if pace is None else max(0, prompt_tokens - round(ttft_s * pace))
+        likely = min(likely, prompt_tokens)
+        read = 0 if pace is None else min(prompt_tokens, round(ttft_s * pace))
+        is_lost = read > LOST_RATIO * (prompt_tokens - likely) + LOST_LEAST_TOKENS
+        return prompt_tokens - read if is_lost else likely
+
     def _measured_prefill(self, usage: Usage) -> float | None:
         """Tokens really read per second until the first token; a lower bound, as queueing is in it."""
-        cached = usage.cached_tokens
-        if cached is None and self._prefill is not None:
-            cached = self._prefill.cached_tokens
+        cached = self._told_cached(usage)
         if cached is None:
             cached = self._sent.likely_cached_tokens
         if cached is None or usage.prompt_tokens is None:

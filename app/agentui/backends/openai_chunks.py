@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agentui.backends.base import (
@@ -42,7 +43,10 @@ class ChunkReader:
     @property
     def usage(self) -> Usage | None:
         """What the server counted so far: its usage, else the counts inside its timings."""
-        return self._usage or self._counted
+        told, counted = self._usage, self._counted
+        if told is None or counted is None or told.cached_tokens is not None:
+            return told or counted
+        return replace(told, cached_tokens=counted.cached_tokens)
 
     def read(self, chunk: Mapping[str, Any]) -> list[ChatPart]:
         """The parts of one chunk."""

@@ -30,7 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unload": ("agentui.cli.unload", "remove a model from memory"),
     "watch": ("agentui.cli.watch", "the gauges alone, beside any client of the server"),
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
-    "sandbox": ("agentui.cli.sandbox", "build the image in which commands run, and test the sandbox"),
+    "sandbox": ("agentui.cli.sandbox", "run commands in the sandbox; diff, apply and undo what they changed"),
+    "checks": ("agentui.cli.checks", "run your tests and the like outside of the agent's shell"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }

@@ -31,6 +31,7 @@ _HELP: dict[str, tuple[str, str]] = {
     "profile": ("NAME", f"what the sandbox holds: {'|'.join(PROFILES)}"),
     "apply": ("WHEN", f"bring changes to your project: {'|'.join(APPLIES)} (default: ask)"),
     "approve": ("WHEN", f"ask before each command: {'|'.join(APPROVALS)} (default: never)"),
+    "seed_limit_bytes": ("SIZE", "copy a project of up to this size unasked, such as 2g (default: 500 MB)"),
     "max_turns": ("N", "end a run after so many model requests"),
     "theme": ("NAME", "colours of the dashboard"),
     "system_file": ("FILE", "use this file as system prompt"),

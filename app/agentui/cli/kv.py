@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import sys
 from pathlib import Path
+from typing import Literal
 
-from agentui.errors import ModelFileError, UsageError
+from agentui.cli.arguments import SERVER_FLAGS, add_settings, start
+from agentui.errors import BackendError, ModelFileError, UsageError
+from agentui.events import ModelFacts
 from agentui.frozen import frozen
+from agentui.paths import places
+from agentui.telemetry.fit import model_fit, walls_of
 from agentui.telemetry.kv import (
     LayerKind,
     LlamaCppCache,
     MlxCache,
     ModelShape,
-    builtin_shape,
-    largest_context_tokens,
     llama_cpp,
     shape_from_source,
     weights_bytes,
 )
 from agentui.telemetry.kv.cache_types import GGML_TYPES
+from agentui.telemetry.kv.locate import ModelFolders, model_folders
 from agentui.telemetry.kv.report import KvReport, TableRow, llama_cpp_report, mlx_report, table_rows
+from agentui.telemetry.memory.detect import memory_reader
+from agentui.telemetry.model_file import KnownModel, known_model
 from agentui.text import clean, human_bytes, human_context
 
+Engine = Literal["llama.cpp", "mlx"]
+
+_SERVER_S = 5.0
 _TOKENS_LIMIT = 1 << 32
 _MLX_BITS = {"q8_0": 8, "q4_0": 4}
 _MLX_ITEMSIZE_BYTES = {"f16": 2, "bf16": 2, "f32": 4}
@@ -34,9 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a .gguf file, a model folder, a config.json, a JSON file of GGUF keys, or a model's name",
+        help="a .gguf file, a model folder, a config.json, a JSON file of GGUF keys, or the name of a model: "
+        "a loaded one's, a repository in LM Studio's or Hugging Face's folder, an Ollama name",
     )
-    parser.add_argument("--engine", choices=("llama.cpp", "mlx"), default="llama.cpp")
+    parser.add_argument(
+        "--engine", choices=("llama.cpp", "mlx"), help="default: that of the model's files, else llama.cpp"
+    )
     parser.add_argument(
         "--context",
         type=_tokens,
@@ -59,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens", type=_tokens, metavar="T", help="live tokens of one sequence (default: the context)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_settings(parser, SERVER_FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,13 +81,15 @@ def run(args: argparse.Namespace) -> int:
         ModelFileError: The source cannot be read as a model.
         UsageError: The flags do not fit the model.
     """
-    shape, weights = _find(args.source)
+    found = _find(args)
+    args.engine = args.engine or found.engine
+    shape = found.model.shape
     settings = _settings(args)
     report = _report(shape, settings, args)
     if args.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
-        print(clean("\n".join(_page(args.source, report, settings, weights))))
+        print(clean("\n".join(_page(args.source, report, settings, found.model))))
     return 0
 
 
@@ -89,17 +104,66 @@ def _tokens(text: str) -> int:
     return tokens
 
 
-def _find(source: str) -> tuple[ModelShape, int | None]:
-    """The shape behind a path or a name, and the size of its weights where known."""
+@frozen
+class _Found:
+    """What SOURCE means, and the engine that can run it."""
+
+    model: KnownModel
+    engine: Engine = "llama.cpp"
+
+
+def _find(args: argparse.Namespace) -> _Found:
+    """The model behind a path, a name on this machine's disk, or a name of the server's.
+
+    Raises:
+        ModelFileError: Nothing knows it.
+    """
+    source: str = args.source
     if _exists(source):
-        return shape_from_source(source), weights_bytes(source)
-    shape = builtin_shape(source)
-    if shape is None:
-        raise ModelFileError(
-            f"there is no file {source!r}, and no built-in figures for a model of that name",
-            hint="pass the model's .gguf file, its folder, its config.json or a JSON file of GGUF keys",
-        )
-    return shape, None
+        path = Path(source)
+        return _with_engine(KnownModel(shape_from_source(path), weights_bytes(path), path))
+    folders = model_folders(places().home)
+    known = known_model([source], folders)
+    if known is not None and known.path is not None:
+        return _with_engine(known)
+    served = asyncio.run(_served(args, folders))
+    if served is not None:
+        return served
+    if known is not None:
+        return _with_engine(known)
+    raise ModelFileError(
+        f"there is no file {source!r}, and no model of that name on this machine or the server",
+        hint="pass the model's .gguf file, its folder, its config.json or a JSON file of GGUF keys",
+    )
+
+
+def _with_engine(known: KnownModel) -> _Found:
+    """Safetensors are MLX's; everything else is taken for llama.cpp's."""
+    folder = known.path if known.path is None or known.path.is_dir() else known.path.parent
+    is_mlx = known.shape.source == "config" and folder is not None and any(folder.glob("*.safetensors"))
+    return _Found(known, "mlx" if is_mlx else "llama.cpp")
+
+
+async def _served(args: argparse.Namespace, folders: ModelFolders) -> _Found | None:
+    """What the server knows of a model of this name; ``None`` without a server or such a model."""
+    from agentui import wire
+
+    begun = start(args)
+    if begun.loaded.remote_host is not None:
+        return None  # not asked without the user's yes, and its files are not on this machine
+    try:
+        async with asyncio.timeout(_SERVER_S):
+            backend = await wire.find_backend(begun.loaded.settings)
+            try:
+                facts: ModelFacts = await backend.describe(args.source)
+                known = await wire.served_model(backend, facts, folders)
+            finally:
+                await backend.aclose()
+    except (BackendError, TimeoutError):
+        return None
+    if known is None:
+        return None
+    return _Found(known, "mlx" if "mlx" in (facts.engine or "") else "llama.cpp")
 
 
 def _exists(source: str) -> bool:
@@ -152,7 +216,7 @@ def _report(shape: ModelShape, settings: LlamaCppCache | MlxCache, args: argpars
             return mlx_report(shape, settings, tokens)
 
 
-def _page(source: str, report: KvReport, settings: LlamaCppCache | MlxCache, weights: int | None) -> list[str]:
+def _page(source: str, report: KvReport, settings: LlamaCppCache | MlxCache, model: KnownModel) -> list[str]:
     shape, mark = report.shape, "~" if report.confidence == "estimate" else ""
     lines = [
         f"{source}: {shape.architecture} on {report.engine}, {_layers_in_words(report)}",
@@ -163,7 +227,7 @@ def _page(source: str, report: KvReport, settings: LlamaCppCache | MlxCache, wei
         *_table(table_rows(shape, settings), mark),
         *_mlx_note(report),
         "",
-        *_fit_in_words(shape, settings, weights),
+        *_fit_in_words(shape, settings, model.weights_bytes),
     ]
     return lines
 
@@ -202,33 +266,15 @@ def _table(rows: list[TableRow], mark: str) -> list[str]:
     return ["".join(f"{cell:>12}" for cell in row[:4]) + f"  {row[4]}".rstrip() for row in (header, *cells)]
 
 
-@frozen
-class _Budget:
-    """Memory a model may take on this machine, and what that figure is."""
-
-    size_bytes: int
-    meaning: str
-
-
-def _machine_budget() -> _Budget:
-    """What a model may take here: on a Mac the GPU's share of memory, elsewhere what is free now."""
-    import psutil  # slow to import, and only the table needs it
-
-    memory = psutil.virtual_memory()
-    if sys.platform == "darwin":
-        # Metal's default working set as usually reported: two thirds up to 32 GiB, else three quarters.
-        share = memory.total * 2 // 3 if memory.total <= 32 << 30 else memory.total * 3 // 4
-        return _Budget(share, "the GPU may take by default")
-    return _Budget(memory.available, "is available")
-
-
 def _fit_in_words(shape: ModelShape, settings: LlamaCppCache | MlxCache, weights: int | None) -> list[str]:
-    budget = _machine_budget()
-    largest = largest_context_tokens(shape, settings, budget.size_bytes - (weights or 0))
+    """What would fit on this machine, as its memory stands now."""
+    try:
+        walls = walls_of(memory_reader().machine())
+    except OSError as error:
+        return [f"what fits here is not known: {error}"]
+    fit = model_fit(shape, settings, weights, walls)
     beside = f"beside {human_bytes(weights)} of weights" if weights is not None else "weights not counted"
-    there = f"of the ~{human_bytes(budget.size_bytes)} that {budget.meaning} here ({beside})"
-    if not largest:
-        return [f"no context fits {there}"]
-    if shape.trained_context_tokens and largest + 256 > shape.trained_context_tokens:
-        return [f"the whole trained context of {human_context(shape.trained_context_tokens)} fits {there}"]
-    return [f"a context of up to ~{human_context(largest)} ({largest} tokens) fits {there}"]
+    gpu = f"GPU wall ~{human_bytes(walls.gpu_bytes)}, " if walls.gpu_bytes is not None else ""
+    here = f"here, {beside}: {gpu}memory wall {human_bytes(walls.memory_bytes)} (what others leave now)"
+    largest = f"largest ~{human_context(fit.largest_tokens)} ({fit.largest_tokens} tokens)"
+    return [here, f"{fit.in_words}; {largest}" if fit.largest_tokens else f"no context fits; {fit.in_words}"]

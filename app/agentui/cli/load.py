@@ -9,10 +9,15 @@ import time
 from dataclasses import asdict
 
 from agentui.backends.base import Backend
+from agentui.backends.choice import find_model
 from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings
 from agentui.cli.models import with_backend
 from agentui.errors import UsageError
 from agentui.events import ModelFacts
+from agentui.paths import places
+from agentui.telemetry.fit import ModelFit
+from agentui.telemetry.kv.locate import model_folders
+from agentui.telemetry.memory.detect import memory_reader
 from agentui.text import clean_line, human_bytes, human_context, human_duration
 
 
@@ -32,23 +37,60 @@ def run(args: argparse.Namespace) -> int:
     """
     progress = LoadLine(is_live=sys.stderr.isatty())
 
-    async def load(backend: Backend, begun: Start) -> ModelFacts:
+    async def load(backend: Backend, begun: Start) -> tuple[ModelFacts, ModelFit | None]:
         settings = begun.loaded.settings
         model = args.name or settings.model
         if not model:
             raise UsageError("which model?", hint="agentui models lists them; agentui load MODEL loads one")
-        return await backend.load(model, settings.context_tokens, lambda ratio: progress.show(model, ratio))
+        fit, is_loaded = await _fit(backend, model)
+        wanted = settings.context_tokens
+        if wanted is None and fit is not None and not is_loaded:
+            wanted = fit.default_tokens
+        for line in fit_lines(model, fit, wanted):
+            print(line, file=sys.stderr)
+        return await backend.load(model, wanted, lambda ratio: progress.show(model, ratio)), fit
 
     try:
-        facts = with_backend(args, load)
+        facts, fit = with_backend(args, load)
     finally:
         progress.end()
     if args.json:
-        print(json.dumps(asdict(facts)))
+        print(json.dumps(asdict(facts) | {"fit": fit.in_words if fit else None}))
     else:
         size = f", {human_bytes(facts.size_bytes)}" if facts.size_bytes else ""
         print(f"{clean_line(facts.model)} is loaded with {human_context(facts.loaded_context_tokens)}{size}")
     return 0
+
+
+async def _fit(backend: Backend, name: str) -> tuple[ModelFit | None, bool]:
+    """Which contexts of a model fit here, ``None`` if nobody knows; and whether it is loaded already."""
+    from agentui import wire
+
+    found = find_model(await backend.models(), name)
+    if found is None or backend.facts.is_remote:
+        return None, False
+    model, instance = found
+    fits = await wire.ModelFits(model_folders(places().home), memory_reader()).fits([model])
+    return fits.get(model.key), instance is not None
+
+
+def fit_lines(model: str, fit: ModelFit | None, wanted_tokens: int | None) -> list[str]:
+    """What is said before a load: which contexts fit, and what will be asked for."""
+    if fit is None:
+        return []
+    mark = "" if fit.is_exact else "~"
+    lines = [f"{clean_line(model)}: {mark}{fit.in_words}"]
+    if wanted_tokens is None:
+        return lines
+    if fit.largest_tokens < wanted_tokens:
+        lines.append(
+            f"{human_context(wanted_tokens)} does not fit; up to ~{human_context(fit.largest_tokens)} does"
+        )
+    elif wanted_tokens == fit.default_tokens:
+        lines.append(
+            f"asking for {human_context(wanted_tokens)}: it leaves 8 GiB to spare (--context N for another)"
+        )
+    return lines
 
 
 class LoadLine:

@@ -17,7 +17,7 @@ from typing import TextIO
 from agentui.cli.arguments import Start, agree_to_remote
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
-from agentui.control import Interrupt
+from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded
 from agentui.text import plural
@@ -140,16 +140,17 @@ def read_input(stream: TextIO) -> str:
 
 
 async def print_run(open_session: Callable[[], LiveSession], task: str, printer: Printer) -> int:
-    """Run one task, printing until its `RunEnded`; signals and a closed pipe interrupt it.
+    """Run one task, printing until its `RunEnded`; signals and a closed pipe end it.
 
+    Ctrl+C and a closed pipe interrupt it for good; SIGTERM and SIGHUP save it, so that the session can go on.
     What comes after `RunEnded` is recorded but not printed. The exit code is that of the run.
     """
     session = open_session()
     is_over = False
 
-    def interrupt() -> None:
+    def end(control: Interrupt | Quit) -> None:
         if not is_over:
-            session.services.send(Interrupt())
+            session.services.send(control)
 
     def hear(recorded: Recorded) -> None:
         nonlocal is_over
@@ -160,10 +161,10 @@ async def print_run(open_session: Callable[[], LiveSession], task: str, printer:
             printer.take(recorded)
         except BrokenPipeError:
             _forget_output()
-            interrupt()
+            end(Interrupt())
             is_over = True
 
-    with _interrupted_by_signals(interrupt):
+    with _ended_by_signals(end):
         try:
             for recorded in session.recorder.past:
                 hear(recorded)
@@ -182,7 +183,7 @@ def _forget_output() -> None:
 
 
 @contextmanager
-def _interrupted_by_signals(interrupt: Callable[[], None]) -> Iterator[None]:
+def _ended_by_signals(end: Callable[[Interrupt | Quit], None]) -> Iterator[None]:
     """The first signal ends the run and saves it; a second one ends whatever does not."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
@@ -193,7 +194,7 @@ def _interrupted_by_signals(interrupt: Callable[[], None]) -> Iterator[None]:
         asked += 1
         if asked == 1:
             print(f"agentui: {number.name}: ending the run, saving the session", file=sys.stderr, flush=True)
-            interrupt()
+            end(Interrupt() if number == signal.SIGINT else Quit())
         elif running is not None:
             running.cancel()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentui.config.checks import checks_of_project, checks_of_user
 from agentui.config.settings import RULES, Origin, OriginKind, SettingRule, Settings
 from agentui.config.trust import TrustStore, digest_of
 from agentui.config.url import host_of, is_private_host, normal_url
@@ -73,7 +74,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
     _read_flags(layers, flags)
     _read_environ(layers, environ)
     untrusted = _read_project(layers, files)
-    _read_user(layers, files.user)
+    _read_user(layers, files)
     port_url = _lmstudio_url(files.lmstudio)
     if port_url:
         layers.put("url", port_url, Origin("LM Studio", str(files.lmstudio)))
@@ -95,7 +96,7 @@ def trust_project(files: ConfigFiles) -> bool:
     content = _read_file(files.project_file)
     if content is None:
         return False
-    _read_toml(_Layers(), content, files.project_file, Origin("project file", str(files.project_file)))
+    _read_toml(_Layers(), content, files, Origin("project file", str(files.project_file)))
     TrustStore(files.trust).trust_project(files.project, digest_of(content))
     return True
 
@@ -173,10 +174,10 @@ def _read_file(path: Path) -> bytes | None:
     return content
 
 
-def _read_user(layers: _Layers, path: Path) -> None:
-    content = _read_file(path)
+def _read_user(layers: _Layers, files: ConfigFiles) -> None:
+    content = _read_file(files.user)
     if content is not None:
-        _read_toml(layers, content, path, Origin("user file", str(path)))
+        _read_toml(layers, content, files, Origin("user file", str(files.user)))
 
 
 def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
@@ -189,17 +190,24 @@ def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
             "read it, then start once with --trust-project"
         )
         return files.project_file
-    _read_toml(layers, content, files.project_file, Origin("project file", str(files.project_file)))
+    _read_toml(layers, content, files, Origin("project file", str(files.project_file)))
     return None
 
 
-def _read_toml(layers: _Layers, content: bytes, path: Path, origin: Origin) -> None:
+def _read_toml(layers: _Layers, content: bytes, files: ConfigFiles, origin: Origin) -> None:
     import tomllib  # most starts find no settings file, and the first frame waits for this
 
+    path = Path(origin.where)
     try:
-        table = tomllib.loads(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} is no valid TOML: {error}") from None
+    if (checks := table.pop("checks", None)) is not None:
+        if origin.kind == "project file":
+            layers.put("checks", checks_of_project(checks, text, path), origin)
+        elif (found := checks_of_user(checks, text, path, files.project)).checks or found.recipe:
+            layers.put("checks", found, origin)
     by_key = {rule.key: rule for rule in RULES.values()}
     for key, value in _flat(table, by_key):
         rule = by_key.get(key)

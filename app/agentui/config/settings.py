@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from agentui.config import values
+from agentui.config.checks import ProjectChecks
 from agentui.config.values import Parse
 from agentui.frozen import frozen
 
@@ -16,7 +17,7 @@ OriginKind = Literal["flag", "environment", "project file", "user file", "LM Stu
 
 HARNESSES = ("loop",)
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
-PROFILES = ("default",)
+PROFILES = ("default", "project")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -109,6 +110,9 @@ class Settings:
 
     seed_include: tuple[str, ...] = _setting((), values.texts, key="seed.include", in_project=True)
     seed_exclude: tuple[str, ...] = _setting((), values.texts, key="seed.exclude", in_project=True)
+    seed_limit_bytes: int = _setting(
+        500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
+    )
 
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)
@@ -127,6 +131,9 @@ class Settings:
     process_sample_s: float = _setting(2.0, values.number(0.2, 60), key="samples.process_s")
     processing_poll_s: float = _setting(0.5, values.number(0.2, 60), key="samples.processing_s")
 
+    checks: ProjectChecks = field(default_factory=ProjectChecks)
+    """The checks of this project; a table of its own form, see `agentui.config.checks`."""
+
     @property
     def sampling(self) -> dict[str, Any]:
         """What is set of the sampling parameters, in a fixed order; without `max_tokens`."""
@@ -139,5 +146,7 @@ def _rule_of(found: dataclasses.Field[Any]) -> SettingRule:
     return dataclasses.replace(rule, name=found.name, key=rule.key or found.name)
 
 
-RULES: Mapping[str, SettingRule] = {f.name: _rule_of(f) for f in dataclasses.fields(Settings)}
-"""The rule of every setting, by the name of its field."""
+RULES: Mapping[str, SettingRule] = {
+    f.name: _rule_of(f) for f in dataclasses.fields(Settings) if "rule" in f.metadata
+}
+"""The rule of every setting that is one value, by the name of its field."""

@@ -60,6 +60,30 @@ class TrustStore:
         """
         self._write("applies", _real(project), True)
 
+    def trusts_image(self, project: Path, digest: str) -> bool:
+        """Whether the user lets the agent's shell for `project` be exactly this image."""
+        return bool(self._read("images").get(_real(project)) == digest)
+
+    def trust_image(self, project: Path, digest: str) -> None:
+        """Agree to this image as the agent's shell for `project`, in place of another.
+
+        Raises:
+            ConfigError: If the answer cannot be kept.
+        """
+        self._write("images", _real(project), digest)
+
+    def builds_images(self, project: Path) -> bool:
+        """Whether the user agreed that images for `project` are built with a network."""
+        return self._read("builds").get(_real(project)) is True
+
+    def build_images(self, project: Path) -> None:
+        """Agree that images for `project` are built with a network, from now on.
+
+        Raises:
+            ConfigError: If the answer cannot be kept.
+        """
+        self._write("builds", _real(project), True)
+
     def _all(self) -> dict[str, Any]:
         try:
             held = json.loads(self.file.read_bytes())

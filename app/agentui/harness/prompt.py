@@ -58,6 +58,12 @@ _ON_THE_HOST = (
     "user's. Stay in this directory. Install nothing."
 )
 
+_OWN_IMAGE = "The shell is the project's own image, with its interpreters and tools. Install nothing."
+
+_CHECKS = """\
+The user's checks (tests and the like) run outside your shell: on a throwaway copy of your files, with
+interpreters, without network. Call one as a whole command, with nothing else in it:"""
+
 _TALK_ONLY = """\
 You have no tool in this conversation: nothing can be run or changed. Answer from what the user tells you."""
 
@@ -106,15 +112,14 @@ def system_prompt(
     Args:
         sandbox: Where commands run; ``None`` means talk only.
         instructions: Files of the user's and the project's, in order.
-        checks: Names the agent may call as ``check NAME``.
+        checks: A line for each of the user's checks: how it is called, and what it runs.
         base: The user's own text instead of ours (``--system FILE``).
     """
     parts = [base.strip() if base else _role(sandbox) if sandbox else _TALK_ONLY]
     if sandbox and not base:
         parts.append(_workspace(sandbox))
     if sandbox and checks:
-        named = ", ".join(f"`check {name}`" for name in checks)
-        parts.append(f"The user's checks run outside your shell, as whole commands of their own: {named}.")
+        parts.append("\n".join([_CHECKS, *(f"- {line}" for line in checks)]))
     parts += [f"Instructions from {item.origin}:\n{item.text}" for item in instructions]
     return "\n\n".join(parts)
 
@@ -127,5 +132,11 @@ def _role(sandbox: SandboxFacts) -> str:
 def _workspace(sandbox: SandboxFacts) -> str:
     return _WORKSPACE.format(
         network=" No network." if sandbox.network == "none" else "",
-        programs=_ON_THE_HOST if sandbox.has_interpreters else _NO_INTERPRETER,
+        programs=_programs(sandbox),
     )
+
+
+def _programs(sandbox: SandboxFacts) -> str:
+    if not sandbox.has_interpreters:
+        return _NO_INTERPRETER
+    return _OWN_IMAGE if sandbox.is_isolated else _ON_THE_HOST

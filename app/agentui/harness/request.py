@@ -9,10 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from agentui.backends.base import Backend, ChatRequest
-from agentui.backends.meter import RequestMeter
+from agentui.backends.meter import GUESS_EVERY_S, RequestMeter
+from agentui.backends.prefix import PrefillPace, Prefix, PrefixAccount
 from agentui.backends.stall import StallLimits, watch_progress
 from agentui.errors import BackendError, BackendUnavailable, StreamBroken
-from agentui.events import BackendLost, BackendRetried, MessageId, RequestId, RequestOutcome
+from agentui.events import BackendLost, BackendRetried, MessageId, RequestId, RequestOutcome, Usage
 from agentui.harness.answer import Answer
 from agentui.harness.base import Cut, Emit, Gate, Interrupted
 
@@ -48,6 +49,8 @@ class Requester:
         self._stall = stall
         self._retry_delays_s = retry_delays_s
         self._clock = clock
+        self._prefixes = PrefixAccount()
+        self._pace = PrefillPace()
 
     async def ask(self, asked: Asked, gate: Gate, emit: Emit) -> Answer:
         """The whole answer, after retries.
@@ -57,9 +60,12 @@ class Requester:
             Interrupted: The user ended the run; carries the partial text.
             BackendError: Retries are used up or cannot help.
         """
+        prefix = self._prefixes.asked(asked.request.messages, asked.request.tools)
         for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
             try:
-                return await self._once(asked, attempt, gate, emit)
+                answer = await self._once(asked, prefix, attempt, gate, emit)
+                self._prefixes.answered(answer.usage or Usage())
+                return answer
             except BackendError as error:
                 if delay_s is None or not error.retryable:
                     if isinstance(error, BackendUnavailable):
@@ -69,16 +75,22 @@ class Requester:
                 await gate.back_off(delay_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _once(self, asked: Asked, attempt: int, gate: Gate, emit: Emit) -> Answer:
+    async def _once(self, asked: Asked, prefix: Prefix, attempt: int, gate: Gate, emit: Emit) -> Answer:
         answer = Answer(MessageId(self._ids("m")), asked.turn, emit, self._clock)
-        meter = RequestMeter(RequestId(self._ids("q")), emit, self._clock, limit_tokens=asked.limit_tokens)
+        meter = RequestMeter(
+            RequestId(self._ids("q")), emit, self._clock, limit_tokens=asked.limit_tokens, pace=self._pace
+        )
+        known = asked.likely_cached_tokens
+        if prefix.first_changed is not None and prefix.known_tokens is not None:
+            known = min(known, prefix.known_tokens)
         meter.sent(
             body_bytes=asked.body_bytes,
             messages=len(asked.request.messages),
             estimated_prompt_tokens=asked.estimated_prompt_tokens,
             turn=asked.turn,
             attempt=attempt,
-            likely_cached_tokens=asked.likely_cached_tokens,
+            likely_cached_tokens=known,
+            first_changed=prefix.first_changed,
         )
         stream = asyncio.create_task(self._stream(asked.request, answer, meter, emit))
         ended: tuple[str, RequestOutcome, str | None] = ("cut", "cut", None)
@@ -117,15 +129,28 @@ class Requester:
             lambda: self._backend.processing_state(request.model),
         )
         # Closed by name: a generator left to the garbage collector would keep the connection open.
-        async with aclosing(watched) as parts:
-            async for part in parts:
-                meter.part(part)
-                answer.part(part)
+        guessing = asyncio.create_task(_guess_progress(meter), name="prefill guess")
+        try:
+            async with aclosing(watched) as parts:
+                async for part in parts:
+                    guessing.cancel()
+                    meter.part(part)
+                    answer.part(part)
+        finally:
+            guessing.cancel()
+            await asyncio.gather(guessing, return_exceptions=True)
         if answer.finish_reason is None:
             raise StreamBroken(
                 f"the answer of {request.model} ended without being finished",
                 hint="the server may have been restarted or the model crashed; it is asked again",
             )
+
+
+async def _guess_progress(meter: RequestMeter) -> None:
+    """While nothing comes, say how far the prompt must be."""
+    while True:
+        await asyncio.sleep(GUESS_EVERY_S)
+        meter.waiting()
 
 
 async def _finished(stream: asyncio.Task[None]) -> None:

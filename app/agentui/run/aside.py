@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, Undo
+from agentui.control import Apply, Compact, Discard, Redo, RunCommand, SwitchModel, TakeCommits, Undo
 from agentui.errors import AgentuiError
 from agentui.events import CallId, ModelSeen, Warned
 from agentui.harness.base import Gate, Interrupted
@@ -14,7 +14,7 @@ from agentui.run.ports import Emit, RunParts
 from agentui.run.prepare import load_model
 from agentui.run.stage import Stage
 
-OfChanges = Apply | Discard | Undo | Redo
+OfChanges = Apply | Discard | Undo | Redo | TakeCommits
 SlowControl = OfChanges | RunCommand | SwitchModel | Compact
 
 
@@ -43,6 +43,8 @@ class Aside:
                     if self._stage.changes is not None:
                         async with self._talk.changing:
                             await self._stage.changes.handle(control)
+                case TakeCommits():
+                    await self._take_commits()
                 case _:
                     assert_never(control)
         except Interrupted:
@@ -55,10 +57,22 @@ class Aside:
         if executor is None:
             self._emit(Warned("no_sandbox", "there is no sandbox to run commands in"))
             return
+        set_up = self._talk.hints.set_up
+        if set_up and not executor.has_checks and command.split()[:1] == ["check"]:
+            self._emit(Warned("no_check", "no check is configured for this project", set_up))
+            return
         _, text = await executor.run(CallId(self._parts.ids("u")), "bash", command, "user", None)
         self._talk.notice(f"The user ran this in the sandbox: {command}\n{text}")
         if self._stage.changes is not None:
             await self._stage.changes.refresh()
+
+    async def _take_commits(self) -> None:
+        prepared = self._stage.prepared
+        if prepared is None or prepared.workshop is None or prepared.changes is None:
+            self._emit(Warned("no_sandbox", "there is no private copy that could hold commits"))
+            return
+        async with self._talk.changing:
+            await prepared.changes.take_commits(prepared.workshop.sandbox)
 
     async def _switch_model(self, model: str | None, context_tokens: int | None) -> None:
         prepared = self._stage.prepared

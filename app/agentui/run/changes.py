@@ -10,6 +10,7 @@ from agentui.control import Apply, Discard, Redo, Undo
 from agentui.errors import AgentuiError, ApplyConflict, WorkspaceError
 from agentui.events import Change, Event, Warned, WorkspaceChanged, WorkspaceConflicted
 from agentui.run.ports import WorkspacePort
+from agentui.sandbox.base import Sandbox
 
 ApplyPolicy = Literal["ask", "auto", "never", "accept"]
 
@@ -61,6 +62,15 @@ class Changes:
         """Look again; an event follows only if something differs."""
         async with self.lock:
             await self._look()
+
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path; waits while a command runs, or the copy would be read in between.
+
+        Raises:
+            WorkspaceError: If it cannot be read.
+        """
+        async with self.lock:
+            return await self._workspace.diff_text(path)
 
     async def aclose(self) -> None:
         """Let others work on the project; the copy stays."""
@@ -114,6 +124,15 @@ class Changes:
                     assert_never(control)
         except WorkspaceError as error:
             self._emit(Warned("workspace", error.message, error.hint))
+
+    async def take_commits(self, sandbox: Sandbox) -> None:
+        """Bring the agent's commits to the project's repository.
+
+        Raises:
+            WorkspaceError: If there are none, or a git refused.
+        """
+        async with self.lock:
+            self._emit(await self._workspace.take_commits(sandbox))
 
     async def _apply(
         self, paths: tuple[str, ...] | None, include_ask: bool, by: Literal["user", "auto"]

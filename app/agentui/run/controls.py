@@ -25,6 +25,7 @@ from agentui.control import (
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
     Undo,
 )
 from agentui.events import PauseAsked, Resumed, SteerId, SteerMode, SteerQueued, SteerWithdrawn, Warned
@@ -72,7 +73,9 @@ class Controls:
                 self._desk.approvals.answer(ask_id, verdict, is_cancelled=is_cancelled)
             case Quit():
                 self._quit()
-            case Apply() | Discard() | Undo() | Redo() | RunCommand() | SwitchModel() | Compact():
+            case (
+                Apply() | Discard() | Undo() | Redo() | TakeCommits() | RunCommand() | SwitchModel() | Compact()
+            ):
                 if isinstance(control, Apply) and control.always:
                     self._desk.policy = replace(self._desk.policy, apply="auto")
                 self._take_slow(control)
@@ -103,25 +106,35 @@ class Controls:
         return item is not None
 
     def _pause(self, freeze: bool) -> None:
-        if self._desk.run is not None:
-            self._desk.run.pause(freeze)
-        elif self._desk.tasks and not self._desk.begins_held:
-            self._desk.begins_held = True
-            self._emit(PauseAsked("user"))
+        desk = self._desk
+        if desk.run is not None:
+            desk.run.pause(freeze)
+        elif desk.idle_work is not None and isinstance(desk.idle_control, Compact):
+            desk.idle_work.pause(freeze)
+        elif desk.idle_work is not None and isinstance(desk.idle_control, RunCommand):
+            desk.idle_work.pause(freeze=True)  # no safe point follows that could be waited for
+        elif desk.tasks:
+            if not desk.begins_held:
+                desk.begins_held = True
+                self._emit(PauseAsked("user"))
+        elif desk.idle_work is not None:
+            self._emit(Warned("cannot_pause", "this cannot be paused, it ends by itself", "esc stops a load"))
 
     def begin_held(self, is_held: bool) -> None:
         """The run that begins now holds before its first request."""
         self._desk.begins_held = self._desk.begins_held or is_held
 
     def _resume(self) -> None:
-        if self._desk.run is not None:
-            self._desk.run.resume()
+        working = self._desk.run or self._desk.idle_work
+        if working is not None:
+            working.resume()
         else:
             self._let_begin()
 
     def _step(self) -> None:
-        if self._desk.run is not None:
-            self._desk.run.step()
+        working = self._desk.run or self._desk.idle_work
+        if working is not None:
+            working.step()
         else:
             self._pause(freeze=False)
 
@@ -137,9 +150,11 @@ class Controls:
         if self._desk.preparing is not None and not self._desk.is_serving:
             self._desk.is_quitting = True
             self._desk.preparing.cancel()
-        else:
+        elif self._desk.tasks:
             while self._desk.tasks:
                 self._take_back(None)
+        elif self._desk.preparation is not None:
+            self._desk.preparation.stop_loading()
 
     def _interrupt_work(self, by: Interrupter) -> bool:
         """End what works now; False if nothing does."""

@@ -11,7 +11,7 @@ from agentui.run.aside import SlowControl
 from agentui.run.gate import Talk
 from agentui.run.grip import Grip
 from agentui.run.ports import RunPolicy
-from agentui.run.prepare import Prepared
+from agentui.run.prepare import Preparation, Prepared
 from agentui.run.queue import TaskQueue
 from agentui.run.resumed import Unfinished
 from agentui.run.stage import Stage
@@ -33,7 +33,9 @@ class Desk:
     unfinished: Unfinished | None = None
     run: Grip | None = None
     idle_work: Grip | None = None
+    idle_control: SlowControl | None = None
     preparing: asyncio.Task[Prepared] | None = None
+    preparation: Preparation | None = None
     begins_held: bool = False
     is_serving: bool = False
     is_quitting: bool = False

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from agentui.errors import AgentuiError
 from agentui.events import CallId, Event, ToolEnded, ToolFrozen, ToolLabel, ToolStarted, ToolThawed
 from agentui.run.output import NoSink, OutputCollector, OutputSink, model_budget_bytes
-from agentui.sandbox.base import Command, CommandResult, Sandbox
+from agentui.run.ports import ChecksPort
+from agentui.sandbox.base import Command, CommandResult, OnOutput, Sandbox
+from agentui.workspace.checks import CheckCall
 
 log = logging.getLogger(__name__)
 
 
 class Executor:
-    """The only caller of `Sandbox.run`. Remembers the directory from command to command.
+    """The only caller of `Sandbox.run`, and of checks. Remembers the directory from command to command.
 
-    `lock` is held while a command runs: whoever works on the copy takes it too.
+    `lock` is held while a command runs: whoever works on the copy takes it too. A command that as a whole calls
+    a check runs there instead of in the shell.
     """
 
     def __init__(
@@ -28,8 +31,11 @@ class Executor:
         clock: Callable[[], float],
         default_timeout_s: float,
         lock: asyncio.Lock,
+        checks: ChecksPort | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self._checks = checks
+        self._place: Sandbox | ChecksPort = sandbox
         self._make_sink = make_sink
         self._emit = emit
         self._clock = clock
@@ -42,6 +48,11 @@ class Executor:
         self._killed_why = ""
         self.context_tokens: int | None = None
         self.cwd = ""
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether the user configured any check."""
+        return self._checks is not None and bool(self._checks.lines)
 
     @property
     def is_running(self) -> bool:
@@ -69,12 +80,15 @@ class Executor:
         """
         async with self._lock:
             may_start()
-            limit_s = timeout_s or self._default_timeout_s
+            check = self._checks.called(command) if self._checks is not None else None
+            limit_s = check.timeout_s if check is not None else timeout_s or self._default_timeout_s
             sink = self._sink(call_id)
             collector = OutputCollector(call_id, sink, model_budget_bytes(self.context_tokens), self._emit)
-            self._emit(ToolStarted(call_id, name, command, self.cwd, label, timeout_s=limit_s))
+            cwd = "" if check is not None else self.cwd
+            self._emit(self._started(call_id, name, command, cwd, label, check, limit_s))
             self._call_id, began_s = call_id, self._clock()
-            task = asyncio.create_task(self._sandbox.run(Command(command, self.cwd, limit_s), collector.take))
+            self._place = self._sandbox if check is None or self._checks is None else self._checks
+            task = asyncio.create_task(self._begin(command, check, limit_s, collector.take))
             self._running, self._killed_why = task, "interrupted by the user"
             result = CommandResult("cancelled", None, 0.0, self.cwd, self._killed_why)
             try:
@@ -88,8 +102,32 @@ class Executor:
                 finally:
                     self._running = None
                     self._frozen_since_s = None
-                    self._end(call_id, result, collector, sink)
-        return result, model_text(result, collector.for_model(), limit_s)
+                    self._end(call_id, result, collector, sink, keeps_cwd=check is not None)
+        label_words = f"check {check.name} in a throwaway copy" if check is not None else ""
+        return result, model_text(result, collector.for_model(), limit_s, label_words)
+
+    @staticmethod
+    def _started(
+        call_id: CallId,
+        name: str,
+        command: str,
+        cwd: str,
+        label: ToolLabel,
+        check: CheckCall | None,
+        limit_s: float,
+    ) -> ToolStarted:
+        if check is None:
+            return ToolStarted(call_id, name, command, cwd, label, timeout_s=limit_s)
+        # A user's check runs beside the agent like any other command of the user's.
+        shown: ToolLabel = "user" if label == "user" else "check"
+        return ToolStarted(call_id, name, command, cwd, shown, check=check.name, timeout_s=limit_s)
+
+    async def _begin(
+        self, command: str, check: CheckCall | None, limit_s: float, on_output: OnOutput
+    ) -> CommandResult:
+        if check is None or self._checks is None:
+            return await self._sandbox.run(Command(command, self.cwd, limit_s), on_output)
+        return await self._checks.run(check, on_output)
 
     def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
         wall_s = self._clock() - began_s
@@ -111,10 +149,17 @@ class Executor:
             return NoSink()
 
     def _end(
-        self, call_id: CallId, result: CommandResult, collector: OutputCollector, sink: OutputSink
+        self,
+        call_id: CallId,
+        result: CommandResult,
+        collector: OutputCollector,
+        sink: OutputSink,
+        *,
+        keeps_cwd: bool,
     ) -> None:
         dropped = sink.close()
-        self.cwd = result.cwd if result.exit_code is not None else self.cwd
+        if result.exit_code is not None and not keeps_cwd:
+            self.cwd = result.cwd
         self._emit(
             ToolEnded(
                 call_id,
@@ -143,10 +188,10 @@ class Executor:
                 return None
             if self._frozen_since_s is not None:
                 return True
-            is_frozen = await self._sandbox.freeze()
+            is_frozen = await self._place.freeze()
             if self._running is not running or running.done():
                 if is_frozen:
-                    await self._sandbox.thaw()
+                    await self._place.thaw()
                 return None
             if is_frozen:
                 self._frozen_since_s = self._clock()
@@ -159,26 +204,31 @@ class Executor:
             since_s, call_id = self._frozen_since_s, self._call_id
             if since_s is None or call_id is None:
                 return
-            await self._sandbox.thaw()
+            await self._place.thaw()
             if self._frozen_since_s is not None:
                 self._frozen_since_s = None
                 self._emit(ToolThawed(call_id, self._clock() - since_s))
 
 
-def model_text(result: CommandResult, output: str, limit_s: float) -> str:
-    """A command's result as the model gets it: output, then one line in brackets saying how it ended."""
+def model_text(result: CommandResult, output: str, limit_s: float, label: str = "") -> str:
+    """A command's result as the model gets it: output, then one line in brackets saying how it ended.
+
+    `label` says where it ran, if that was not the shell.
+    """
     match result.outcome:
         case "ok" | "error":
-            ending = f"[exit {result.exit_code}]"
+            ending = f"exit {result.exit_code}"
         case "timeout":
-            ending = f"[killed: it ran longer than {limit_s:g} s]"
+            ending = f"killed: it ran longer than {limit_s:g} s"
         case "oom":
-            ending = f"[exit {result.exit_code}, killed: out of memory]"
+            ending = f"exit {result.exit_code}, killed: out of memory"
         case "killed":
-            ending = f"[killed, exit {result.exit_code}]"
+            ending = f"killed, exit {result.exit_code}"
         case other:
-            ending = f"[{other}]"
-    if result.message and result.outcome not in ("ok", "error"):
-        ending = f"{ending[:-1]}: {result.message}]"
+            ending = other
+    if label:
+        ending = f"{ending}, {label}"
+    if result.message and (label or result.outcome not in ("ok", "error")):
+        ending = f"{ending}: {result.message}"
     separator = "" if not output or output.endswith("\n") else "\n"
-    return f"{output}{separator}{ending}"
+    return f"{output}{separator}[{ending}]"

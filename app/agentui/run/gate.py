@@ -31,6 +31,7 @@ from agentui.harness.base import (
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
 from agentui.run.execute import Executor
+from agentui.run.hints import Hints
 from agentui.run.hold import Holder
 from agentui.run.loop_guard import ASKED_AFTER, TOLD_AFTER, LoopGuard
 from agentui.run.ports import RunPolicy
@@ -61,6 +62,7 @@ class Talk:
     notices: list[str] = field(default_factory=list)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     call_ids: set[CallId] = field(default_factory=set)
+    hints: Hints = field(default_factory=Hints)
     always_allowed: bool = False
     has_fresh_copy: bool = True
     """The copy was just made, and nothing was asked since: the user's edits are in it."""
@@ -304,6 +306,8 @@ class RunGate:
             self._executed = None
         self.commands += 1
         self._holder.check()
+        has_checks = self._executor.has_checks
+        self._talk.hints.observe(call.command, result.outcome, result.exit_code, has_checks, self._emit)
         if self._changes is not None:
             await self._changes.refresh()
         return ToolResult(

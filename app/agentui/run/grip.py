@@ -6,7 +6,7 @@ from agentui.events import Warned
 from agentui.run.execute import Executor
 from agentui.run.gate import RunGate
 from agentui.run.helpers import Helpers
-from agentui.run.hold import Holder
+from agentui.run.hold import Asker, Holder
 from agentui.run.ports import Emit
 
 
@@ -28,18 +28,28 @@ class Grip:
         return self._holder.is_reached
 
     @property
+    def is_pausing(self) -> bool:
+        """Whether a hold was asked for and is not reached."""
+        return self._holder.is_asked and not self._holder.is_reached
+
+    @property
+    def asks(self) -> int:
+        """How often a hold was asked for; who sees the same number knows that it is still the same hold."""
+        return self._holder.asks
+
+    @property
     def is_busy(self) -> bool:
         """Whether a command is in the middle, running or frozen: then nobody may work on the copy."""
         return self._executor is not None and self._executor.is_running
 
-    def pause(self, freeze: bool) -> None:
+    def pause(self, freeze: bool, by: Asker = "user") -> None:
         """Hold at the next safe point; asked again while that is not reached, or with `freeze`: at once."""
         holder = self._holder
         if holder.is_reached:
             return
         is_second = holder.is_asked
         if not is_second or freeze:
-            holder.ask("user", freeze)
+            holder.ask(by, freeze)
         if (is_second or freeze) and not self.gate.cut("freeze") and self._executor is not None:
             self._helpers.start(self._freeze(self._executor))
 
@@ -55,6 +65,11 @@ class Grip:
         if self._executor is not None:
             self._helpers.start(self._executor.thaw())
         self._holder.release(step)
+
+    def end(self) -> None:
+        """What was held is over."""
+        if self._holder.is_asked:
+            self._holder.release()
 
     async def _freeze(self, executor: Executor) -> None:
         holder = self._holder

@@ -185,8 +185,8 @@ class Machine:
                     self._ground = ("retrying", error)
             case ToolStarted(label="user") if self._is_in_run:
                 pass  # it runs beside the agent, whose state this is
-            case ToolStarted(call_id, _, command, _, label):
-                phase: Phase = "checking" if label == "check" else "running_command"
+            case ToolStarted(call_id, _, command, _, label, check):
+                phase: Phase = "checking" if check is not None else "running_command"
                 words = (phase, command.split("\n", 1)[0])
                 if label == "user":
                     self._users_command, self._aside = call_id, words

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -10,6 +12,7 @@ from agentui.backends.base import Backend
 from agentui.events import (
     CallId,
     Change,
+    CommitsTaken,
     Event,
     HostEditsCopied,
     ModelFacts,
@@ -22,7 +25,8 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.output import OutputSink
 from agentui.run.resumed import ResumedState
-from agentui.sandbox.base import Sandbox
+from agentui.sandbox.base import CommandResult, OnOutput, Sandbox
+from agentui.workspace.checks import CheckCall
 
 
 class WorkspacePort(Protocol):
@@ -75,20 +79,71 @@ class WorkspacePort(Protocol):
         """Drop changes from the copy."""
         ...
 
+    async def take_commits(self, sandbox: Sandbox) -> CommitsTaken:
+        """Bring the agent's commits to the project's repository, below a ref of ours."""
+        ...
+
+    def agree_to_size(self) -> None:
+        """The user agreed to a copy of any size."""
+        ...
+
     async def aclose(self) -> None:
         """Free what is held for this process; the copy stays."""
         ...
 
 
+class ChecksPort(Protocol):
+    """The user's checks; see `agentui.workspace.checks`."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Each check in words, for the model; empty where none is configured."""
+        ...
+
+    def called(self, command: str) -> CheckCall | None:
+        """The check that a command line as a whole calls."""
+        ...
+
+    async def run(self, call: CheckCall, on_output: OnOutput) -> CommandResult:
+        """Run it to its end; cancelling kills it."""
+        ...
+
+    async def freeze(self) -> bool:
+        """Stop the running one in place."""
+        ...
+
+    async def thaw(self) -> None:
+        """Let it go on."""
+        ...
+
+
 class ImagePort(Protocol):
-    """The image a sandbox needs, if it needs one."""
+    """The image a sandbox needs, if it needs one.
+
+    `question` and `why` ask for it, `command` is what to run where nobody can be asked.
+    """
+
+    @property
+    def question(self) -> str:
+        """What is asked before it is made or used."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """What a yes means."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """The command line that says yes beforehand."""
+        ...
 
     async def is_built(self) -> bool:
-        """Whether it is there."""
+        """Whether it is there, and may be used."""
         ...
 
     async def build(self, note: Callable[[str], None]) -> None:
-        """Build it; `note` gets each line."""
+        """Build it after a yes; `note` gets each line."""
         ...
 
 
@@ -114,11 +169,16 @@ HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None, ResumedStat
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where commands run, the image that needs (if any), and the private copy they work on."""
+    """Where commands run, the image that needs (if any), the private copy they work on, and the user's checks.
+
+    `set_up_hint` says how to configure a check; empty where that is of no use.
+    """
 
     sandbox: Sandbox
     image: ImagePort | None
     workspace: WorkspacePort | None
+    checks: ChecksPort | None = None
+    set_up_hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +195,7 @@ class RunParts:
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
     called again; `open_workshop` None means talk only. `ready` is called with what was found. `resumed` is
-    where the session stood before, if it is not a new one.
+    where the session stood before, if it is not a new one. `keep_awake` is entered while a run works.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
@@ -151,3 +211,5 @@ class RunParts:
     start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
     resumed: ResumedState | None = None
+    wall_clock: Callable[[], float] = time.time
+    keep_awake: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

@@ -16,6 +16,7 @@ from agentui.errors import (
     BackendUnavailable,
     EngineUnavailable,
     HarnessError,
+    ModelLoadFailed,
     ModelNotFound,
     SandboxError,
     SandboxUnavailable,
@@ -38,8 +39,9 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
-from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop
+from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop, WorkspacePort
 from agentui.run.resumed import ResumedState
+from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ _T = TypeVar("_T")
 
 TRY_AGAIN, TALK_ONLY = "try again", "talk only"
 START, WAIT = "start it", "wait"
+COPY, LEAVE = "copy it", "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class Preparation:
         self._approvals = approvals
         self._emit = emit
         self._last_loss = ""
+        self._loading: asyncio.Task[ModelFacts] | None = None
+
+    def stop_loading(self) -> bool:
+        """Stop a load of the model; the user is then asked. False if none is going on."""
+        return self._loading is not None and self._loading.cancel()
 
     async def prepare(self) -> Prepared:
         """Make everything ready.
@@ -186,7 +194,7 @@ class Preparation:
         if isinstance(error, BackendUnavailable | ModelNotFound | AuthenticationFailed):
             return
         # Asking again by itself would load a model that does not fit every two seconds.
-        await self._approvals.ask("The model server refused. Try again?", error.message, (TRY_AGAIN,))
+        await self._approvals.ask("The model is not ready. Try again?", error.message, (TRY_AGAIN,))
 
     def _tell_loss(self, error: BackendError) -> None:
         if error.message != self._last_loss:
@@ -200,11 +208,30 @@ class Preparation:
         except ModelNotFound:
             if self._policy.model is None or not backend.facts.can_load:
                 raise
-            return await load_model(backend, self._policy.model, wanted, self._emit)
+            return await self._load(backend, self._policy.model, wanted)
         is_other = wanted is not None and facts.loaded_context_tokens != wanted
         if backend.facts.can_load and (facts.loaded_context_tokens is None or is_other):
-            return await load_model(backend, facts.model, wanted, self._emit)
+            return await self._load(backend, facts.model, wanted)
         return facts
+
+    async def _load(self, backend: Backend, model: str, context_tokens: int | None) -> ModelFacts:
+        """Load a model so that it can be stopped.
+
+        Raises:
+            ModelLoadFailed: The engine refused, or the user stopped it.
+        """
+        loading = self._loading = asyncio.create_task(load_model(backend, model, context_tokens, self._emit))
+        try:
+            await asyncio.wait({loading})
+        finally:
+            self._loading = None
+            if not loading.done():
+                loading.cancel()
+                await asyncio.gather(loading, return_exceptions=True)
+        if loading.cancelled():
+            hint = "for another one start with --model NAME"
+            raise ModelLoadFailed(f"loading {model} was stopped", hint=hint)
+        return loading.result()
 
     async def _place(self) -> tuple[Workshop | None, Changes | None]:
         """Where commands run, started and with its copy; ``None`` when there is none or the user talks only."""
@@ -266,8 +293,8 @@ class Preparation:
             await workshop.sandbox.start(lambda text: self._emit(SandboxProgressed(text)))
             is_started = True
             self._emit(SandboxStarted(workshop.sandbox.facts))
-            if changes is not None:
-                await changes.prepare()
+            if changes is not None and workshop.workspace is not None:
+                await self._copied(workshop.workspace, changes)
         except BaseException:
             if changes is not None:
                 await changes.aclose()
@@ -276,6 +303,19 @@ class Preparation:
                 self._emit(SandboxEnded("closed"))
             raise
         return changes
+
+    async def _copied(self, workspace: WorkspacePort, changes: Changes) -> None:
+        """Make the copy; a large project only after a yes."""
+        try:
+            await changes.prepare()
+        except SeedTooLarge as error:
+            if not self._policy.is_interactive:
+                raise
+            question = f"Copy {error.question.size_bytes / 1e6:,.0f} MB for the agent?"
+            if await self._approvals.ask(question, error.question.tree(), (COPY, LEAVE)) != COPY:
+                raise
+            workspace.agree_to_size()
+            await changes.prepare()
 
     async def _talks_only(self, error: AgentuiError) -> bool:
         is_copy = isinstance(error, WorkspaceError)
@@ -292,13 +332,12 @@ class Preparation:
             return
         if not self._policy.is_interactive:
             raise SandboxUnavailable(
-                "the image that commands run in is not built yet",
-                hint="build it once: agentui sandbox build",
+                "the image that commands run in is not built yet, or you have not agreed to it",
+                hint=f"do it once: {image.command}",
             )
-        why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
-        verdict = await self._approvals.ask("Build the sandbox image now?", why, ("build", "no"))
+        verdict = await self._approvals.ask(image.question, image.why, ("build", "no"))
         if verdict != "build":
-            raise SandboxUnavailable("the sandbox image is not built", hint="agentui sandbox build")
+            raise SandboxUnavailable("the sandbox image is not built", hint=image.command)
         await image.build(lambda text: self._emit(SandboxProgressed(text)))
 
 

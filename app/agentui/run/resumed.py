@@ -25,6 +25,7 @@ from agentui.events import (
 )
 from agentui.harness.base import ENDED_FIRST
 from agentui.history import open_call_ids, tool_message
+from agentui.run.closings import Closings
 from agentui.run.queue import Queued
 
 
@@ -44,7 +45,8 @@ class Unfinished:
 class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
-    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it.
+    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it. `closings`
+    end what a crash left open.
     """
 
     after_seq: int = 0
@@ -55,24 +57,28 @@ class ResumedState:
     call_ids: frozenset[CallId] = frozenset()
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
+    closings: tuple[Event, ...] = ()
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
-    """The same with a result for every call that has none, as the server wants it; tells each as an event."""
+    """The same with an end for all that has none, and a result for every call; tells each as an event."""
     results = [tool_message(call_id, ENDED_FIRST) for call_id in open_call_ids(state.messages)]
     for message in results:
         emit(HistoryAppended(message))
-    return replace(state, messages=(*state.messages, *results))
+    for event in state.closings:
+        emit(event)
+    return replace(state, messages=(*state.messages, *results), closings=())
 
 
 def resumed_from(records: Iterable[Recorded]) -> ResumedState:
     """Where the session of these records stood at the last one. O(records)."""
-    fold = _Fold()
+    fold, closings = _Fold(), Closings()
     after_seq = 0
     for recorded in records:
         after_seq = recorded.seq
         fold.take(recorded.event)
-    return fold.state(after_seq)
+        closings.take(recorded)
+    return replace(fold.state(after_seq), closings=closings.events())
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ class Stage:
             parts.clock,
             policy.command_timeout_s,
             prepared.changes.lock if prepared.changes is not None else asyncio.Lock(),
+            prepared.workshop.checks,
         )
         self.executor.cwd = parts.resumed.cwd if parts.resumed is not None else ""
         self.model_seen(prepared.model)

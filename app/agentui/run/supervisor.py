@@ -33,8 +33,13 @@ from agentui.run.prepare import Preparation
 from agentui.run.queue import TaskQueue
 from agentui.run.resumed import ResumedState, balanced
 from agentui.run.task_run import TaskRun
+from agentui.run.watches import Watches
+from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
+
+_MISSING = (BackendError, SandboxError, HarnessUnavailable, ProjectBusy, SeedTooLarge)
+"""What ends a run as unavailable when nobody can be asked."""
 
 
 class Supervisor:
@@ -49,11 +54,21 @@ class Supervisor:
         )
         desk.unfinished = parts.resumed.unfinished if parts.resumed is not None else None
         aside = Aside(desk.stage, parts, desk.talk, self._emit)
+        self._watches = Watches(desk, aside, self._helpers, parts, self._emit)
         self._controls = Controls(desk, aside, self._helpers, self._emit, parts.ids)
 
     def send(self, control: Control) -> None:
         """Take a control; answers come as events. Never blocks."""
         self._controls.send(control)
+
+    async def diff_text(self, path: str) -> str:
+        """The unified diff of one path of the private copy; empty where there is none.
+
+        Raises:
+            WorkspaceError: If it cannot be read.
+        """
+        changes = self._desk.stage.changes
+        return "" if changes is None else await changes.diff_text(path)
 
     @property
     def is_running(self) -> bool:
@@ -66,10 +81,12 @@ class Supervisor:
         if isinstance(event, ModelSeen):
             self._desk.stage.model_seen(event.model)
         self._tell(self._machine.observe(event))
+        self._watches.happened(event)
 
     def observe(self, event: Event) -> None:
         """Take in a sample of the machine: into the one stream, past the watches."""
         self._emit(event)
+        self._watches.sampled(event)
 
     def _tell(self, state: StateChanged | None) -> None:
         if state is not None:
@@ -145,7 +162,7 @@ class Supervisor:
         try:
             await self._prepare()
         except AgentuiError as error:
-            is_missing = isinstance(error, BackendError | SandboxError | HarnessUnavailable | ProjectBusy)
+            is_missing = isinstance(error, _MISSING)
             return HarnessEnd("unavailable" if is_missing else "failed", Usage(), error.message, error.hint)
         except asyncio.CancelledError:
             if not self._desk.is_quitting:
@@ -159,23 +176,27 @@ class Supervisor:
         preparation = Preparation(
             parts, self._desk.policy, self._desk.talk.notice, self._desk.approvals, self._emit, resumed
         )
+        self._desk.preparation = preparation
         self._tell(self._machine.preparing())
         self._desk.preparing = asyncio.create_task(preparation.prepare())
         try:
             prepared = await self._desk.preparing
         finally:
-            self._desk.preparing = None
+            self._desk.preparing = self._desk.preparation = None
         self._desk.stage.take(prepared, parts, self._desk.policy, self._emit)
+        if prepared.workshop is not None:
+            self._desk.talk.hints.set_up = prepared.workshop.set_up_hint
         self._tell(self._machine.prepared())
 
     def _resume(self, state: ResumedState) -> ResumedState:
-        """Go on where the session stood; every call of its history gets a result."""
-        self._emit(SessionResumed(state.after_seq, __version__))
+        """Go on where the session stood. What ends its record is told past the state machine: it is over."""
+        emit = self._parts.emit
+        emit(SessionResumed(state.after_seq, __version__))
         for item in state.queue:
             self._desk.talk.queue.add(item)
         self._desk.talk.notices.extend(state.notices)
         self._desk.talk.call_ids.update(state.call_ids)
-        return balanced(state, self._emit)
+        return balanced(state, emit)
 
     async def aclose(self) -> None:
         """End everything that this session started; may be called twice."""
@@ -195,7 +216,8 @@ class Supervisor:
             self._desk.begins_held = False
             grip.pause(freeze=False)
         try:
-            await run.work(self._emit)
+            async with self._parts.keep_awake():
+                await run.work(self._emit)
             await run.settle(self._desk.policy.apply, self._emit)
         finally:
             self._desk.run = None
@@ -224,8 +246,14 @@ class Supervisor:
 
     async def _work_aside(self, control: SlowControl) -> None:
         """Do a slow control while no run works; an interrupt ends it, but for work on the changes."""
-        self._desk.idle_work = self._new_grip(Talk(self._emit))
+        desk = self._desk
+        grip = desk.idle_work = self._new_grip(Talk(self._emit))
+        desk.idle_control = control
         try:
-            await asyncio.wait({self._controls.begin_aside(control, self._desk.idle_work.gate)})
+            await asyncio.wait({self._controls.begin_aside(control, grip.gate)})
         finally:
-            self._desk.idle_work = None
+            desk.idle_work = desk.idle_control = None
+            if grip.is_pausing and desk.tasks:
+                desk.begins_held = True
+            else:
+                grip.end()

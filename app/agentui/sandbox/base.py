@@ -56,8 +56,9 @@ class CommandResult:
 class Entry:
     """One path of a tree, host or copy.
 
-    `mode` holds the permission bits only. `fingerprint` changes whenever content may have changed (size, times
-    and inode as the tree's owner cannot forge them); `link_target` only for links.
+    `mode` holds the permission bits, of a file also setuid and setgid. `fingerprint` changes whenever content
+    may have changed (size, times and inode as the tree's owner cannot forge them); `link_target` only for
+    links.
     """
 
     path: bytes

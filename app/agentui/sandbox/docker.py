@@ -20,7 +20,13 @@ from agentui.sandbox.docker_container import Container, ContainerPlan, Role, ope
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
 from agentui.sandbox.docker_stream import wait_until_started
-from agentui.sandbox.docker_volume import WorkspaceVolume, open_volume, remove_volume, workspace_labels
+from agentui.sandbox.docker_volume import (
+    WorkspaceVolume,
+    open_volume,
+    remove_volume,
+    remove_workspace_volumes,
+    workspace_labels,
+)
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
@@ -34,6 +40,18 @@ MEMORY_TIMEOUT_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shell:
+    """An image of the project's that commands run in instead of the tools image: it has interpreters.
+
+    `find_tag` names one that `ProjectImage` built; it is asked at the start, and may block. Files of the
+    workspace can be executed in it.
+    """
+
+    find_tag: Callable[[], str]
+    label: str = "project image, no network"
+
+
 class DockerSandbox:
     """Commands in a container, on a copy in a volume.
 
@@ -42,7 +60,9 @@ class DockerSandbox:
         is used again with what it holds. Letters, digits, ``_.-``. session: Label for the clean-up. project:
         Label for people who look at ``docker ps``. limits: Upper bounds for the commands. uid: Whom the
         commands run as; never 0. is_throwaway: Remove the copy when closed. may_build: Build the image at the
-        start if it is absent. Building may use the network.
+        start if it is absent. Building may use the network. shell: The image of the commands, where that is
+        not `image`; the copy is still worked on with `image`. over: Id of a workspace whose files this copy
+        begins with; see `has_source`.
     """
 
     def __init__(
@@ -57,6 +77,8 @@ class DockerSandbox:
         uid: int = DEFAULT_UID,
         is_throwaway: bool = False,
         may_build: bool = False,
+        shell: Shell | None = None,
+        over: str = "",
     ) -> None:
         if uid == 0:
             raise ValueError("commands never run as root: give another uid")
@@ -67,6 +89,9 @@ class DockerSandbox:
         self._uid = uid
         self._is_throwaway = is_throwaway
         self._may_build = may_build
+        self._shell = shell
+        self._shell_tag: str | None = None
+        self._over = over
         self._labels = {
             labels.OWNER: labels.owner_label(),
             labels.SESSION: session,
@@ -89,14 +114,20 @@ class DockerSandbox:
         """What it holds; the notes are complete after `start`."""
         return SandboxFacts(
             kind="docker",
-            label="docker, no network",
+            label=self._shell.label if self._shell else "docker, no network",
             is_isolated=True,
-            image=self.image.tag,
+            image=self._shell_tag if self._shell else self.image.tag,
             memory_limit_bytes=self._limits.memory_bytes,
             cpus=min(self._limits.cpus, float(self._engine.facts.cpus or self._limits.cpus)),
             pids_limit=self._limits.pids,
             notes=self._notes(),
+            has_interpreters=self._shell is not None,
         )
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the copy began with the files of the workspace it was to lie over; known after `start`."""
+        return self._volume is not None and self._volume.has_source
 
     @property
     def copy(self) -> Copy:
@@ -119,17 +150,45 @@ class DockerSandbox:
                     hint="Build it once: agentui sandbox build",
                 )
             await self.image.build(note)
+        if self._shell is not None:
+            self._shell_tag = await asyncio.to_thread(self._shell.find_tag)
         note("starting the container")
         try:
-            await asyncio.to_thread(self._open)
+            # A cancel waits for it: what is made after the clean-up would be left.
+            await settled(asyncio.to_thread(self._open))
             note("testing the sandbox")
             given_up: list[CheckName] = [] if self._has_readonly_proc else ["proc"]
             if self._volume is None or not self._volume.is_noexec:
                 given_up.append("noexec")
+            if self._shell is not None:
+                given_up.append("python")
             self.checks = await require_self_test(self, given_up)
         except BaseException:
             await self.aclose()
             raise
+
+    async def open_copy(self) -> None:
+        """Make only the copy reachable: no command can run.
+
+        Raises:
+            SandboxUnavailable: If the image is absent, or the engine refuses.
+        """
+        if not await self.image.is_built():
+            raise SandboxUnavailable(
+                f"The sandbox image {self.image.tag} is not built yet",
+                hint="Build it once: agentui sandbox build",
+            )
+        await asyncio.to_thread(self._open_volume)
+
+    async def remove_copy(self) -> None:
+        """Remove the copy with all it holds, for good; works without the image.
+
+        Raises:
+            SandboxError: If something still uses it.
+        """
+        await self.aclose()
+        await asyncio.to_thread(remove_workspace_volumes, self._engine, self.workspace_id)
+        self._volume = None
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command; see the protocol. One at a time: a second caller waits.
@@ -216,7 +275,7 @@ class DockerSandbox:
     def _plan(self, role: Role) -> ContainerPlan:
         assert self._volume is not None, "the sandbox was not started"
         return ContainerPlan(
-            image=self.image.tag,
+            image=self._shell_tag if self._shell_tag and role == "commands" else self.image.tag,
             volume=self._volume.name,
             role=role,
             uid=self._uid,
@@ -225,12 +284,21 @@ class DockerSandbox:
             has_readonly_proc=self._has_readonly_proc,
         )
 
-    def _open(self) -> None:
+    def _open_volume(self) -> None:
         if self._volume is None:
             volume_labels = workspace_labels(self._labels, self._is_throwaway)
             self._volume = open_volume(
-                self._engine, self.image.tag, self.workspace_id, self._uid, volume_labels
+                self._engine,
+                self.image.tag,
+                self.workspace_id,
+                self._uid,
+                volume_labels,
+                may_execute=self._shell is not None,
+                over=self._over,
             )
+
+    def _open(self) -> None:
+        self._open_volume()
         if self._container is not None:
             return
         container = open_container(self._engine, self._plan("commands"))
@@ -263,7 +331,7 @@ class DockerSandbox:
         notes: list[str] = []
         if not self._has_readonly_proc:
             notes.append("/proc is writable: this engine needs it to start commands")
-        if self._volume is not None and not self._volume.is_noexec:
+        if self._volume is not None and not self._volume.is_noexec and self._shell is None:
             notes.append("files of the workspace can be executed: this engine has no noexec volumes")
         return tuple(notes)
 

@@ -118,7 +118,8 @@ class Container:
 
         self.keeper.close()
         try:
-            self.engine.api.remove_container(self.id, force=True, v=False)
+            # `v`: volumes that the image itself declares; the workspace's has a name and stays.
+            self.engine.api.remove_container(self.id, force=True, v=True)
         except NotFound:
             return
         except (DockerException, requests.RequestException, OSError) as error:

@@ -24,7 +24,7 @@ from agentui.sandbox.docker_stream import EngineStream, exit_code_of, open_exec
 from agentui.sandbox.engine import explanation
 from agentui.sandbox.folder_files import write_below
 from agentui.sandbox.settle import settled
-from agentui.sandbox.tar_stream import PERMISSIONS, parents, tar_parts, unpack_files
+from agentui.sandbox.tar_stream import PERMISSIONS, SEEN, parents, tar_parts, unpack_files
 
 SCRIPT = "/usr/local/lib/agentui/copy"
 PROGRESS_FILES = 100
@@ -76,8 +76,9 @@ class DockerCopy:
                 loop.call_soon_threadsafe(progress, files, size_bytes)
 
         ways = await asyncio.to_thread(lambda: _zero_ended(_ways(root, paths)))
-        await self._call("make-way", str(len(ways)), feed=[ways])
-        await self._call("unpack", feed=tar_parts(root, paths, self._uid, report))
+        there = await self._call("make-way", str(len(ways)), feed=[ways])
+        present = set(there.split(b"\0")) - {b""}
+        await self._call("unpack", feed=tar_parts(root, paths, self._uid, report, present))
 
     async def fetch(self, paths: Sequence[bytes], into: Path) -> None:
         """Write regular files of the copy below `into`.
@@ -263,7 +264,7 @@ def parse_manifest(output: bytes) -> tuple[Entry, ...]:
             Entry(
                 path=path,
                 type=type_,
-                mode=int(mode, 8) & PERMISSIONS,
+                mode=int(mode, 8) & SEEN.get(type_, PERMISSIONS),
                 size_bytes=int(size),
                 mtime_ns=nanoseconds(mtime),
                 # The agent can set size and mtime but not ctime: the kernel does.
@@ -282,15 +283,19 @@ def nanoseconds(seconds: bytes) -> int:
 
 
 def _ways(root: Path, paths: Sequence[bytes]) -> list[bytes]:
-    """What must be able to stand where the paths go: folders marked ``d``, everything else ``f``."""
+    """What must be able to stand where the paths go.
+
+    Folders are marked ``d``, or ``p`` if they are only on the way; everything else ``f``.
+    """
     base = os.fsencode(root)
+    listed = set(paths)
     seen: set[bytes] = set()
     ways: list[bytes] = []
     for path in paths:
         for parent in parents(path):
             if parent not in seen:
                 seen.add(parent)
-                ways.append(b"d" + parent)
+                ways.append((b"d" if parent in listed else b"p") + parent)
         try:
             is_folder = stat.S_ISDIR(os.lstat(os.path.join(base, path)).st_mode)
         except OSError:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentui.errors import SandboxUnavailable
-from agentui.sandbox.docker_labels import THROWAWAY
+from agentui.errors import SandboxError, SandboxUnavailable
+from agentui.sandbox.docker_labels import OWNER, THROWAWAY, owner_label
 from agentui.sandbox.engine import Engine, explanation
 
 _log = logging.getLogger(__name__)
@@ -33,12 +33,24 @@ class WorkspaceVolume:
     is_noexec: bool
     names: tuple[str, ...]
     """All volumes that belong to it, in the order in which they can be removed."""
+    has_source: bool = False
+    """Whether it began with what the workspace it was to lie over holds."""
 
 
 def open_volume(
-    engine: Engine, image: str, workspace_id: str, uid: int, labels: Mapping[str, str]
+    engine: Engine,
+    image: str,
+    workspace_id: str,
+    uid: int,
+    labels: Mapping[str, str],
+    *,
+    may_execute: bool = False,
+    over: str = "",
 ) -> WorkspaceVolume:
     """The workspace's volume, made if it is not there; what it holds is kept.
+
+    `may_execute` leaves out ``noexec``. `over` is the id of a workspace whose files it shall begin with; see
+    `WorkspaceVolume.has_source` for whether it does. No command may run in that one meanwhile.
 
     Raises:
         SandboxUnavailable: If the engine can make no volume at all.
@@ -46,25 +58,35 @@ def open_volume(
     import requests
     from docker.errors import DockerException
 
-    name = f"agentui-{workspace_id}"
+    base = f"agentui-{workspace_id}"
+    name = f"{base}-exec" if may_execute else base
+    data = f"{base}-data"
+    plain_names = (f"{base}-plain", data)
+    names = (base, f"{base}-exec", data)
     try:
-        data = f"{name}-data"
         had_data = _inspect(engine, data) is not None
         path = _make(engine, data, {}, labels)["Mountpoint"]
         if engine.facts.is_rootless:
-            return WorkspaceVolume(_plain(engine, image, name, uid, labels), False, (f"{name}-plain", data))
-        paths = f"lowerdir={path}/lower,upperdir={path}/upper,workdir={path}/work,noexec,nosuid,nodev"
+            return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+        lower = _lower_of(engine, over) if over else f"{path}/lower"
+        if lower is None:
+            return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+        flags = "nosuid,nodev" if may_execute else "noexec,nosuid,nodev"
+        # Else a folder that came from below could not be renamed.
+        flags += ",redirect_dir=on" if over else ""
+        paths = f"lowerdir={lower},upperdir={path}/upper,workdir={path}/work,{flags}"
         options = {"type": "overlay", "device": "overlay", "o": paths}
+        opened = WorkspaceVolume(name, not may_execute, names, has_source=bool(over))
         if had_data and _is_prepared(_inspect(engine, name), options, uid):
-            return WorkspaceVolume(name, True, (name, data))
+            return opened
         _prepare(engine, image, data, uid)
         try:
             _remake(engine, name, options, {**labels, _UID: str(uid)})
             _try_mount(engine, image, name)
-            return WorkspaceVolume(name, True, (name, data))
+            return opened
         except DockerException as error:
-            _log.warning("no noexec volume on this engine: %s", explanation(error))
-            plain = WorkspaceVolume(_plain(engine, image, name, uid, labels), False, (f"{name}-plain", data))
+            _log.warning("no overlay volume on this engine: %s", explanation(error))
+            plain = WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
             # Else the next start would take it for one that mounted.
             remove_volume(engine, WorkspaceVolume(name, True, (name,)))
             return plain
@@ -89,9 +111,55 @@ def remove_volume(engine: Engine, volume: WorkspaceVolume) -> None:
             _log.warning("volume %s could not be removed: %s", name, explanation(error))
 
 
+def has_workspace(engine: Engine, workspace_id: str) -> bool:
+    """Whether the engine holds a workspace of that id.
+
+    Raises:
+        SandboxUnavailable: If the engine does not answer.
+    """
+    import requests
+    from docker.errors import DockerException
+
+    try:
+        return _inspect(engine, f"agentui-{workspace_id}-data") is not None
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SandboxUnavailable(f"The engine does not answer: {explanation(error)}") from error
+
+
+def remove_workspace_volumes(engine: Engine, workspace_id: str) -> None:
+    """Remove every volume that a workspace can have.
+
+    Raises:
+        SandboxError: If one is still there.
+    """
+    import requests
+    from docker.errors import DockerException
+
+    name = f"agentui-{workspace_id}"
+    names = (name, f"{name}-exec", f"{name}-plain", f"{name}-data")
+    remove_volume(engine, WorkspaceVolume(name, False, names))
+    try:
+        left = [name for name in names if _inspect(engine, name) is not None]
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SandboxError(f"The engine does not say what is left: {explanation(error)}") from error
+    if left:
+        raise SandboxError(
+            f"The volume {left[0]} could not be removed: something still uses it",
+            hint=f"See what: docker ps -a --filter volume={left[0]}",
+        )
+
+
 def workspace_labels(labels: Mapping[str, str], is_throwaway: bool) -> dict[str, str]:
     """Labels of a volume: one that is kept outlives its owner."""
     return {**labels, THROWAWAY: "yes"} if is_throwaway else dict(labels)
+
+
+def _lower_of(engine: Engine, workspace_id: str) -> str | None:
+    """Where the engine keeps the files of another workspace; ``None`` unless that is an overlay of ours."""
+    base = f"agentui-{workspace_id}"
+    data = _inspect(engine, f"{base}-data")
+    has_overlay = any(_inspect(engine, name) is not None for name in (base, f"{base}-exec"))
+    return f"{data['Mountpoint']}/upper" if data is not None and has_overlay else None
 
 
 def _is_prepared(overlay: dict[str, Any] | None, options: dict[str, str], uid: int) -> bool:
@@ -163,6 +231,8 @@ def _run(engine: Engine, image: str, volume: str, script: str, argument: str) ->
         ["/bin/bash", "-c", script, "prepare", argument],
         user="0:0",
         environment={"BASH_ENV": ""},
+        # If we are killed before it is removed, the next start finds it.
+        labels={OWNER: owner_label()},
         host_config=api.create_host_config(
             network_mode="none",
             read_only=True,

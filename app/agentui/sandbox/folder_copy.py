@@ -17,7 +17,7 @@ from agentui.errors import SandboxError
 from agentui.sandbox.base import Entry, EntryType, OnBytes
 from agentui.sandbox.folder_files import parent_of, remove_below, write_below
 from agentui.sandbox.settle import settled
-from agentui.sandbox.tar_stream import PERMISSIONS, parents
+from agentui.sandbox.tar_stream import PERMISSIONS, SEEN, parents
 
 PROGRESS_FILES = 100
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class FolderCopy:
                 if stop.is_set():
                     return
                 try:
-                    with parent_of(here, path) as (folder, leaf):
+                    with parent_of(here, path, will_write=True) as (folder, leaf):
                         remove_below(folder, leaf)
                 except (FileNotFoundError, NotADirectoryError):
                     continue
@@ -146,7 +146,7 @@ def _entry(path: bytes, full: bytes, status: os.stat_result) -> Entry:
     return Entry(
         path=path,
         type=type_,
-        mode=status.st_mode & PERMISSIONS,
+        mode=status.st_mode & SEEN.get(type_, PERMISSIONS),
         size_bytes=size,
         mtime_ns=mtime,
         fingerprint=f"{size} {mtime} {ctime} {status.st_ino}",
@@ -163,6 +163,7 @@ def _type(mode: int) -> EntryType:
 
 def _seed(root: Path, paths: Sequence[bytes], here: int, report: OnBytes, stop: threading.Event) -> None:
     base = os.fsencode(root)
+    listed = set(paths)
     folders: dict[bytes, os.stat_result] = {}
     size_bytes = 0
     for count, path in enumerate(paths, 1):
@@ -170,7 +171,11 @@ def _seed(root: Path, paths: Sequence[bytes], here: int, report: OnBytes, stop: 
             return
         for folder in parents(path):
             if folder not in folders:
+                # One that is only on the way keeps what the commands made of it.
+                own = None if folder in listed else _folder_here(here, folder)
                 _bring_folder(base, folder, here, folders)
+                if own is not None and folder in folders:
+                    folders[folder] = own
         try:
             status = os.lstat(os.path.join(base, path))
         except FileNotFoundError:
@@ -188,6 +193,15 @@ def _seed(root: Path, paths: Sequence[bytes], here: int, report: OnBytes, stop: 
             os.utime(leaf, ns=(status.st_mtime_ns, status.st_mtime_ns), dir_fd=parent)
 
 
+def _folder_here(here: int, path: bytes) -> os.stat_result | None:
+    try:
+        with parent_of(here, path) as (folder, leaf):
+            status = os.lstat(leaf, dir_fd=folder)
+    except OSError:
+        return None
+    return status if stat.S_ISDIR(status.st_mode) else None
+
+
 def _bring_folder(base: bytes, path: bytes, here: int, folders: dict[bytes, os.stat_result]) -> None:
     try:
         status = os.lstat(os.path.join(base, path))
@@ -202,7 +216,7 @@ def _bring_folder(base: bytes, path: bytes, here: int, folders: dict[bytes, os.s
 
 def _bring(source: bytes, path: bytes, status: os.stat_result, here: int) -> None:
     times = (status.st_mtime_ns, status.st_mtime_ns)
-    with parent_of(here, path, make=True) as (folder, leaf):
+    with parent_of(here, path, make=True, will_write=True) as (folder, leaf):
         if stat.S_ISLNK(status.st_mode):
             remove_below(folder, leaf)
             os.symlink(os.readlink(source), leaf, dir_fd=folder)

@@ -14,13 +14,18 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def parent_of(root: int, path: bytes, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
+def parent_of(
+    root: int, path: bytes, *, make: bool = False, will_write: bool = False
+) -> Iterator[tuple[int, bytes]]:
     """The open folder that holds `path`, and the path's last part.
+
+    Folders on the way that their owner may not enter are opened for the time being.
 
     Args:
         root: Descriptor of the folder that `path` is relative to.
         path: Relative, without empty, ``.`` or ``..`` parts.
         make: Make missing folders, and replace what stands in a folder's place.
+        will_write: Also open the folder itself for writing.
 
     Raises:
         OSError: If a part above is missing or no real folder, and `make` is off.
@@ -29,15 +34,15 @@ def parent_of(root: int, path: bytes, *, make: bool = False) -> Iterator[tuple[i
     *folders, leaf = path.split(b"/")
     if any(part in (b"", b".", b"..") for part in (*folders, leaf)):
         raise ValueError(f"not a path below a folder: {path!r}")
-    here = os.dup(root)
-    try:
+    with contextlib.ExitStack() as closing:
+        here = os.dup(root)
+        closing.callback(os.close, here)
         for part in folders:
-            below = _step(here, part, make)
-            os.close(here)
-            here = below
+            here = _step(here, part, make, closing)
+            closing.callback(os.close, here)
+        if will_write:
+            _open_for_writing(here, closing)
         yield here, leaf
-    finally:
-        os.close(here)
 
 
 def write_below(root: int, path: bytes, content: BinaryIO) -> None:
@@ -77,18 +82,34 @@ def remove_below(folder: int, name: bytes) -> None:
     os.rmdir(name, dir_fd=folder)
 
 
-def _step(here: int, part: bytes, make: bool) -> int:
-    if not make:
-        return os.open(part, _FOLDER, dir_fd=here)
+def _open_for_writing(folder: int, closing: contextlib.ExitStack) -> None:
+    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    if mode & 0o300 != 0o300:
+        os.fchmod(folder, mode | 0o700)
+        closing.callback(os.fchmod, folder, mode)
+
+
+def _open_closed(here: int, part: bytes, closing: contextlib.ExitStack) -> int:
+    """Enter a folder of ours that its mode forbids us; the mode comes back when `closing` ends."""
+    status = os.lstat(part, dir_fd=here)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), part)
+    os.chmod(part, 0o700, dir_fd=here)
+    below = os.open(part, _FOLDER, dir_fd=here)
+    closing.callback(os.fchmod, below, stat.S_IMODE(status.st_mode))
+    return below
+
+
+def _step(here: int, part: bytes, make: bool, closing: contextlib.ExitStack) -> int:
     try:
         return os.open(part, _FOLDER, dir_fd=here)
     except FileNotFoundError:
-        pass
+        if not make:
+            raise
     except PermissionError:
-        os.chmod(part, 0o700, dir_fd=here)
-        return os.open(part, _FOLDER, dir_fd=here)
+        return _open_closed(here, part, closing)
     except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+        if not make or error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         # A file or a link where a folder is needed.
         remove_below(here, part)

@@ -27,7 +27,7 @@ from agentui.sandbox.host_launch import Launch, Launcher, PlainLauncher, Process
 from agentui.sandbox.image import TOOLS_FOLDER
 from agentui.sandbox.settle import settled
 
-OPEN_SHELL_START = TOOLS_FOLDER.parent / "host_bash_env"
+OPEN_SHELL_START = TOOLS_FOLDER / "lib" / "report"
 CHUNK_BYTES = 32 * 1024
 BACKGROUND_GRACE_S = 2.0
 """How long output of background processes is taken after the command itself ended; engines do the same."""
@@ -79,9 +79,11 @@ class HostRunner:
             (private / "bin").mkdir()
             (private / "home").mkdir()
             # An installed package need not have kept the executable bit.
-            shutil.copyfile(TOOLS_FOLDER / "bin" / "edit", private / "bin" / "edit")
-            (private / "bin" / "edit").chmod(0o755)
+            for tool in ("edit", "check"):
+                shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
+                (private / "bin" / tool).chmod(0o755)
             shutil.copyfile(self._shell_start, private / "bash_env")
+            shutil.copyfile(TOOLS_FOLDER / "lib" / "report", private / "report")
             shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
         except OSError as error:
             raise SandboxUnavailable(f"No private folder could be made for the commands: {error}") from error

@@ -10,11 +10,14 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.settle import settled
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 DEFAULT_BASE = "debian:bookworm-slim"
 TOOLS_FOLDER = Path(__file__).parent / "images" / "tools"
@@ -34,6 +37,10 @@ class ToolsImage:
         base: What it is built from; the default is pulled when absent, and only while building.
     """
 
+    question = "Build the sandbox image now?"
+    why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
+    command = "agentui sandbox build"
+
     def __init__(self, engine: Engine, base: str | None = None) -> None:
         self.engine = engine
         self.base = base or DEFAULT_BASE
@@ -45,7 +52,7 @@ class ToolsImage:
         Raises:
             SandboxUnavailable: If the engine does not answer.
         """
-        return await asyncio.to_thread(_has_image, self.engine, self.tag)
+        return await asyncio.to_thread(has_image, self.engine, self.tag)
 
     async def build(self, note: Callable[[str], None]) -> None:
         """Build it; `note` gets the builder's lines on the event loop. Takes from seconds to minutes.
@@ -55,48 +62,26 @@ class ToolsImage:
         Raises:
             SandboxUnavailable: If the base is absent and cannot be pulled, or a step fails.
         """
-        loop = asyncio.get_running_loop()
-        stop = threading.Event()
-
-        def tell(line: str) -> None:
-            loop.call_soon_threadsafe(note, line)
-
-        work = asyncio.ensure_future(asyncio.to_thread(self._build, tell, stop))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stop.set()
-            await settled(_done(work))
-            raise
+        await in_build_thread(self._build, note)
 
     def _build(self, note: Callable[[str], None], stop: threading.Event) -> None:
         import requests
         from docker.errors import DockerException
 
-        has_base = _has_image(self.engine, self.base)
+        has_base = has_image(self.engine, self.base)
         note(f"building {self.tag} from {self.base}" + ("" if has_base else " (pulled first)"))
         client = self.engine.new_client()
         last_lines: list[str] = []
+
+        def tell(line: str) -> None:
+            last_lines[:] = [*last_lines[-4:], line]
+            note(line)
+
         try:
-            records = client.build(
-                fileobj=build_context(TOOLS_FOLDER),
-                custom_context=True,
-                tag=self.tag,
-                buildargs={"BASE_IMAGE": self.base},
-                # The only network the build can have where the engine runs without a bridge.
-                network_mode="host",
-                pull=False,
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            for line in build_lines(records):
-                if stop.is_set():
-                    return
-                last_lines = [*last_lines[-4:], line]
-                note(line)
-        except _BuildFailed as failure:
-            if not has_base and not _has_image(self.engine, self.base):
+            context = build_context(TOOLS_FOLDER)
+            run_build(client, tell, stop, fileobj=context, tag=self.tag, buildargs={"BASE_IMAGE": self.base})
+        except BuildFailed as failure:
+            if not has_base and not has_image(self.engine, self.base):
                 raise SandboxUnavailable(
                     f"The base image {self.base} is not here and could not be pulled: {failure}",
                     hint=BASE_HINT.format(base=self.base),
@@ -128,8 +113,53 @@ class ToolsImage:
             _log.warning("the build's intermediate images could not be removed: %s", error)
 
 
-class _BuildFailed(Exception):
+class BuildFailed(Exception):
     """A step of the build failed; the text is the builder's."""
+
+
+Note = Callable[[str], None]
+
+
+async def in_build_thread(build: Callable[[Note, threading.Event], None], note: Note) -> None:
+    """Run a blocking build in a thread; its lines come on the event loop. A cancel stops it at the next."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def tell(line: str) -> None:
+        loop.call_soon_threadsafe(note, line)
+
+    work = asyncio.ensure_future(asyncio.to_thread(build, tell, stop))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        stop.set()
+        await settled(_done(work))
+        raise
+
+
+def run_build(client: APIClient, note: Note, stop: threading.Event, **options: Any) -> None:
+    """One build with the host's network, told line by line. Blocks; stops early when `stop` is set.
+
+    A `fileobj` among the options is the whole context.
+
+    Raises:
+        BuildFailed: If a step fails.
+        docker.errors.DockerException: If the engine refuses.
+    """
+    records = client.build(
+        custom_context="fileobj" in options,
+        # The only network the build can have where the engine runs without a bridge.
+        network_mode="host",
+        pull=False,
+        rm=True,
+        forcerm=True,
+        decode=True,
+        **options,
+    )
+    for line in build_lines(records):
+        if stop.is_set():
+            return
+        note(line)
 
 
 def image_tag(base: str, folder: Path = TOOLS_FOLDER) -> str:
@@ -158,11 +188,11 @@ def build_lines(records: Iterator[Mapping[str, Any]]) -> Iterator[str]:
     """The builder's records as lines; downloads without their progress bars.
 
     Raises:
-        _BuildFailed: At a record that is an error.
+        BuildFailed: At a record that is an error.
     """
     for record in records:
         if "error" in record:
-            raise _BuildFailed(str(record["error"]).strip())
+            raise BuildFailed(str(record["error"]).strip())
         text = str(record.get("stream") or "")
         if not text and record.get("status") and not record.get("progressDetail"):
             text = f"{record['status']} {record.get('id', '')}"
@@ -175,7 +205,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _has_image(engine: Engine, name: str) -> bool:
+def has_image(engine: Engine, name: str) -> bool:
+    """Whether the engine has an image; never pulls. Blocks.
+
+    Raises:
+        SandboxUnavailable: If the engine does not answer.
+    """
     import requests
     from docker.errors import DockerException, ImageNotFound
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,20 +21,25 @@ BLOCK = 512
 READ_BYTES = 1024 * 1024
 PERMISSIONS = 0o777
 """What is kept of a mode: never setuid, setgid or sticky bits."""
+SEEN = {"file": PERMISSIONS | 0o6000}
+"""What is shown of the mode of an entry, where that is more: rules must see the bits that never come back."""
 _OCTAL_LIMIT = 8**11
 """From here on a number does not fit into ustar's eleven octal digits."""
 END = bytes(20 * BLOCK)
 """Two empty blocks end an archive; readers take them in records of twenty."""
 
 
-def tar_parts(root: Path, paths: Sequence[bytes], uid: int, progress: OnBytes) -> Iterator[bytes]:
+def tar_parts(
+    root: Path, paths: Sequence[bytes], uid: int, progress: OnBytes, present: Collection[bytes] = ()
+) -> Iterator[bytes]:
     """The archive of `paths` below `root`, owned by `uid`; parents of a path come before it.
 
+    Parents in `present` are left out: they are there already, and keep their mode.
     Links are stored as links and never followed. Paths that vanished or are neither file, folder nor link are
     left out. A file that shrinks or grows meanwhile is stored with the size it had at first, filled with NUL.
     """
     base = os.fsencode(root)
-    folders: set[bytes] = set()
+    folders: set[bytes] = set(present)
     files_done = bytes_done = 0
     for path in paths:
         for parent in parents(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentui.control import Control, Pause, Resume, Step
@@ -161,6 +161,10 @@ class ReplayServices:
     async def models(self) -> tuple[()]:
         """None: the server of then is not asked now."""
         return ()
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Nothing is loaded in a replay."""
+        return {}
 
     def complete_paths(self, prefix: str) -> tuple[()]:
         """None: nothing can be typed."""

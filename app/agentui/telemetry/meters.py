@@ -23,7 +23,6 @@ from agentui.events import (
     RequestEnded,
     RequestStarted,
     RunStarted,
-    Slept,
     Source,
     TextDelta,
     ThinkingDelta,
@@ -66,7 +65,6 @@ class Meters:
         self._held_tokens: int | None = None
         self._held_source: Source = "estimated"
         self._turn_started_t_s: float | None = None
-        self._turn_slept_s = 0.0
 
     @property
     def cached_tokens(self) -> int | None:
@@ -116,11 +114,9 @@ class Meters:
                 if event.source == "reported":
                     self._fill_reported(event.used_tokens)
             case TurnStarted():
-                self._turn_started_t_s, self._turn_slept_s = t_s, 0.0
+                self._turn_started_t_s = t_s
             case TurnEnded():
                 self._turn_ended(t_s, event)
-            case Slept(gap_s):
-                self._turn_slept_s += gap_s
             case HistoryReplaced():
                 self.turns.clear()
             case RunStarted(model=model) | ModelSeen(model=model):
@@ -165,7 +161,7 @@ class Meters:
             return
         if self.turns and used < self.turns[-1].used_tokens:
             self.turns.clear()  # the context shrank: what was before says nothing about its growth
-        self.turns.append(TurnGrowth(used, max(0.0, t_s - started - event.waiting_s - self._turn_slept_s)))
+        self.turns.append(TurnGrowth(used, max(0.0, t_s - started - event.waiting_s)))
 
     def _use_model(self, model: ModelFacts) -> None:
         if self.model is not None and self.model.model != model.model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -22,11 +23,13 @@ from agentui.events import (
     Recorded,
     TurnEnded,
 )
+from agentui.telemetry.accounts import TimeAccount
 from agentui.telemetry.cache import CacheModel, FindCache, find_builtin_cache
-from agentui.telemetry.forecast import context_forecast
+from agentui.telemetry.forecast import RESERVE_BYTES, context_forecast, memory_forecast
 from agentui.telemetry.memory.process import ModelProcess
 from agentui.telemetry.memory.reader import MachineMemory, MemoryReader
 from agentui.telemetry.meters import Meters
+from agentui.telemetry.owners import SwapGrowth, engine_rest_bytes, headroom_bytes
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,11 +38,15 @@ REMOTE = "the model runs on another machine"
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """How often things are read, in seconds; `change_s` is the least time between samples made from events."""
+    """How often things are read, in seconds; `change_s` is the least time between samples made from events.
+
+    The sandbox's memory costs its engine a question and is asked every `sandbox_s`, at a memory reading.
+    """
 
     memory_s: float = 2.0
     process_s: float = 2.0
     change_s: float = 0.5
+    sandbox_s: float = 10.0
 
 
 def _no_process() -> ModelProcess | None:
@@ -54,8 +61,8 @@ async def _no_sandbox() -> int | None:
 class Readers:
     """Where the readings come from.
 
-    `memory` and `model_process` block and are called in threads; so may `find_cache`. `sandbox_bytes` is the
-    memory that commands have in use now. `own` must be quick.
+    `memory` and `model_process` block and are called in threads. `sandbox_bytes` is the memory that commands
+    have in use now. `own` must be quick.
     """
 
     memory: MemoryReader
@@ -73,7 +80,8 @@ class _Changes:
     cache: CacheModel | None = None
     cache_error: str | None = None
     cache_for: ModelFacts | None = None
-    forecasts: list[ForecastMade] = field(default_factory=list)
+    waiting: list[Event] = field(default_factory=list)
+    is_forecast_due: bool = False
 
 
 class Sampler:
@@ -85,8 +93,14 @@ class Sampler:
         readers: Readers,
         intervals: Intervals | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.meters = Meters()
+        self._account = TimeAccount()
+        self._clock = clock
+        self._machine_now = MachineMemory()
+        self._swap = SwapGrowth()
+        self._sandbox: tuple[float, int | None] | None = None
         self._emit = emit
         self._readers = readers
         self._intervals = intervals or Intervals()
@@ -113,13 +127,20 @@ class Sampler:
 
     def observe(self, recorded: Recorded) -> None:
         """Take in one event. Constant cost; emits nothing by itself, so it may be called while emitting."""
-        if not self.meters.observe(recorded):
+        timed = self._account.observe(recorded)
+        if timed is not None:
+            self._last.waiting.append(timed)
+        if not self.meters.observe(recorded) and timed is None:
             return
         if isinstance(recorded.event, TurnEnded):
-            context = self.meters.context
-            limit = None if context is None else context.limit_tokens
-            self._last.forecasts.append(context_forecast(list(self.meters.turns), limit))
+            self._last.waiting.append(context_forecast(list(self.meters.turns), self._limit_tokens))
+            self._last.is_forecast_due = True
         self._has_change.set()
+
+    @property
+    def _limit_tokens(self) -> int | None:
+        context = self.meters.context
+        return None if context is None else context.limit_tokens
 
     async def _sample_memory(self) -> None:
         while True:
@@ -150,6 +171,7 @@ class Sampler:
         """One reading of everything that holds memory; never raises for a reading that fails."""
         model = self.meters.model
         if model is not None and model.is_remote:
+            self._machine_now = MachineMemory()
             return self._memory_sample(MachineMemory(), None, None, REMOTE)
         errors: list[str] = []
         machine = await self._machine(errors)
@@ -157,6 +179,7 @@ class Sampler:
         sandbox_bytes = await self._sandbox_bytes(errors)
         if process is not None and process.memory.mapped_bytes:
             machine = machine.counting_mapped(process.memory.mapped_bytes)
+        self._machine_now = machine
         return self._memory_sample(machine, process, sandbox_bytes, "; ".join(errors) or None)
 
     async def _machine(self, errors: list[str]) -> MachineMemory:
@@ -174,15 +197,28 @@ class Sampler:
             return None
 
     async def _sandbox_bytes(self, errors: list[str]) -> int | None:
+        """The newest figure; asked anew when it is older than its own interval."""
+        now_s = self._clock()
+        if self._sandbox is not None and now_s - self._sandbox[0] < self._intervals.sandbox_s:
+            return self._sandbox[1]
         try:
-            return await self._readers.sandbox_bytes()
+            self._sandbox = (now_s, await self._readers.sandbox_bytes())
         except Exception as error:  # the edge of a sampler
+            self._sandbox = None
             errors.append(self._log_once("the sandbox", error))
             return None
+        return self._sandbox[1]
 
     def _memory_sample(
         self, machine: MachineMemory, process: ModelProcess | None, sandbox_bytes: int | None, error: str | None
     ) -> MemorySample:
+        now_s = self._clock()
+        model, cache = self.meters.model, self._last.cache
+        compute = None if cache is None else cache.compute_bytes
+        kv = None if self._last.kv is None else self._last.kv.allocated_bytes
+        sandbox_age_s = None
+        if sandbox_bytes is not None and self._sandbox is not None:
+            sandbox_age_s = round(now_s - self._sandbox[0], 1)
         return MemorySample(
             total_bytes=machine.total_bytes,
             used_bytes=machine.used_bytes,
@@ -198,6 +234,13 @@ class Sampler:
             gpu_busy_percent=machine.gpu_busy_percent,
             weights_bytes=self._weights(machine.used_bytes),
             error=error,
+            gpu_used_bytes=machine.gpu_used_bytes,
+            compressed_bytes=machine.compressed_bytes,
+            swap_growth_bytes=self._swap.add(now_s, machine.swap_used_bytes),
+            compute_bytes=compute,
+            engine_rest_bytes=engine_rest_bytes(process, model, kv, compute),
+            is_process_sure=None if process is None else process.is_sure,
+            sandbox_age_s=sandbox_age_s,
         )
 
     def _weights(self, used_bytes: int | None) -> int | None:
@@ -215,9 +258,31 @@ class Sampler:
         if kv is not None and kv != last.kv:
             last.kv = kv
             self._emit(kv)
-        forecasts, last.forecasts = last.forecasts, []
-        for forecast in forecasts:
-            self._emit(forecast)
+        waiting, last.waiting = last.waiting, []
+        for event in waiting:
+            self._emit(event)
+        if last.is_forecast_due:
+            last.is_forecast_due = False
+            self._emit(self._memory_forecast())
+
+    def _memory_forecast(self) -> ForecastMade:
+        """When the nearer wall is hit, from the cache's own growth."""
+        model, cache = self.meters.model, self._last.cache
+        if model is not None and model.is_remote:
+            return ForecastMade("memory", None, None, REMOTE)
+        if model is None or cache is None:
+            return ForecastMade("memory", None, None, "the model's cache is not known")
+        turns = list(self.meters.turns)
+
+        def held(tokens: int) -> int:
+            now = cache.at(tokens)
+            return now.allocated_bytes + (now.checkpoint_bytes or 0)
+
+        tokens_now = turns[-1].used_tokens if turns else 0
+        engine = (model.size_bytes or 0) + cache.at(tokens_now).allocated_bytes + (cache.compute_bytes or 0)
+        room = headroom_bytes(self._machine_now, engine, RESERVE_BYTES)
+        is_upper = bool(cache.at(tokens_now + 1).checkpoint_bytes)
+        return memory_forecast(turns, self._limit_tokens, room, held, cache.prefill_bytes, is_upper=is_upper)
 
     async def read_kv(self) -> KvSample | None:
         """The cache as it is now; ``None`` before a model is known."""
@@ -247,7 +312,7 @@ class Sampler:
             return
         last.cache_for, last.cache, last.cache_error = model, None, None
         try:
-            last.cache = await asyncio.to_thread(self._readers.find_cache, model)
+            last.cache = await self._readers.find_cache(model)
         except AgentuiError as error:
             last.cache_error = error.message
         except Exception as error:  # the edge of a sampler

@@ -38,3 +38,12 @@ class SlotsCacheModel:
             allocated_bytes=now.allocated_bytes,
             checkpoint_bytes=llama_cpp.checkpoints_upper_bytes(shape, settings, sequences),
         )
+
+    @property
+    def compute_bytes(self) -> int | None:
+        """The engine's compute buffer, an estimate."""
+        return self.cache.compute_bytes
+
+    def prefill_bytes(self, new_tokens: int) -> int:
+        """Nothing: the buffers are there since the load."""
+        return self.cache.prefill_bytes(new_tokens)

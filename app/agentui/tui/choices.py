@@ -34,11 +34,6 @@ def context_choices(model: ModelFacts | None, notes: Mapping[int, str] | None = 
     if model is None:
         return []
     loaded, trained = model.loaded_context_tokens, model.trained_context_tokens
-    most = trained or loaded
-    if most is None:
-        return []
-    lengths = {_LEAST_CONTEXT_TOKENS << step for step in range(_MOST_STEPS)}
-    lengths |= {tokens for tokens in (loaded, trained) if tokens is not None}
     return [
         Choice(
             human_context(tokens) if tokens % 1024 == 0 else str(tokens),
@@ -48,9 +43,21 @@ def context_choices(model: ModelFacts | None, notes: Mapping[int, str] | None = 
             (notes or {}).get(tokens, ""),
             tokens == loaded,
         )
-        for tokens in sorted(lengths)
-        if tokens <= most
+        for tokens in context_lengths(model)
     ]
+
+
+def context_lengths(model: ModelFacts | None) -> list[int]:
+    """The lengths to choose from: doublings up to the trained one, that one, and the loaded one."""
+    if model is None:
+        return []
+    loaded, trained = model.loaded_context_tokens, model.trained_context_tokens
+    most = trained or loaded
+    if most is None:
+        return []
+    lengths = {_LEAST_CONTEXT_TOKENS << step for step in range(_MOST_STEPS)}
+    lengths |= {tokens for tokens in (loaded, trained) if tokens is not None}
+    return [tokens for tokens in sorted(lengths) if tokens <= most]
 
 
 def theme_choices(names: Iterable[str], current: str) -> list[Choice]:

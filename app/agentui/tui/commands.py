@@ -13,11 +13,13 @@ from agentui.control import (
     Interrupt,
     Pause,
     Resume,
+    RunCommand,
     SendNow,
     Step,
     Submit,
     SwitchModel,
     TakeBack,
+    TakeCommits,
 )
 from agentui.frozen import frozen
 from agentui.tui.arrange import LAYOUTS
@@ -99,7 +101,7 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 
 def _context(deck: Deck, argument: str) -> None:
-    """``64k`` and ``65536`` are both understood."""
+    """``64k`` and ``65536`` are both understood; nothing lets choose, with what fits."""
     text = argument.strip().lower()
     if not text:
         deck.open_contexts()
@@ -158,8 +160,15 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
     Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
+    Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
     Command("context", "reload with another context length", _context, "[N]"),
+    Command(
+        "check",
+        "run one of your checks, as the agent would",
+        lambda deck, a: deck.send(RunCommand(f"check {a.strip()}".strip())),
+        "NAME [ARGUMENTS]",
+    ),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),

@@ -65,7 +65,8 @@ def _sandbox_facts(status: Status) -> list[Fact]:
         return [Fact("no sandbox: talk only", "warning", 0)] if status.is_talk_only else []
     if not sandbox.is_isolated:
         return [Fact(clean_line(sandbox.label), "error", 0)]
-    tone: Tone = "text" if status.profile == "default" else "warning"
+    is_plain = status.profile == "default" and not sandbox.has_interpreters
+    tone: Tone = "text" if is_plain else "warning"
     return [Fact(clean_line(sandbox.label), tone, 0)]
 
 

@@ -111,7 +111,7 @@ def _call(block: CallBlock, view: View) -> Entry:
         block.block_id,
         "call",
         block.version + entry.version,
-        label="check" if entry.label == "check" else "!" if is_of_user else "$",
+        label="!" if is_of_user else "check" if entry.check else "$",
         title=f"{first} …" if rest else first,
         aside=f"{result}  {human_duration(entry.wall_s)}" if entry.wall_s is not None else result,
         aside_tone=tone,
@@ -196,8 +196,9 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
     seconds = now_s - entry.started_t_s if entry.wall_s is None else entry.wall_s
     prefix = "! " if entry.label == "user" else "$ "
     command = entry.command or clean_line(entry.message)
-    if entry.label == "check" and entry.check:
-        command, prefix = f"{entry.command} · throwaway, no net", ""
+    if entry.check:
+        command = f"{entry.command} · throwaway, no net"
+        prefix = prefix if entry.label == "user" else ""
     return ToolRow(
         key=entry.call_id,
         version=entry.version,

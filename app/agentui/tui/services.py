@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from agentui.control import Control
@@ -14,7 +14,9 @@ from agentui.frozen import frozen
 class ModelChoice:
     """A model that could be used. Sizes in bytes, contexts in tokens, ``None`` for unknown.
 
-    `note` is a word more about it in a column of its own, such as whether it fits into memory.
+    `note` is a word more about it in a column of its own: which contexts fit on this machine
+    (``64k fits, 128k passes the GPU wall by ~2.1 GiB``). `default_context_tokens` is what to load it with where
+    the user names no length.
     """
 
     name: str
@@ -24,6 +26,7 @@ class ModelChoice:
     is_loaded: bool = False
     loaded_context_tokens: int | None = None
     max_context_tokens: int | None = None
+    default_context_tokens: int | None = None
     note: str = ""
 
 
@@ -69,6 +72,14 @@ class Services(Protocol):
 
     async def models(self) -> Sequence[ModelChoice]:
         """The models of the server.
+
+        Raises:
+            BackendError: If the server cannot be asked.
+        """
+        ...
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length; empty where nobody knows.
 
         Raises:
             BackendError: If the server cannot be asked.

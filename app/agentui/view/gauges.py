@@ -17,6 +17,7 @@ from agentui.events import (
     ModelFacts,
     ModelSeen,
     PrefillProgressed,
+    PrefixMeasured,
     ProcessSample,
     RateSample,
     Recorded,
@@ -25,6 +26,7 @@ from agentui.events import (
     RunEnded,
     RunStarted,
     Source,
+    TurnTimed,
 )
 from agentui.frozen import frozen
 from agentui.text import clean_line
@@ -32,6 +34,9 @@ from agentui.view.blocks import BlockId
 
 HISTORY_POINTS = 600
 """Samples kept for the charts: ten minutes at one a second."""
+
+LEAST_DEPTH_TOKENS = 16
+"""Shorter answers say nothing about the speed at their depth of the context."""
 
 MEMORY = BlockId("@memory")
 KV = BlockId("@kv")
@@ -57,6 +62,14 @@ class RatePoint:
     decode_tok_per_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class DepthPoint:
+    """The decode speed of one answer, and how full the context was in its middle."""
+
+    depth_tokens: int
+    decode_tok_per_s: float
+
+
 @dataclass(slots=True)
 class Speed:
     """Speeds in tokens per second: `decode` of the answer now or last, `prefill` and `ttft_s` of the last."""
@@ -79,6 +92,13 @@ class Gauges:
     speed: Speed = field(default_factory=Speed)
     reused_tokens: int | None = None
     read_tokens: int | None = None
+    prefix: PrefixMeasured | None = None
+    thinking_tokens: int | None = None
+    times: TurnTimed | None = None
+    depths: deque[DepthPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+    model: ModelFacts | None = None
+    memory_t_s: float = 0.0
+    last_t_s: float = 0.0
     process: ProcessSample | None = None
     guard: GuardLevel = "ok"
     guard_why: str = ""
@@ -89,6 +109,7 @@ class Gauges:
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; constant cost."""
+        self.last_t_s = recorded.t_s
         changed = self._apply_sample(recorded) or self._apply_request(recorded.event)
         return frozenset() if changed is None else frozenset((changed,))
 
@@ -96,7 +117,7 @@ class Gauges:
         event = recorded.event
         match event:
             case MemorySample():
-                self.memory = event
+                self.memory, self.memory_t_s = event, recorded.t_s
                 return MEMORY
             case KvSample():
                 self.kv = event
@@ -124,7 +145,7 @@ class Gauges:
             case ModelSeen(model):
                 return self._model_seen(model)
             case RunStarted():
-                self._model = event.model.model
+                self._model, self.model = event.model.model, event.model
                 return None
             case RequestStarted():
                 self.prefill = None
@@ -134,6 +155,11 @@ class Gauges:
                 return SPEED
             case RequestEnded():
                 return self._request_ended(event)
+            case PrefixMeasured():
+                return self._prefix_measured(event)
+            case TurnTimed():
+                self.times = event if event.turn else self.times
+                return SPEED
             case RunEnded():
                 self.speed.is_live = False
                 return SPEED
@@ -142,7 +168,7 @@ class Gauges:
 
     def _model_seen(self, model: ModelFacts) -> BlockId:
         """The limit is the new one at once; what fills it is a guess when another model counts the tokens."""
-        before, self._model = self._model, model.model
+        before, self._model, self.model = self._model, model.model, model
         if self.context is not None:
             is_same = before in (None, model.model)
             self.context = replace(
@@ -180,8 +206,19 @@ class Gauges:
         if event.ttft_s is not None:
             speed.ttft_s = event.ttft_s
         usage = event.usage
+        self.thinking_tokens = usage.reasoning_tokens
+        if event.decode_tok_per_s is not None and usage.prompt_tokens is not None:
+            written = usage.completion_tokens or 0
+            if written >= LEAST_DEPTH_TOKENS:
+                depth = usage.prompt_tokens + written // 2
+                self.depths.append(DepthPoint(depth, event.decode_tok_per_s))
         if usage.prompt_tokens is not None:
             self.reused_tokens = usage.cached_tokens
             cached = usage.cached_tokens
             self.read_tokens = None if cached is None else usage.prompt_tokens - cached
         return SPEED
+
+    def _prefix_measured(self, event: PrefixMeasured) -> BlockId:
+        self.prefix = event
+        self.reused_tokens, self.read_tokens = event.reused_tokens, event.reread_tokens
+        return CONTEXT

@@ -9,6 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentui.wire.bench import Bench, list_workspaces, open_bench
+    from agentui.wire.caches import ModelFits, served_model
+    from agentui.wire.check_run import run_check
+    from agentui.wire.checks import project_image, shell_image
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
@@ -17,12 +21,20 @@ if TYPE_CHECKING:
     from agentui.wire.watching import WatchSession
 
 _MODULES = {
+    "Bench": "agentui.wire.bench",
+    "list_workspaces": "agentui.wire.bench",
+    "open_bench": "agentui.wire.bench",
+    "project_image": "agentui.wire.checks",
+    "run_check": "agentui.wire.check_run",
+    "shell_image": "agentui.wire.checks",
     "DEMO_TASK": "agentui.wire.demo",
     "LiveSession": "agentui.wire.live",
+    "ModelFits": "agentui.wire.caches",
     "OpeningServices": "agentui.wire.opening",
     "WatchSession": "agentui.wire.watching",
     "find_backend": "agentui.wire.servers",
     "open_session": "agentui.wire.live",
+    "served_model": "agentui.wire.caches",
     "probe_sandbox": "agentui.wire.sandboxes",
     "sandbox_limits": "agentui.wire.sandboxes",
     "tools_image": "agentui.wire.servers",
@@ -30,13 +42,21 @@ _MODULES = {
 
 __all__ = [
     "DEMO_TASK",
+    "Bench",
     "LiveSession",
+    "ModelFits",
     "OpeningServices",
     "WatchSession",
     "find_backend",
+    "list_workspaces",
+    "open_bench",
     "open_session",
     "probe_sandbox",
+    "project_image",
+    "run_check",
     "sandbox_limits",
+    "served_model",
+    "shell_image",
     "tools_image",
 ]
 

@@ -7,7 +7,8 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,9 +42,13 @@ from agentui.session.branch import read_branch
 from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionFolder, SessionStore
+from agentui.telemetry.fit import ModelFit, small_context_warning
+from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
+from agentui.wire.awake import kept_awake
+from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import Demo, Scratch, start_demo
 from agentui.wire.servers import find_backend, start_engine, start_server
 from agentui.wire.services import LiveServices
@@ -60,8 +65,10 @@ def new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(4)
 
 
-def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory:
-    """Makes the own loop for what was found.
+def _harness(
+    settings: Settings, where: Places, project: Path, checks: Callable[[], Sequence[str]]
+) -> HarnessFactory:
+    """Makes the own loop for what was found; `checks` gives the lines that name them.
 
     Raises:
         UsageError: If the file of ``--system`` cannot be read.
@@ -74,7 +81,7 @@ def _harness(settings: Settings, where: Places, project: Path) -> HarnessFactory
     def make(
         backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
     ) -> Harness:
-        system = system_prompt(sandbox, find_instructions(project, where.config), base=base)
+        system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
         loop = LoopSettings(
             has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
         )
@@ -90,9 +97,15 @@ class Found:
 
     backend: Backend | None = None
     workshop: Workshop | None = None
+    model: ModelFacts | None = None
     demo: Demo | None = None
     port: int | None = None
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
+
+    def check_lines(self) -> tuple[str, ...]:
+        """The checks that can be called, in words."""
+        checks = self.workshop.checks if self.workshop is not None else None
+        return checks.lines if checks is not None else ()
 
 
 class LiveSession:
@@ -131,8 +144,12 @@ class LiveSession:
         apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
         policy = _policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
+        self._folders = model_folders(where.home)
+        self._reader = memory_reader()
+        self.fits = ModelFits(self._folders, self._reader)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
+        self._advising: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
 
@@ -166,12 +183,14 @@ class LiveSession:
 
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
+            self._found.model = model
+            self._advising = asyncio.create_task(self._advise(backend, model), name="context advice")
             self._found.port = urlsplit(backend.facts.base_url).port
 
         return RunParts(
             find_backend=find,
             open_workshop=open_workshop,
-            make_harness=_harness(self._settings, where, self.project),
+            make_harness=_harness(self._settings, where, self.project, self._found.check_lines),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
             flush=self.recorder.flush,
@@ -181,10 +200,25 @@ class LiveSession:
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
+            keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
+    async def _advise(self, backend: Backend, model: ModelFacts) -> None:
+        """Say at once when a model is loaded with too little context, and what would fit."""
+        if small_context_warning(model, None) is None:
+            return
+        fits: Mapping[str, ModelFit] = {}
+        try:
+            fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded])
+        except AgentuiError as error:
+            log.info("what fits is not known: %s", error.message)
+        fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
+        warning = small_context_warning(model, fit.default_tokens if fit else None)
+        if warning is not None:
+            self.recorder.emit(warning)
+
     def _make_sampler(self) -> Sampler:
-        reader = memory_reader()
+        reader = self._reader
         finders: dict[int | None, ModelProcessFinder] = {}
 
         async def sandbox_bytes() -> int | None:
@@ -198,6 +232,7 @@ class LiveSession:
                 self._found.port, ModelProcessFinder(reader, self._found.port)
             ).read(),
             sandbox_bytes=sandbox_bytes,
+            find_cache=lambda model: loaded_cache(self._found.backend, model, self._folders),
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
@@ -246,6 +281,9 @@ class LiveSession:
                 log.error("the session did not end within %s s and is cancelled", STOP_S)
                 self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
+        if self._advising is not None:
+            self._advising.cancel()
+            await asyncio.gather(self._advising, return_exceptions=True)
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentui.control import Control
@@ -109,6 +109,10 @@ class OpeningServices:
         if self._session is None:
             raise BackendUnavailable("no model server has been found yet")
         return await self._session.services.models()
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length."""
+        return {} if self._session is None else await self._session.services.context_notes(lengths)
 
     def complete_paths(self, prefix: str) -> Sequence[str]:
         """Paths of the project that begin with `prefix`; blocks for one folder."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentui.backends.base import ServerModel
+from agentui.backends.choice import find_model
 from agentui.control import Apply, Control
 from agentui.errors import AgentuiError, BackendUnavailable
 from agentui.events import Recorded
 from agentui.session.output_file import read_output
+from agentui.telemetry.fit import ModelFit
 from agentui.tui.services import ModelChoice
 
 if TYPE_CHECKING:
@@ -51,11 +53,8 @@ class LiveServices:
 
     async def diff_text(self, path: str) -> str:
         """The unified diff of one path of the private copy; what went wrong, if it cannot be made."""
-        workshop = self._session.found.workshop
-        if workshop is None or workshop.workspace is None:
-            return ""
         try:
-            return await workshop.workspace.diff_text(path)
+            return await self._session.supervisor.diff_text(path)
         except AgentuiError as error:
             return error.message
 
@@ -76,7 +75,21 @@ class LiveServices:
         backend = self._session.found.backend
         if backend is None:
             raise BackendUnavailable("no model server has been found yet")
-        return [_choice(model) for model in await backend.models() if model.kind != "embedding"]
+        models = [model for model in await backend.models() if model.kind != "embedding"]
+        fits = {} if backend.facts.is_remote else await self._session.fits.fits(models)
+        return [_choice(model, fits.get(model.key)) for model in models]
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """Whether contexts of the model in use fit on this machine, by length.
+
+        Raises:
+            BackendError: If the server cannot be asked.
+        """
+        backend, model = self._session.found.backend, self._session.found.model
+        if backend is None or model is None or model.is_remote:
+            return {}
+        found = find_model(await backend.models(), model.model)
+        return {} if found is None else await self._session.fits.notes(found[0], lengths)
 
     def apply_always(self) -> None:
         """Apply what waits, and from now on without asking in this project."""
@@ -93,7 +106,7 @@ class LiveServices:
         return _names(below, folder, start)
 
 
-def _choice(model: ServerModel) -> ModelChoice:
+def _choice(model: ServerModel, fit: ModelFit | None) -> ModelChoice:
     loaded = model.instances[0] if model.instances else None
     return ModelChoice(
         name=model.key,
@@ -103,6 +116,8 @@ def _choice(model: ServerModel) -> ModelChoice:
         is_loaded=model.is_loaded,
         loaded_context_tokens=loaded.context_tokens if loaded else None,
         max_context_tokens=model.trained_context_tokens,
+        note="" if fit is None else fit.in_words,
+        default_context_tokens=None if fit is None else fit.default_tokens,
     )
 
 

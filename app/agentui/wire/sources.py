@@ -14,7 +14,7 @@ from agentui.backends.source import BackendSource, ModelFiles, ServerSource
 from agentui.config.settings import Settings
 from agentui.errors import ModelFileError
 from agentui.events import ModelFacts
-from agentui.telemetry.cache import CacheModel, LlamaCppCacheModel, cache_model, find_builtin_cache
+from agentui.telemetry.cache import CacheModel, LlamaCppCacheModel, builtin_cache, cache_model
 from agentui.telemetry.slots_cache import SlotsCacheModel
 from agentui.wire.servers import find_backend
 
@@ -55,7 +55,7 @@ def cache_of(
     """
     shape = _shape_of(server, files)
     if shape is None:
-        found = find_builtin_cache(model)
+        found = builtin_cache(model)
     else:
         is_ollama = server is not None and server.kind == "ollama"
         # Ollama loads for one sequence unless its environment says otherwise, which it does not tell.

@@ -149,9 +149,11 @@ class WatchSession:
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
         return Sampler(self.recorder.emit, readers, intervals)
 
-    def _find_cache(self, model: ModelFacts) -> CacheModel | None:
+    async def _find_cache(self, model: ModelFacts) -> CacheModel | None:
         watch = self.watch
-        return cache_of(model, watch.facts, watch.files, lambda: watch.reading.used_tokens)
+        return await asyncio.to_thread(
+            cache_of, model, watch.facts, watch.files, lambda: watch.reading.used_tokens
+        )
 
     def _limit_tokens(self) -> int | None:
         model = self._sampler.meters.model

@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.paths import Places, private_folder, project_key
-from agentui.run.ports import Workshop, WorkspacePort
+from agentui.run.ports import ImagePort, Workshop
 from agentui.sandbox.base import Copy
+from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
 from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
-from agentui.wire.servers import tools_image
-from agentui.workspace.settings import WorkspaceSettings
+from agentui.workspace.settings import CopyKind, WorkspaceSettings
+
+if TYPE_CHECKING:
+    from agentui.sandbox.docker import DockerSandbox
+    from agentui.workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlace:
+    """Which private copy: its id, and the folders of its state and (where it is a folder) of its files.
+
+    `everything` seeds ignored files and secrets too. A throwaway one is removed when its sandbox is closed.
+    """
+
+    workspace_id: str
+    state: Path
+    files: Path
+    everything: bool = False
+    is_throwaway: bool = False
+
+
+def own_place(where: Places, project: Path) -> CopyPlace:
+    """The copy that a project keeps."""
+    return CopyPlace(project_key(project), where.workspace(project), where.copy(project))
 
 
 class Workshops:
     """Opens the sandbox that the settings ask for, on the project's private copy."""
 
     def __init__(
-        self, settings: Settings, where: Places, project: Path, session_id: str, is_demo: bool
+        self,
+        settings: Settings,
+        where: Places,
+        project: Path,
+        session_id: str,
+        is_demo: bool = False,
+        place: CopyPlace | None = None,
     ) -> None:
         self._settings = settings
         self._where = where
         self._project = project
         self._session_id = session_id
         self._is_demo = is_demo
+        self._place = place or own_place(where, project)
 
     async def open(self) -> Workshop:
         """A workshop that is not started yet.
@@ -44,7 +75,7 @@ class Workshops:
                 return self._without_sandbox()
             case "bubblewrap" | "seatbelt" as kind:
                 sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
-                return Workshop(sandbox, None, self._workspace(sandbox.copy))
+                return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
         return await self._docker()
 
     async def _for_demo(self) -> Workshop:
@@ -63,38 +94,65 @@ class Workshops:
         from agentui.simulator.scripts.script import shipped_commands
 
         sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder())
-        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+        return Workshop(sandbox, None, self.workspace(sandbox.copy, "folder"))
 
     def _without_sandbox(self) -> Workshop:
         from agentui.sandbox.none import NoSandbox
 
         sandbox = NoSandbox(self._copy_folder())
-        return Workshop(sandbox, None, self._workspace(sandbox.copy))
+        return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
 
     async def _docker(self) -> Workshop:
+        sandbox, image = await self.docker()
+        workshop = Workshop(sandbox, image, self.workspace(sandbox.copy, "volume"))
+        return self._with_checks(workshop, self._place.workspace_id)
+
+    async def docker(self) -> tuple[DockerSandbox, ImagePort]:
+        """The Docker sandbox, not started, and the image it needs.
+
+        Raises:
+            SandboxUnavailable: If there is no engine.
+            ConfigError: If the project profile is asked for and the project names no image.
+        """
         from agentui.sandbox.docker import DockerSandbox
 
         settings = self._settings
-        image = await asyncio.to_thread(tools_image, settings)
+        profile = "default" if self._is_demo else settings.profile
+        tools, image, shell = await shell_of(profile, settings, self._where, self._project)
         sandbox = DockerSandbox(
-            image.engine,
-            image,
-            project_key(self._project),
+            tools.engine,
+            tools,
+            self._place.workspace_id,
             session=self._session_id,
             project=self._project.name,
             limits=sandbox_limits(settings),
             uid=os.getuid() or 1000,
+            is_throwaway=self._place.is_throwaway,
+            shell=shell,
         )
-        return Workshop(sandbox, image, self._workspace(sandbox.copy))
+        return sandbox, image
+
+    def _with_checks(self, workshop: Workshop, over: str) -> Workshop:
+        """Add the user's checks; the demo's project is a scratch one that has none."""
+        if self._is_demo:
+            return workshop
+        copy = workshop.sandbox.copy
+        checks = open_checks(self._settings, self._where, self._project, self._session_id, copy, over)
+        return replace(workshop, checks=checks, set_up_hint=SET_UP_HINT)
 
     def _copy_folder(self) -> Path:
-        return private_folder(self._where.copy(self._project))
+        return private_folder(self._place.files)
 
-    def _workspace(self, copy: Copy) -> WorkspacePort:
+    def workspace(self, copy: Copy, kind: CopyKind) -> Workspace:
+        """The workspace over a copy; what is remembered of a volume says nothing of a folder."""
         from agentui.workspace.workspace import Workspace
 
         settings = WorkspaceSettings(
-            include=self._settings.seed_include, exclude=self._settings.seed_exclude, home=self._where.home
+            include=self._settings.seed_include,
+            exclude=self._settings.seed_exclude,
+            everything=self._place.everything,
+            max_seed_bytes=self._settings.seed_limit_bytes,
+            home=self._where.home,
         )
-        state = private_folder(self._where.workspace(self._project))
-        return Workspace(self._project, copy, state, settings)
+        state = private_folder(self._place.state)
+        return Workspace(self._project, copy, state, settings, kind)

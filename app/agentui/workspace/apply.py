@@ -7,6 +7,7 @@ harm to steps that never happened.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -60,7 +61,7 @@ def run(
             # A step that found the host changed has done nothing; one that the system refused may be half done.
             count = done if isinstance(error, OSError) else max(done - 1, 0)
             trouble = _take_back(tree, slots, unit, plan, ops[:count], forward)
-            raise _failure(error, forward, trouble) from error
+            raise _failure(error, ops[max(done - 1, 0)].path if ops else b"", forward, trouble) from error
     ended: dict[str, object] = {"end": True}
     if forward:
         ended["times"] = {text_of(path): mtime for path, mtime in _folder_times(tree, plan).items()}
@@ -245,7 +246,9 @@ def _sync(tree: HostTree, plan: Plan) -> None:
         tree.sync_folder(path)
 
 
-def _failure(error: Exception, forward: bool, trouble: list[str]) -> WorkspaceError:
+def _failure(
+    error: HostChanged | NotPlain | OSError, path_at: bytes, forward: bool, trouble: list[str]
+) -> WorkspaceError:
     what = "apply" if forward else "undo"
     left = "; nothing was changed"
     if trouble:
@@ -257,10 +260,22 @@ def _failure(error: Exception, forward: bool, trouble: list[str]) -> WorkspaceEr
             return ApplyConflict(
                 f"cannot {what} {path}: {why}{left}", hint="look at it, then try again", paths=(path,)
             )
+        case OSError():
+            why, hint = refusal(error, text_of(path_at) or "the project")
+            return WorkspaceError(f"cannot {what}: {why}{left}", hint=hint)
+
+
+def refusal(error: OSError, path: str) -> tuple[str, str]:
+    """What a refusal of the file system means, in words, and what to do about it."""
+    match error.errno:
+        case errno.EROFS:
+            return f"{path} is on a file system that can only be read", "make it writable, then try again"
+        case errno.EACCES | errno.EPERM:
+            return f"you may not write {path}", "give yourself the right to, then try again"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"there is no room for {path}", "make room, or empty agentui's trash, then try again"
         case _:
-            return WorkspaceError(
-                f"cannot {what}: {error}{left}", hint="make room or rights there, then try again"
-            )
+            return f"{path}: {error.strerror or error}", "look at it, then try again"
 
 
 def _some(paths: tuple[str, ...]) -> str:

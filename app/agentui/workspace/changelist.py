@@ -11,9 +11,9 @@ from agentui.workspace.baseline import MAX_TEXT_BYTES, Baseline
 from agentui.workspace.buildfiles import build_reason, is_build_file
 from agentui.workspace.copystate import CopyState, host_can_hold
 from agentui.workspace.diff import Comparison
-from agentui.workspace.hosttree import HostTree
+from agentui.workspace.hosttree import HostTree, Node
 from agentui.workspace.ignore import text_of
-from agentui.workspace.manifest import is_text
+from agentui.workspace.manifest import is_git_path, is_text
 from agentui.workspace.rules import Delta, TreeFacts, judge
 from agentui.workspace.select import ignored_prefixes
 from agentui.workspace.settings import WorkspaceSettings
@@ -22,6 +22,8 @@ from agentui.workspace.threads import in_thread
 
 IGNORED = "ignored by .gitignore"
 """How the reason of a change begins that waits only because the host's ignore files leave the path out."""
+
+HOLLOW = "it holds only what is never applied"
 
 _MAX_READ_FILES = 300
 
@@ -84,6 +86,8 @@ class ChangeLister:
                 judged[path] = ("ask", reason)
             elif rule == "free" and self._ignored_by(delta) is not None:
                 judged[path] = ("ask", IGNORED)
+        for path in _hollow_folders(comparison, judged):
+            judged[path] = ("never", HOLLOW)
         rows = [*self._rows(deltas, judged), *_git_rows(comparison.git)]
         rules: dict[bytes, ChangeRule] = {path: rule for path, (rule, _) in judged.items()}
         return ChangeList(tuple(sorted(rows, key=lambda row: row.change.path)), rules)
@@ -98,7 +102,7 @@ class ChangeLister:
         return found if delta.before is None and found else None
 
     async def _find_ignored(self, paths: Collection[bytes]) -> None:
-        if not paths or self._settings.ignored_too:
+        if not paths or self._settings.everything:
             return
 
         def find() -> dict[bytes, bytes]:
@@ -183,6 +187,36 @@ def _is_small(delta: Delta) -> bool:
     nodes = [node for node in (delta.before, delta.after) if node is not None]
     has_file = any(node.type == "file" for node in nodes)
     return has_file and all(node.size_bytes <= MAX_TEXT_BYTES for node in nodes)
+
+
+def _hollow_folders(comparison: Comparison, judged: Mapping[bytes, tuple[ChangeRule, str]]) -> Iterable[bytes]:
+    """New folders in which there is something, but nothing that may ever be applied."""
+    new = {p for p, d in comparison.deltas.items() if d.before is None and _is_folder(d.after)}
+    if not new:
+        return ()
+    filled: set[bytes] = set()
+    kept: set[bytes] = set()
+    for path, entry in comparison.entries.items():
+        never = judged[path][0] == "never" if path in judged else is_git_path(path)
+        if entry.type == "dir" and path in new and not never:
+            continue
+        head = path.rpartition(b"/")[0]
+        while head:
+            filled.add(head)
+            if not never:
+                kept.add(head)
+            head = head.rpartition(b"/")[0]
+    empty = new - filled
+    for path in empty:
+        head = path.rpartition(b"/")[0]
+        while head:
+            kept.add(head)
+            head = head.rpartition(b"/")[0]
+    return new & filled - kept
+
+
+def _is_folder(node: Node | None) -> bool:
+    return node is not None and node.type == "dir"
 
 
 def _implied_folders(deltas: Mapping[bytes, Delta]) -> set[bytes]:

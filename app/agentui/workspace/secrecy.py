@@ -74,6 +74,8 @@ _CODE_ENDINGS = (
 )
 
 _SECRET_FILE = tuple((re.compile(fnmatch.translate(name)), why) for name, why in SECRET_FILES)
+# One look at all of them: nearly every file of a project is no secret.
+_ANY_SECRET = re.compile("|".join(f"(?:{fnmatch.translate(name)})" for name, _ in SECRET_FILES))
 # A bare user name is none: ``ssh://git@host``.
 _URL_PASSWORD = re.compile(rb"https?://[^/\s@]+@|://[^/\s@:]+:[^/\s@]+@", re.IGNORECASE)
 _EXTRA_HEADER = re.compile(rb"^\s*extraheader\s*=", re.IGNORECASE | re.MULTILINE)
@@ -85,6 +87,8 @@ def secret_reason(name: bytes, is_dir: bool) -> str | None:
     if is_dir:
         return SECRET_FOLDERS.get(text)
     if text.endswith(_EXAMPLE_ENDINGS) or (text.endswith(_CODE_ENDINGS) and not text.startswith(".env")):
+        return None
+    if _ANY_SECRET.match(text) is None:
         return None
     return next((why for pattern, why in _SECRET_FILE if pattern.fullmatch(text)), None)
 

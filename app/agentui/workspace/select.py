@@ -283,7 +283,7 @@ class _Walk:
             self._leave(path, "excluded", is_dir)
             return False
         included = self._included(path, is_dir)
-        why = None if included else secret_reason(name, is_dir)
+        why = None if included or self._settings.everything else secret_reason(name, is_dir)
         if why:
             self._leave(path, f"secret: {why}", is_dir)
             return False
@@ -312,7 +312,7 @@ class _Walk:
         return False
 
     def _ignored(self, path: bytes, folder: _Folder, is_dir: bool) -> bool:
-        if self._settings.ignored_too:
+        if self._settings.everything:
             return False
         return folder.is_ignored or folder.rules.ignores(path, is_dir)
 

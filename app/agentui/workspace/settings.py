@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agentui.errors import WorkspaceError
+
+CopyKind = Literal["volume", "folder"]
+"""What keeps the files of a copy; a project may have one of each."""
+
+DEFAULT_SEED_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +19,16 @@ class WorkspaceSettings:
     """The ``[seed]`` table and its neighbours, as values.
 
     `include` and `exclude` are patterns in the form of a ``.gitignore``, relative to the project; include takes
-    even ignored files and secrets, exclude wins over everything. `ignored_too` seeds what git ignores as well.
+    even ignored files and secrets, exclude wins over everything. `everything` seeds those without a pattern.
     `max_seed_bytes` None means the user has agreed to any size. `folds_case` None means: find out.
     `global_ignore` is the user's own ignore file (git's ``core.excludesFile``), if there is one.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    ignored_too: bool = False
+    everything: bool = False
     with_git: bool = True
-    max_seed_bytes: int | None = 500_000_000
+    max_seed_bytes: int | None = DEFAULT_SEED_BYTES
     max_file_bytes: int = 512 * 1024 * 1024
     folds_case: bool | None = None
     global_ignore: Path | None = None
@@ -47,6 +53,20 @@ class SeedQuestion:
     limit_bytes: int
     folders: tuple[FolderSize, ...]
 
+    def tree(self) -> str:
+        """The question's figures as lines, folders below their parents, the largest first."""
+        lines = [f"{self.files:,} files, {self.size_bytes / 1e6:,.0f} MB; leave some out with [seed] exclude"]
+        tops = [folder for folder in self.folders if "/" not in folder.path]
+        for top in tops:
+            inner = [folder for folder in self.folders if folder.path.startswith(top.path + "/")]
+            lines += [_size_line(top, 0), *(_size_line(folder, 1) for folder in inner)]
+        return "\n".join(lines)
+
+
+def _size_line(folder: FolderSize, depth: int) -> str:
+    name = folder.path.rpartition("/")[2] if depth else folder.path
+    return f"{folder.size_bytes / 1e6:9,.0f} MB {folder.files:7,} files  {'  ' * depth}{name}"
+
 
 class SeedTooLarge(WorkspaceError):
     """The project is larger than may be copied unasked; nothing was copied.
@@ -59,6 +79,7 @@ class SeedTooLarge(WorkspaceError):
         super().__init__(
             f"the project has {question.size_bytes / 1e6:.0f} MB to copy, "
             f"more than the {question.limit_bytes / 1e6:.0f} MB that are copied unasked ({largest})",
-            hint="leave folders out with [seed] exclude, or agree to the size",
+            hint=f"leave folders out with [seed] exclude, or agree to the size: "
+            f"--seed-limit {question.size_bytes // 2**20 + 1}m",
         )
         self.question = question

@@ -13,12 +13,14 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from agentui.errors import AgentuiError, SandboxError, WorkspaceError
 from agentui.events import (
     Change,
+    CommitsTaken,
     Event,
     HostEditsCopied,
     WorkspaceApplied,
@@ -27,12 +29,21 @@ from agentui.events import (
     WorkspaceSeeded,
     WorkspaceUndone,
 )
-from agentui.paths import private_folder, project_key
-from agentui.sandbox.base import Copy
+from agentui.paths import private_folder
+from agentui.sandbox.base import Command, Copy, Sandbox
 from agentui.workspace.applier import Applier, nothing_chosen
+from agentui.workspace.apply import refusal
 from agentui.workspace.baseline import Baseline
 from agentui.workspace.changelist import IGNORED, ChangeList, ChangeLister
 from agentui.workspace.choose import chosen_deltas, chosen_rows
+from agentui.workspace.commits import (
+    BUNDLE,
+    NO_REPOSITORY,
+    NOTHING_NEW,
+    TIMEOUT_S,
+    HostRepository,
+    bundle_script,
+)
 from agentui.workspace.copystate import CopyState, remove_tree
 from agentui.workspace.diff import Comparison, compare
 from agentui.workspace.difftext import DiffTexts
@@ -40,10 +51,11 @@ from agentui.workspace.folding import folder_folds_case
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain
 from agentui.workspace.ignore import text_of
 from agentui.workspace.lock import ProjectLock
+from agentui.workspace.record import APPLIES, base_file, write_record
 from agentui.workspace.rules import mass_deletion, tree_facts
 from agentui.workspace.seed import Seeder, SeedProgress, Synced, worth_telling
 from agentui.workspace.select import refuse_unfit
-from agentui.workspace.settings import WorkspaceSettings
+from agentui.workspace.settings import CopyKind, WorkspaceSettings
 from agentui.workspace.threads import in_thread
 from agentui.workspace.undo import History, PastApply, UndoPreview, nothing_to
 
@@ -57,9 +69,17 @@ class Workspace:
     on the project's file system. The first use takes the project's lock, `aclose` frees it.
     """
 
-    def __init__(self, project: Path, copy: Copy, state: Path, settings: WorkspaceSettings) -> None:
+    def __init__(
+        self,
+        project: Path,
+        copy: Copy,
+        state: Path,
+        settings: WorkspaceSettings,
+        kind: CopyKind = "folder",
+    ) -> None:
         self._project = Path(os.path.realpath(project))
         self._copy = copy
+        self._kind: CopyKind = kind
         self._folder = state
         self._settings = settings
         self._lock = asyncio.Lock()
@@ -72,8 +92,13 @@ class Workspace:
 
     @property
     def workspace_id(self) -> str:
-        """The project's name and a hash of its real path."""
-        return project_key(self._project)
+        """The name of its state's folder."""
+        return self._folder.name
+
+    def agree_to_size(self) -> None:
+        """The user agreed to copy the project however large it is: `prepare` no longer asks."""
+        self._settings = replace(self._settings, max_seed_bytes=None)
+        self._parts = None
 
     async def recover(self) -> str | None:
         """Take back an apply or undo that a crash cut short; says what was done, ``None`` if all was well.
@@ -280,6 +305,28 @@ class Workspace:
             self._last = None
             return WorkspaceDiscarded(tuple(row.change.path for row in rows))
 
+    async def take_commits(self, sandbox: Sandbox) -> CommitsTaken:
+        """Bring the agent's commits to the project's repository, below a ref of ours; no file changes.
+
+        Runs git in the sandbox, so no other command may run, and the user's git on the host.
+
+        Raises:
+            WorkspaceError: If there are none, or a git refused.
+        """
+        async with self._opened() as parts:
+            host = HostRepository(self._project)
+            script = bundle_script(await in_thread(host.known))
+            result = await sandbox.run(Command(script, timeout_s=TIMEOUT_S), lambda chunk: None)
+            if result.exit_code in (NOTHING_NEW, NO_REPOSITORY):
+                raise WorkspaceError("the agent has made no commits that your repository has not")
+            if result.exit_code != 0:
+                raise WorkspaceError(f"git made no bundle in the sandbox ({result.outcome}) {result.message}")
+            try:
+                async with parts.state.fetched([BUNDLE]) as files:
+                    return await in_thread(host.take, files[BUNDLE])
+            finally:
+                await self._copy.remove([BUNDLE])
+
     async def aclose(self) -> None:
         """Free the project's lock; the copy and its changes stay."""
         async with self._lock:
@@ -300,8 +347,12 @@ class Workspace:
                 ) from error
             except SandboxError as error:
                 raise WorkspaceError(error.message, hint=error.hint) from error
-            except (OSError, sqlite3.Error) as error:
-                raise WorkspaceError(f"the workspace cannot be worked on: {error}") from error
+            except OSError as error:
+                named = error.filename if isinstance(error.filename, str | bytes) else "a file"
+                why, hint = refusal(error, text_of(os.fsencode(named)))
+                raise WorkspaceError(f"the workspace cannot be worked on: {why}", hint=hint) from error
+            except sqlite3.Error as error:
+                raise WorkspaceError(f"the workspace's state cannot be used: {error}") from error
 
     def _open(self) -> _Parts:
         refuse_unfit(self._project, self._folder, self._settings.home)
@@ -311,7 +362,8 @@ class Workspace:
             scratch = self._folder / "scratch"
             remove_tree(scratch)
             scratch.mkdir(mode=0o700)
-            return _Parts(self._project, self._copy, self._folder, scratch, self._settings)
+            write_record(self._folder, self._project, self._settings.everything)
+            return _Parts(self._project, self._copy, self._folder, scratch, self._settings, self._kind)
         except OSError as error:
             raise WorkspaceError(
                 f"cannot use {self._folder}: {error}", hint="make room or rights there"
@@ -322,13 +374,19 @@ class _Parts:
     """What an opened workspace works with."""
 
     def __init__(
-        self, project: Path, copy: Copy, folder: Path, scratch: Path, settings: WorkspaceSettings
+        self,
+        project: Path,
+        copy: Copy,
+        folder: Path,
+        scratch: Path,
+        settings: WorkspaceSettings,
+        kind: CopyKind,
     ) -> None:
         folds = settings.folds_case
         self.folds_case = folder_folds_case(project) if folds is None else folds
-        self.baseline = Baseline(folder / "base.sqlite3")
+        self.baseline = Baseline(base_file(folder, kind))
         self.state = CopyState(copy, scratch)
-        self.history = History(folder / "applies")
+        self.history = History(folder / APPLIES)
         self.lister = ChangeLister(project, settings, self.baseline, self.state)
         self.seeder = Seeder(project, settings, self.baseline, self.state, scratch)
         self.texts = DiffTexts(project, self.baseline, self.state)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentui.control import Control, Interrupt
+from agentui.control import Control, Interrupt, Quit
 from agentui.events import (
     CallId,
     Event,
@@ -88,7 +88,7 @@ class ScriptedSession:
 
     def send(self, control: Control) -> None:
         self.sent.append(control)
-        if isinstance(control, Interrupt):
+        if isinstance(control, Interrupt | Quit):
             self.interrupted.set()
 
     async def run_task(self, task: str) -> RunEnded:

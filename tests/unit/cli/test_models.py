@@ -5,10 +5,11 @@ import json
 import pytest
 
 from agentui.backends.base import LoadedInstance, ServerFacts, ServerModel
-from agentui.cli.load import LoadLine
+from agentui.cli.load import LoadLine, fit_lines
 from agentui.cli.models import model_lines, models_object
 from agentui.cli.unload import chosen_instances
 from agentui.errors import UsageError
+from agentui.telemetry.fit import ContextFit, ModelFit
 
 GEMMA = ServerModel(
     "google/gemma",
@@ -33,6 +34,17 @@ def test_loaded_models_come_first_and_unknown_is_said() -> None:
     assert lines[3].split()[0] == "qwen"
     assert "?" in lines[3]
     assert model_lines([]) == []
+
+
+def test_a_load_says_before_what_fits_and_what_it_asks_for() -> None:
+    fits = (ContextFit(65_536, 20 << 30), ContextFit(131_072, 22 << 30, "GPU wall", 2254857830))
+    fit = ModelFit(fits, 70_144, 65_536, 17 << 30, is_exact=True)
+    assert fit_lines("google/gemma", fit, 65_536) == [
+        "google/gemma: 64k fits, 128k passes the GPU wall by ~2.1 GiB",
+        "asking for 64k: it leaves 8 GiB to spare (--context N for another)",
+    ]
+    assert fit_lines("google/gemma", fit, 131_072)[1] == "128k does not fit; up to ~70.1k does"
+    assert fit_lines("google/gemma", None, 65_536) == []
 
 
 def test_names_of_models_cannot_touch_the_terminal() -> None:

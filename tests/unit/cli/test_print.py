@@ -11,7 +11,7 @@ import pytest
 
 from agentui.cli.print_cmd import EXIT_CODES, MAX_INPUT_BYTES, joined_task, make_printer, print_run, read_input
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
-from agentui.control import Interrupt
+from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded, RunId, ToolStarted, TurnStarted
 from tests.unit.cli.sessions import C1, ScriptedSession, a_run
@@ -91,7 +91,7 @@ def test_nothing_that_a_tool_or_model_says_can_touch_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_interrupts_saves_and_exits_130(number: signal.Signals) -> None:
+async def test_a_signal_interrupts_or_saves_the_run_and_exits_130(number: signal.Signals) -> None:
     async def script(session: ScriptedSession) -> None:
         session.recorder.emit(TurnStarted(1))
         os.kill(os.getpid(), number)
@@ -102,7 +102,7 @@ async def test_a_signal_interrupts_saves_and_exits_130(number: signal.Signals) -
     before = signal.getsignal(number)
     code, lines = await printed_json(session)
     assert code == 130
-    assert session.sent == [Interrupt()]
+    assert session.sent == [Interrupt() if number == signal.SIGINT else Quit()]
     assert lines[-1]["type"] == "RunEnded"
     assert session.is_closed
     assert signal.getsignal(number) == before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from agentui.events import SandboxFacts
@@ -24,9 +25,14 @@ def test_instructions_come_from_the_users_folder_then_from_the_root_down(tmp_pat
 
 
 def test_the_prompt_names_the_checks_and_stays_the_same_for_the_same_input() -> None:
-    prompt = system_prompt(SANDBOX, checks=("test",))
-    assert "`check test`" in prompt
-    assert prompt == system_prompt(SANDBOX, checks=("test",))
+    line = "`check test [ARGUMENTS]` runs pytest -q {args}"
+    prompt = system_prompt(SANDBOX, checks=(line,))
+    assert f"with nothing else in it:\n- {line}" in prompt
+    assert "There is no interpreter here" in prompt
+    own = system_prompt(replace(SANDBOX, has_interpreters=True))
+    assert "no interpreter" not in own
+    assert "the project's own image" in own
+    assert prompt == system_prompt(SANDBOX, checks=(line,))
 
 
 def test_without_a_sandbox_the_model_is_told_that_it_has_no_tool() -> None:

@@ -82,6 +82,8 @@ class LoadsFirst(SlowLoading):
 class MissingImage:
     """An image that is not built."""
 
+    question, why, command = "Build it?", "it is not there", "agentui sandbox build"
+
     async def is_built(self) -> bool:
         return False
 

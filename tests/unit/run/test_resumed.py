@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agentui.control import Interrupt, Pause, Quit, Resume, RunCommand, Submit, TakeBack
+from agentui.control import Answer, Interrupt, Pause, Quit, Resume, RunCommand, Submit, TakeBack
 from agentui.events import (
+    ApprovalAsked,
+    ApprovalGiven,
     Event,
-    HistoryAppended,
     NoticeQueued,
     Paused,
     Recorded,
@@ -161,20 +162,21 @@ async def test_commands_go_on_where_they_were_and_under_ids_that_were_not_used()
 
 async def test_a_session_killed_at_any_moment_loses_no_text_and_goes_on_with_a_valid_history() -> None:
     log, thinking, second = Log(), Hang(), Hang()
-    answers = [[thinking, *calls("ls", "pwd")], says("one"), [second, *says("two")], says("three")]
+    answers = [[thinking, *calls("ls", "pwd")], [second, *calls("ls")], says("one"), says("two")]
     backend, sandbox = PlayedBackend(answers), FunctionSandbox({"make": (2, b"no rule\n")})
-    async with serving(backend, log, sandbox) as supervisor:
+    async with serving(backend, log, sandbox, replace(ATTENDED, approve="ask")) as supervisor:
         supervisor.send(RunCommand("make"))
         supervisor.send(Submit("first"))
         await asyncio.wait_for(thinking.reached.wait(), 10)
-        supervisor.send(Submit("a steer"))
-        supervisor.send(Submit("a follow-up", queue=True))
         supervisor.send(Pause())
         thinking.open.set()
         await log.wait_for(Paused)
         supervisor.send(Resume())
+        asked = await log.wait_for(ApprovalAsked)
+        supervisor.send(Answer(asked.ask_id, "always in this session"))
         await asyncio.wait_for(second.reached.wait(), 10)
-        supervisor.send(Submit("late"))
+        supervisor.send(Submit("a steer"))
+        supervisor.send(Submit("a follow-up", queue=True))
         second.open.set()
         await log.wait_for(RunEnded)
     assert log.of(NoticeQueued)
@@ -182,9 +184,12 @@ async def test_a_session_killed_at_any_moment_loses_no_text_and_goes_on_with_a_v
         past = log.events[:cut_at]
         state = resumed_from(recorded(past))
         assert list(state.messages) == fold_history(past)
-        told: list[Event] = []
-        assert open_call_ids(balanced(state, told.append).messages) == []
-        assert all(isinstance(event, HistoryAppended) for event in told)
+        whole = Log(list(past))
+        assert open_call_ids(balanced(state, whole.emit).messages) == []
+        assert_balanced(whole)
+        assert len(whole.of(ApprovalAsked)) == len(whole.of(ApprovalGiven))
+        assert resumed_from(recorded(whole.events)).closings == ()
+        assert resumed_from(recorded(whole.events)).unfinished == state.unfinished
         assert_kept(past, state)
 
 
@@ -220,5 +225,5 @@ async def test_going_on_when_everything_was_said_asks_nothing() -> None:
     ) as supervisor:
         await log.wait_for(StateChanged, lambda e: e.phase != "starting" and e.hold != "paused")
         supervisor.send(Resume())
-        assert (await log.wait_for(RunEnded)).reason == "done"
+        assert (await log.wait_for(RunEnded, lambda e: not e.is_saved)).reason == "done"
     assert backend.requests == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentui.sandbox.image import TOOLS_FOLDER, _BuildFailed, build_context, build_lines, image_tag
+from agentui.sandbox.image import TOOLS_FOLDER, BuildFailed, build_context, build_lines, image_tag
 
 
 def packages_in(text: str) -> list[str]:
@@ -36,9 +36,8 @@ def test_the_tag_changes_with_every_file_and_with_the_base(tmp_path: Path) -> No
 def test_the_build_context_holds_the_files_and_nothing_of_this_machine() -> None:
     with tarfile.open(fileobj=build_context(TOOLS_FOLDER)) as archive:
         members = archive.getmembers()
-    assert {"Dockerfile", "strip.sh", "gitconfig", "bin/edit", "lib/bash_env", "lib/keeper", "lib/copy"} == {
-        member.name for member in members
-    }
+    tools = {"bin/check", "bin/edit", "lib/bash_env", "lib/copy", "lib/keeper", "lib/report"}
+    assert {"Dockerfile", "strip.sh", "gitconfig"} | tools == {member.name for member in members}
     assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", 0)}
     assert build_context(TOOLS_FOLDER).getvalue() == build_context(TOOLS_FOLDER).getvalue()
 
@@ -58,7 +57,7 @@ def test_builder_records_become_lines_without_progress_bars() -> None:
 def test_an_error_record_ends_the_build() -> None:
     lines = build_lines(iter([{"stream": "one"}, {"error": "exit code 1\n"}, {"stream": "never"}]))
     assert next(lines) == "one"
-    with pytest.raises(_BuildFailed, match="exit code 1"):
+    with pytest.raises(BuildFailed, match="exit code 1"):
         next(lines)
 
 

@@ -110,10 +110,11 @@ def test_unloaded_or_other_model_has_an_unknown_cache(line: Timeline) -> None:
 
 
 def test_turn_counts_its_work_without_waiting_and_sleep(line: Timeline) -> None:
+    """The clock of the records stands still while the machine sleeps: nothing is to be taken off."""
     line.at(0.0, TurnStarted(1))
-    line.at(50.0, Slept(30.0))
-    line.at(60.0, ContextMeasured(5000, 65_536, "reported"))
-    line.at(60.0, TurnEnded(1, Usage(), waiting_s=10.0))
+    line.at(20.0, Slept(2520.0))
+    line.at(30.0, ContextMeasured(5000, 65_536, "reported"))
+    line.at(30.0, TurnEnded(1, Usage(), waiting_s=10.0))
     (turn,) = line.meters.turns
     assert (turn.used_tokens, turn.work_s) == (5000, 20.0)
 

@@ -28,7 +28,7 @@ from agentui.events import (
     TurnStarted,
     Usage,
 )
-from agentui.telemetry.cache import CacheModel
+from agentui.telemetry.cache import CacheModel, FindCache
 from agentui.telemetry.memory.process import ModelProcess
 from agentui.telemetry.memory.reader import MachineMemory, ProcessMemory
 from agentui.telemetry.sampler import REMOTE, Readers, Sampler
@@ -123,7 +123,7 @@ async def sandbox() -> int | None:
 @asynccontextmanager
 async def bench(
     model_process: Callable[[], ModelProcess | None] = lambda: None,
-    find_cache: Callable[[ModelFacts], CacheModel | None] | None = None,
+    find_cache: FindCache | None = None,
     own_process: Callable[[], ProcessSample] = own,
 ) -> AsyncIterator[Bench]:
     memory = GivenMemory()
@@ -237,7 +237,10 @@ async def test_cache_follows_prompt_and_answer() -> None:
 
 
 async def test_unknown_shape_says_which_and_gives_no_bytes() -> None:
-    async with bench(find_cache=lambda model: None) as given:
+    async def unknown(model: ModelFacts) -> CacheModel | None:
+        return None
+
+    async with bench(find_cache=unknown) as given:
         given.observe(0.0, ModelSeen(ModelFacts("strange-7b")))
         (sample,) = await given.wait_for(KvSample)
     assert (sample.filled_bytes, sample.allocated_bytes) == (None, None)
@@ -245,7 +248,7 @@ async def test_unknown_shape_says_which_and_gives_no_bytes() -> None:
 
 
 async def test_unreadable_model_file_becomes_an_error_of_the_gauge() -> None:
-    def broken(model: ModelFacts) -> CacheModel | None:
+    async def broken(model: ModelFacts) -> CacheModel | None:
         raise ModelFileError("a.gguf is cut")
 
     async with bench(find_cache=broken) as given:
@@ -258,7 +261,7 @@ async def test_unreadable_model_file_becomes_an_error_of_the_gauge() -> None:
 async def test_shape_is_looked_for_once_per_loaded_model() -> None:
     looked: list[str] = []
 
-    def find(model: ModelFacts) -> CacheModel | None:
+    async def find(model: ModelFacts) -> CacheModel | None:
         looked.append(model.model)
         return None
 
@@ -305,8 +308,9 @@ async def test_forecast_is_made_at_the_end_of_a_turn() -> None:
             given.observe(turn * 60.0 + 30, ContextMeasured(turn * 2000, 16_000, "reported"))
             given.observe(turn * 60.0 + 30, TurnEnded(turn, Usage()))
         forecasts = await given.wait_for(ForecastMade, 4)
-    assert [forecast.turns_left for forecast in forecasts] == [None, None, 5.0, 4.0]
-    assert forecasts[-1].minutes_left == 2.0
+    of_context = [forecast for forecast in forecasts if forecast.limit == "context"]
+    assert [forecast.turns_left for forecast in of_context] == [None, None, 5.0, 4.0]
+    assert of_context[-1].minutes_left == 2.0
 
 
 async def test_closing_ends_all_tasks() -> None:

@@ -190,7 +190,8 @@ def samples(tape: Tape, turns: int = 40) -> None:
             memory(43.0 + second / 40), kv(2_000 + 260 * second), ProcessSample(0.6, 92 * 1024**2)
         )
     tape.add(ContextMeasured(12_400, 65_536, "reported"))
-    tape.add(ForecastMade("context", 9.0, None, "6 turns"), ForecastMade("memory", None, None, "growth 0"))
+    tape.add(ForecastMade("context", 9.0, None, "6 turns"))
+    tape.add(ForecastMade("memory", None, None, "the context is full before", is_far=True))
 
 
 def whole_run() -> list[Recorded]:

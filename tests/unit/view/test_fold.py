@@ -302,7 +302,6 @@ SILENT = {
     "SessionEnded",
     "HarnessStarted",
     "NoticeQueued",
-    "PrefixMeasured",
 }
 """Events that show only through others (StateChanged follows a pause) or are the model's side of the record."""
 

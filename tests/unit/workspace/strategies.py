@@ -81,12 +81,6 @@ def evolved(draw: st.DrawFn, before: Folder, after: Folder) -> Folder:
     return Folder(tuple(children.items()), draw(st.sampled_from([before.mode, after.mode])))
 
 
-def opened(tree: Folder) -> Folder:
-    """The same with every folder writable: a copy kept in a plain folder cannot remove from closed ones."""
-    children = tuple((name, opened(node) if isinstance(node, Folder) else node) for name, node in tree.children)
-    return Folder(children, tree.mode | 0o700)
-
-
 def build(root: Path, tree: Folder) -> None:
     """Write a tree into an existing empty folder; modes last, so that they do not stop us."""
     _build(os.fsencode(root), tree)

@@ -107,6 +107,34 @@ async def test_disk_full_in_mid_apply_takes_everything_back(
     assert snapshot(p.project) == snapshot(p.folder)
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EROFS, "can only be read"), (errno.EACCES, "may not write"), (errno.EPERM, "may not write")],
+)
+async def test_a_project_that_cannot_be_written_is_told_in_a_sentence(
+    number: int, words: str, tmp_path: Path
+) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a\udcff": "1\n"})
+    before = snapshot(p.project, with_folder_times=True)
+    workspace = await p.prepared()
+    write(p.folder, {"a\udcff": "2\n"})
+
+    def refuse(point: str) -> None:
+        if point == "before take":
+            raise OSError(number, os.strerror(number), b"a\xff")
+
+    workspace.on_point = refuse
+    with pytest.raises(WorkspaceError) as caught:
+        await workspace.apply(None, True, "user")
+    assert words in caught.value.message
+    assert "nothing was changed" in caught.value.message
+    assert "Errno" not in caught.value.message
+    assert "b'" not in caught.value.message
+    assert snapshot(p.project, with_folder_times=True) == before
+    await workspace.aclose()
+
+
 def _save_gone(p: Place) -> None:
     (p.project / "gone.txt").write_text("the user typed this just now\n")
 

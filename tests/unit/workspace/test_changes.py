@@ -248,3 +248,18 @@ async def test_a_seed_cut_short_is_begun_anew(tmp_path: Path) -> None:
     again = await p.prepared()
     assert snapshot(p.folder) == snapshot(p.project)
     assert await again.changes() == ()
+
+
+async def test_a_new_folder_with_nothing_but_what_is_never_applied_stays_too(tmp_path: Path) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a": "1\n"})
+    workspace = await p.prepared()
+    write(p.folder, {"sub/.git/config": "x", "deep/er/.git/HEAD": "x", "both/.git/HEAD": "x", "both/f": "f"})
+    write(p.folder, {"empty/inner": None, "mixed/.git/HEAD": "x", "mixed/empty": None})
+    rules = {change.path: change.rule for change in await workspace.changes()}
+    assert rules["sub"] == rules["deep/er"] == "never"
+    await workspace.apply(None, True, "user")
+    assert sorted(snapshot(p.project)) == [
+        b"a", b"both", b"both/f", b"empty", b"empty/inner", b"mixed", b"mixed/empty"
+    ]  # fmt: skip
+    await workspace.aclose()

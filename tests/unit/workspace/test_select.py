@@ -129,7 +129,7 @@ def test_patterns_of_the_user_win(tmp_path: Path) -> None:
     )
     settings = WorkspaceSettings(include=("data/small/",), exclude=("docs/",), with_git=False)
     assert chosen(tmp_path, settings) == {".gitignore", "data", "data/small", "data/small/x", "b"}
-    everything = WorkspaceSettings(ignored_too=True, with_git=False)
+    everything = WorkspaceSettings(everything=True, with_git=False)
     assert "data/large/y" in chosen(tmp_path, everything)
 
 

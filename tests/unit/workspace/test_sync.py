@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentui.events import HostEditsCopied, WorkspaceConflicted, WorkspaceSeeded
-from tests.unit.workspace.strategies import Folder, build, evolved, opened, rebuild, trees
+from tests.unit.workspace.strategies import Folder, build, evolved, rebuild, trees
 from tests.unit.workspace.test_select import git
 from tests.unit.workspace.trees import HOME, Place, place, snapshot, write
 
@@ -198,7 +198,7 @@ async def test_git_in_the_copy_works_and_never_comes_back(tmp_path: Path) -> Non
         ".git": ("modified", "never"),
         "a": ("modified", "free"),
         "sub/.git": ("added", "never"),
-        "sub": ("added", "free"),
+        "sub": ("added", "never"),
     }
     await workspace.apply(None, True, "user")
     assert snapshot(p.project / ".git") == host
@@ -244,8 +244,8 @@ def test_edits_of_both_sides_never_lose_anything(data: st.DataObject) -> None:
     ours: Folder = data.draw(evolved(base, data.draw(trees)))
     theirs: Folder = data.draw(evolved(base, data.draw(trees)))
     with place() as p:
-        build(p.project, opened(base))
-        asyncio.run(_both_edit(p, opened(ours), opened(theirs)))
+        build(p.project, base)
+        asyncio.run(_both_edit(p, ours, theirs))
 
 
 async def _both_edit(p: Place, ours: Folder, theirs: Folder) -> None:

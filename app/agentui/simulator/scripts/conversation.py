@@ -23,7 +23,7 @@ from agentui.simulator.tokens import text_of
 JsonMessage = Mapping[str, object]
 
 _SUMMARY_WANTED = re.compile(
-    r"(?=.*\bsummar)(?=.*\b(conversation|earlier messages|so far|context)\b)", re.IGNORECASE | re.DOTALL
+    r"\A(?=.*\bsummar)(?=.*\b(conversation|earlier messages|so far|context)\b)", re.IGNORECASE | re.DOTALL
 )
 # The player ends its own summaries with this line, so that a compacted conversation goes on where it was.
 _STEPS_DONE = re.compile(r"Steps done \((\w+)\): ([\w, -]*)")

@@ -150,7 +150,7 @@ def settled_bytes(shape: ModelShape, settings: MlxCache, tokens: int) -> CacheBy
         shape,
         settings,
         full_slots=_whole_steps(tokens),
-        sliding_slots=min(tokens, _window(shape)) or _whole_steps(tokens),
+        sliding_slots=min(tokens, window_tokens(shape)) or _whole_steps(tokens),
         tokens=tokens,
     )
 
@@ -161,7 +161,7 @@ def prefill_peak_bytes(
     """Most bytes held while `tokens` are read on top of `cached_tokens`."""
     chunk = settings.prefill_chunk_tokens
     full = LayerSlots().prefill(cached_tokens, chunk)
-    sliding = LayerSlots(_window(shape)).decode(cached_tokens)
+    sliding = LayerSlots(window_tokens(shape)).decode(cached_tokens)
     return bytes_of_slots(
         shape,
         settings,
@@ -174,7 +174,7 @@ def prefill_peak_bytes(
 def bytes_after(shape: ModelShape, settings: MlxCache, pushes: Sequence[tuple[int, int]]) -> CacheBytes:
     """Bytes held after any history of pushes, run-length coded as `(tokens per push, times)`."""
     full = slots_after(pushes)
-    sliding = slots_after(pushes, _window(shape))
+    sliding = slots_after(pushes, window_tokens(shape))
     return bytes_of_slots(
         shape, settings, full_slots=full.slots, sliding_slots=sliding.slots, tokens=full.tokens
     )
@@ -186,7 +186,7 @@ def filled_bytes(shape: ModelShape, settings: MlxCache, tokens: int | Sequence[i
     single = replace(settings, parallel=1)
     return sum(
         bytes_of_slots(
-            shape, single, full_slots=live, sliding_slots=min(live, _window(shape)) or live, tokens=live
+            shape, single, full_slots=live, sliding_slots=min(live, window_tokens(shape)) or live, tokens=live
         ).total
         for live in sequences
     )
@@ -248,14 +248,15 @@ def _rotates(shape: ModelShape, layer: Layer) -> bool:
     return layer.kind is LayerKind.SLIDING and shape.architecture not in _WITHOUT_ROTATING
 
 
-def _window(shape: ModelShape) -> int:
+def window_tokens(shape: ModelShape) -> int:
+    """Tokens beyond which sliding layers stop to grow; 0 where every layer grows."""
     return 0 if shape.architecture in _WITHOUT_ROTATING else shape.window_tokens
 
 
 def _layer_slots(shape: ModelShape, settings: MlxCache, tokens: int) -> tuple[int, int]:
     chunk = settings.prefill_chunk_tokens
     full = LayerSlots().prefill(tokens, chunk).slots
-    return full, LayerSlots(_window(shape)).prefill(tokens, chunk).slots
+    return full, LayerSlots(window_tokens(shape)).prefill(tokens, chunk).slots
 
 
 def _whole_steps(tokens: int) -> int:

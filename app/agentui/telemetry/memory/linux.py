@@ -83,6 +83,7 @@ class LinuxMemoryReader:
             gpu_limit_bytes=self._gpu_limit(),
             gpu_limit_source="measured",
             gpu_busy_percent=self._gpu_busy(),
+            gpu_used_bytes=self._gpu_used(),
         )
 
     def process(self, pid: int) -> ProcessMemory | None:
@@ -138,6 +139,13 @@ class LinuxMemoryReader:
             vram = _read_int(device / "mem_info_vram_total")
             if vram:
                 return vram + (_read_int(device / "mem_info_gtt_total") or 0)
+        return None
+
+    def _gpu_used(self) -> int | None:
+        for device in self._gpu_devices():
+            vram = _read_int(device / "mem_info_vram_used")
+            if vram is not None:
+                return vram + (_read_int(device / "mem_info_gtt_used") or 0)
         return None
 
     def _gpu_busy(self) -> float | None:

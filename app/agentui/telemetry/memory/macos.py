@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentui.events import Source
+from agentui.frozen import frozen
 from agentui.telemetry.memory.reader import MachineMemory, Pressure, ProcessMemory
 
 _MIB = 1024**2
 _GIB = 1024**3
 _COMMAND_TIMEOUT_S = 5.0
+_GPU_EVERY = 2
 _PAGE_SIZE = re.compile(r"page size of (\d+) bytes")
 _PAGES = re.compile(r'^"?([^":]+)"?:\s+(\d+)\.?$', re.MULTILINE)
 _PRESSURE: Mapping[int, Pressure] = {1: "ok", 2: "warn", 4: "critical"}
@@ -78,19 +80,32 @@ def gpu_limit(total_bytes: int, wired_limit_mib: int | None) -> tuple[int, Sourc
     return total_bytes * 3 // 4, "estimated"
 
 
-def gpu_busy_percent(ioreg_plist: bytes) -> float | None:
-    """Utilisation of the busiest accelerator in the output of ``ioreg -a -c IOAccelerator``; 0..100."""
+@frozen
+class GpuUse:
+    """What the accelerators do: use of the busiest in per cent, and memory that all programs have there."""
+
+    busy_percent: float | None = None
+    used_bytes: int | None = None
+
+
+def gpu_use(ioreg_plist: bytes) -> GpuUse:
+    """What the output of ``ioreg -a -c IOAccelerator`` says; unknown where it says nothing."""
     try:
         devices: Any = plistlib.loads(ioreg_plist)
     except (plistlib.InvalidFileException, ValueError):
-        return None
-    found: list[float] = []
+        return GpuUse()
+    busy: list[float] = []
+    used: list[int] = []
     for device in devices if isinstance(devices, list) else ():
         statistics = device.get("PerformanceStatistics") if isinstance(device, dict) else None
-        busy = statistics.get("Device Utilization %") if isinstance(statistics, dict) else None
-        if isinstance(busy, int | float):
-            found.append(float(busy))
-    return max(found, default=None)
+        if not isinstance(statistics, dict):
+            continue
+        percent, held = statistics.get("Device Utilization %"), statistics.get("In use system memory")
+        if isinstance(percent, int | float):
+            busy.append(float(percent))
+        if isinstance(held, int) and not isinstance(held, bool) and held >= 0:
+            used.append(held)
+    return GpuUse(max(busy, default=None), max(used, default=None))
 
 
 class MacSystem:
@@ -122,6 +137,8 @@ class MacMemoryReader:
         self._system = system or MacSystem()
         self._run = run or _run
         self._has_ioreg = True
+        self._gpu = GpuUse()
+        self._readings = 0
 
     def machine(self) -> MachineMemory:
         """The machine as it is now.
@@ -132,7 +149,9 @@ class MacMemoryReader:
         total = self._number("hw.memsize", 8)
         if not total:
             raise OSError("sysctl hw.memsize gave nothing")
-        used = min(used_bytes(parse_vm_stat(self._run(("vm_stat",)).decode(errors="replace"))), total)
+        pages = parse_vm_stat(self._run(("vm_stat",)).decode(errors="replace"))
+        used = min(used_bytes(pages), total)
+        gpu = self._gpu_use()
         limit, source = gpu_limit(total, self._number("iogpu.wired_limit_mb", 4))
         return MachineMemory(
             total_bytes=total,
@@ -142,7 +161,9 @@ class MacMemoryReader:
             pressure=_PRESSURE.get(self._number("kern.memorystatus_vm_pressure_level", 4) or 0),
             gpu_limit_bytes=limit,
             gpu_limit_source=source,
-            gpu_busy_percent=self._gpu_busy(),
+            gpu_busy_percent=gpu.busy_percent,
+            gpu_used_bytes=gpu.used_bytes,
+            compressed_bytes=pages["Pages occupied by compressor"],
         )
 
     def process(self, pid: int) -> ProcessMemory | None:
@@ -161,16 +182,18 @@ class MacMemoryReader:
         used: int = _SWAP_LAYOUT.unpack_from(raw)[2]
         return used
 
-    def _gpu_busy(self) -> float | None:
-        if not self._has_ioreg:
-            return None
+    def _gpu_use(self) -> GpuUse:
+        """Asked at each `_GPU_EVERY`-th reading only: the answer is large, and changes slowly."""
+        is_due = self._readings % _GPU_EVERY == 0
+        self._readings += 1
+        if not is_due or not self._has_ioreg:
+            return self._gpu
         try:
-            return gpu_busy_percent(
-                self._run(("ioreg", "-r", "-d", "1", "-w", "0", "-c", "IOAccelerator", "-a"))
-            )
+            self._gpu = gpu_use(self._run(("ioreg", "-r", "-d", "1", "-w", "0", "-c", "IOAccelerator", "-a")))
         except OSError:
             self._has_ioreg = False  # it will not come back within a session; do not start a process in vain
-            return None
+            self._gpu = GpuUse()
+        return self._gpu
 
 
 def _run(command: tuple[str, ...]) -> bytes:

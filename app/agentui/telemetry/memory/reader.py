@@ -15,7 +15,8 @@ class MachineMemory:
     """Memory of the machine, or of the part of it that a control group leaves us. Bytes; ``None`` unknown.
 
     `available_bytes` is what could be had without swapping, `used_bytes` the rest. The GPU's limit is how much
-    of unified memory one process may make resident on it.
+    of unified memory one process may make resident on it; `gpu_used_bytes` is what all of them have there now.
+    `compressed_bytes` is what the compressor's own pages take (macOS).
     """
 
     total_bytes: int | None = None
@@ -26,6 +27,8 @@ class MachineMemory:
     gpu_limit_bytes: int | None = None
     gpu_limit_source: Source = "estimated"
     gpu_busy_percent: float | None = None
+    gpu_used_bytes: int | None = None
+    compressed_bytes: int | None = None
 
     def counting_mapped(self, mapped_bytes: int) -> MachineMemory:
         """The same reading with an engine's mapped weights counted as used.

@@ -127,7 +127,7 @@ class DeckScreen(Screen[None]):
             self.prompt.area.focus()
         elif self.bridge.view.status.wants_text:
             self.send(Answer(self.bridge.view.status.questions[0].ask_id, "", is_cancelled=True))
-        elif self.bridge.view.status.is_running:
+        elif self.bridge.view.status.phase not in RESTING:
             self.send(Interrupt())
 
     def action_copy_or_quit(self) -> None:
@@ -249,25 +249,30 @@ class DeckScreen(Screen[None]):
         view = self.bridge.view
         current = view.status.model.model if view.status.model else None
 
+        lengths: dict[str, int | None] = {}
+
         async def load() -> Sequence[Choice]:
-            return model_choices(await self.services.models(), current)
+            models = await self.services.models()
+            lengths.update({m.name: m.default_context_tokens for m in models if not m.is_loaded})
+            return model_choices(models, current)
 
         def chosen(name: str | None) -> None:
             if name is not None:
-                self.send(SwitchModel(model=name))
+                self.send(SwitchModel(model=name, context_tokens=lengths.get(name)))
 
         none = "the server has no models"
         self.app.push_screen(PickScreen("Models", load, note=reload_cost(view.gauges), none=none), chosen)
 
     def open_contexts(self) -> None:
         """Choose a context length."""
-        from agentui.tui.choices import context_choices, reload_cost
+        from agentui.tui.choices import context_choices, context_lengths, reload_cost
         from agentui.tui.screens.pick import Choice, PickScreen
 
         view = self.bridge.view
 
         async def load() -> Sequence[Choice]:
-            return context_choices(view.status.model)
+            lengths = context_lengths(view.status.model)
+            return context_choices(view.status.model, await self.services.context_notes(lengths))
 
         def chosen(length: str | None) -> None:
             if length is not None:

@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentui.telemetry.memory.macos import (
+    GpuUse,
     MacMemoryReader,
     MacSystem,
-    gpu_busy_percent,
     gpu_limit,
+    gpu_use,
     parse_vm_stat,
     used_bytes,
 )
 
 GIB = 1024**3
+IOREG_KEYS = ("PerformanceStatistics", "Device Utilization %", "In use system memory")
 PAGE = 16384
 
 CONSTRUCTED_VM_STAT = b"""\
@@ -90,6 +92,20 @@ def test_whole_reading_of_a_constructed_64_gib_mac() -> None:
     assert reading.pressure == "ok"
     assert (reading.gpu_limit_bytes, reading.gpu_limit_source) == (48 * GIB, "estimated")
     assert reading.gpu_busy_percent == 97.0
+    assert reading.gpu_used_bytes == 20 * GIB
+    assert reading.compressed_bytes == 131072 * PAGE
+
+
+def test_accelerators_are_asked_at_every_second_reading() -> None:
+    asked: list[str] = []
+
+    def run(command: tuple[str, ...]) -> bytes:
+        asked.append(command[0])
+        return run_constructed(command)
+
+    reader = MacMemoryReader(ConstructedMac(variables()), run)
+    assert {reader.machine().gpu_busy_percent for _ in range(4)} == {97.0}
+    assert (asked.count("vm_stat"), asked.count("ioreg")) == (4, 2)
 
 
 @pytest.mark.parametrize(("level", "expected"), [(1, "ok"), (2, "warn"), (4, "critical"), (3, None)])
@@ -143,7 +159,7 @@ def test_vm_stat_without_a_needed_line_is_an_error() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_ioreg_output_is_survived(output: bytes) -> None:
-    assert gpu_busy_percent(output) is None
+    assert gpu_use(output) == GpuUse()
 
 
 @given(
@@ -151,7 +167,10 @@ def test_any_ioreg_output_is_survived(output: bytes) -> None:
         st.none() | st.booleans() | st.integers(0, 2**40) | st.text("ab%", max_size=3),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["PerformanceStatistics", "Device Utilization %"]), inner)
+            | st.dictionaries(
+                st.sampled_from(IOREG_KEYS),
+                inner,
+            )
         ),
     )
 )
@@ -160,5 +179,6 @@ def test_any_shape_of_ioreg_output_is_survived(value: object) -> None:
         output = plistlib.dumps([value])
     except TypeError:  # a null has no place in a property list
         return
-    busy = gpu_busy_percent(output)
-    assert busy is None or busy >= 0
+    used = gpu_use(output)
+    assert used.busy_percent is None or used.busy_percent >= 0
+    assert used.used_bytes is None or used.used_bytes >= 0

@@ -1,0 +1,101 @@
+"""Which part of a prompt was sent before: from the exact messages, request by request.
+
+A server can reuse what it read for the last request as far as the new one begins with the same bytes. Here both
+are compared; how much the server really reused is its own to say, and else inferred (see `backends.meter`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from statistics import median
+
+from agentui.events import Json, Usage
+from agentui.frozen import frozen
+
+_PACES_KEPT = 5
+LEAST_PACE_TOKENS = 256
+"""Prompt tokens from which the speed of reading them is worth remembering; fewer drown in the fixed cost."""
+
+
+@frozen
+class Prefix:
+    """How a prompt begins, compared with the last one of the same conversation.
+
+    `first_changed` is the index of the first message that is not what was sent before, ``None`` where the
+    prompt only goes on (or nothing was sent before). `known_tokens` estimates what the server
+    has read of it; ``None`` where nobody knows.
+    """
+
+    first_changed: int | None = None
+    known_tokens: int | None = None
+
+
+class PrefixAccount:
+    """Compares each prompt with the one before it. Every call costs as much as what is new, or changed."""
+
+    def __init__(self) -> None:
+        self._tools: tuple[Json, ...] = ()
+        self._messages: tuple[Json, ...] | None = None
+        self._tokens: int | None = None
+
+    def asked(self, messages: Sequence[Json], tools: Sequence[Json] = ()) -> Prefix:
+        """Account for a prompt that is about to be sent."""
+        before, tokens = self._messages, self._tokens
+        were_tools = self._tools
+        self._messages, self._tools, self._tokens = tuple(messages), tuple(tools), None
+        if before is None:
+            return Prefix(None, 0)
+        if not _is_same(were_tools, self._tools):
+            return Prefix(0, 0)
+        shared = _shared(before, self._messages)
+        if shared == len(before):
+            return Prefix(None, tokens)
+        if tokens is None:
+            return Prefix(shared, None)
+        whole = _size(before)
+        return Prefix(shared, round(tokens * _size(before[:shared]) / whole) if whole else 0)
+
+    def answered(self, usage: Usage) -> None:
+        """The server has counted the last prompt and its answer, both of which it holds now."""
+        if usage.prompt_tokens is not None:
+            self._tokens = usage.prompt_tokens + (usage.completion_tokens or 0)
+
+
+class PrefillPace:
+    """How fast the server reads prompts, as far as it was seen; shared by all requests to one model."""
+
+    def __init__(self) -> None:
+        self._paces: deque[float] = deque(maxlen=_PACES_KEPT)
+
+    def note(self, read_tokens: int, seconds: float | None) -> None:
+        """So many tokens were read in that time; too few to say anything are passed over."""
+        if seconds and seconds > 0 and read_tokens >= LEAST_PACE_TOKENS:
+            self._paces.append(read_tokens / seconds)
+
+    @property
+    def tok_per_s(self) -> float | None:
+        """The usual speed, ``None`` before any was seen."""
+        return median(self._paces) if self._paces else None
+
+
+def _shared(before: Sequence[Json], now: Sequence[Json]) -> int:
+    """How many messages both begin with."""
+    for index, (one, other) in enumerate(zip(before, now, strict=False)):
+        if not _is_same(one, other):
+            return index
+    return min(len(before), len(now))
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values give the same bytes: the order of keys counts."""
+    return one is other or (one == other and _bytes(one) == _bytes(other))
+
+
+def _size(messages: Sequence[Json]) -> int:
+    return sum(len(_bytes(message)) for message in messages)
+
+
+def _bytes(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
