@@ -72,6 +72,15 @@ class Places:
         """Copies that last for one command."""
         return self.cache / "throwaway"
 
+    @property
+    def pi(self) -> Path:
+        """The installed Pi, and what its processes need while they run."""
+        return self.cache / "pi"
+
+    def pi_state(self, project: Path) -> Path:
+        """Pi's own session files of a project, and the folder that it stands in."""
+        return self.state / "pi" / project_key(project)
+
     def workspace(self, project: Path) -> Path:
         """State of the private copy of `project`: manifest, applies, undo."""
         return self.workspaces / project_key(project)

@@ -21,7 +21,7 @@ from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.pi.harness import PiHarness, PiSettings
 from agentui.harness.pi.host import HostPlace
-from agentui.harness.pi.install import PiInstallation, install_pi
+from agentui.harness.pi.install import PiInstallation, find_pi, install_pi
 from agentui.harness.pi.launch import PiFolders
 from agentui.paths import PI_EXTENSION
 from agentui.run.ports import RunPolicy
@@ -34,11 +34,15 @@ from tests.fakes import ATTENDED, FunctionSandbox, Log, PlayedBackend, run_parts
 HarnessName = Literal["loop", "pi"]
 
 
+def pi_folder() -> Path:
+    """Where the tests' Pi is kept between runs."""
+    return Path(tempfile.gettempdir()) / f"agentui-pi-test-{os.getuid()}"
+
+
 @cache
 def installed_pi() -> PiInstallation | str:
     """Pi from npm, in a folder that is kept between runs; why not, where npm cannot."""
-    folder = Path(tempfile.gettempdir()) / f"agentui-pi-test-{os.getuid()}"
-    from agentui.harness.pi.install import find_pi
+    folder = pi_folder()
 
     async def find() -> PiInstallation:
         try:
@@ -99,7 +103,7 @@ async def rig(
             return made[-1]
         assert installation is not None
         ref = state.harness_ref if state is not None else None
-        place = HostPlace(installation)
+        place = HostPlace(pi_folder())
         settings = pi_settings or PiSettings()
         made.append(
             PiHarness(place, folders, backend, model, settings, ids, Path(ref) if ref is not None else None)

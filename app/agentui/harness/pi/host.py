@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agentui.backends.gateway import Gateway
 from agentui.errors import HarnessUnavailable, UsageError
-from agentui.harness.pi.install import PiInstallation
+from agentui.harness.pi.install import PiInstallation, find_pi
 from agentui.harness.pi.launch import PiStart
 
 CHUNK_BYTES = 1 << 16
@@ -71,21 +71,23 @@ class HostProcess:
 
 
 class HostPlace:
-    """Runs an installed Pi on this machine; see `PiPlace`."""
+    """Runs the Pi that is installed in `folder` on this machine; see `PiPlace`."""
 
     label = "on this machine"
 
-    def __init__(self, installation: PiInstallation, environment: Mapping[str, str] | None = None) -> None:
-        self._installation = installation
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._installation: PiInstallation | None = None
         self._environment = os.environ if environment is None else environment
 
     @property
     def version(self) -> str:
         """See `PiPlace.version`."""
-        return self._installation.version
+        return self._installation.version if self._installation is not None else ""
 
     async def serve(self, gateway: Gateway) -> str:
         """See `PiPlace.serve`: a loopback port."""
+        self._installation = await find_pi(self._folder)
         try:
             port = await gateway.listen_loopback()
         except UsageError as error:
@@ -98,7 +100,8 @@ class HostPlace:
 
     async def launch(self, start: PiStart) -> HostProcess:
         """See `PiPlace.launch`."""
-        program = (str(self._installation.node), str(self._installation.entry))
+        installation = self._installation or await find_pi(self._folder)
+        program = (str(installation.node), str(installation.entry))
         environment = {name: self._environment[name] for name in PASSED_ON if name in self._environment}
         environment |= {"HOME": str(start.folders.private), **start.environment}
         try:

@@ -75,11 +75,11 @@ class PiPlace(Protocol):
 
     @property
     def version(self) -> str:
-        """The version of Pi that is started."""
+        """The version of Pi that is started; known after `serve`."""
         ...
 
     async def serve(self, gateway: Gateway) -> str:
-        """Let the gateway listen where this Pi can reach it; returns the base URL, with ``/v1``.
+        """Become ready, and let the gateway listen where Pi can reach it; returns the base URL with ``/v1``.
 
         Raises:
             HarnessUnavailable: If that does not work.

@@ -9,6 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from agentui.harness.prompt import Instructions, instructions_in
+
 TEXT_FILES = ("SYSTEM.md", "APPEND_SYSTEM.md")
 TEXT_FOLDERS = ("prompts", "skills")
 TEXT_ENDINGS = (".md", ".txt")
@@ -55,6 +59,20 @@ def bring_texts(source: Path, private: Path, wanted_extensions: Sequence[str] = 
         why = "never given away" if path.name == "auth.json" else "not used here"
         left_out.append(f"{path.name} ({why})")
     return Brought(tuple(texts), tuple(extensions), tuple(left_out))
+
+
+def user_instructions(source: Path) -> tuple[Instructions, ...]:
+    """The user's AGENTS.md for Pi. Reads a file."""
+    found = instructions_in(source)
+    return (found,) if found is not None else ()
+
+
+def remove_ended(root: Path) -> None:
+    """Remove what processes of ours left that were killed. Blocks."""
+    for folder in root.glob("run-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _texts_of(source: Path) -> Iterator[Path]:

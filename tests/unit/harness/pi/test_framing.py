@@ -11,7 +11,8 @@ from agentui.harness.pi.framing import LineSplitter, encoded
 @given(st.lists(st.binary().filter(lambda b: b"\n" not in b)), st.lists(st.integers(1, 9)))
 def test_lines_are_the_same_however_the_stream_is_cut(lines: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(line + b"\n" for line in lines)
-    splitter, found, at = LineSplitter(), [], 0
+    splitter, at = LineSplitter(), 0
+    found: list[bytes] = []
     for size in [*cuts, len(stream)]:
         found += splitter.feed(stream[at : at + size])
         at += size
