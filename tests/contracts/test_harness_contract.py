@@ -123,7 +123,7 @@ async def test_a_step_goes_to_the_next_safe_point(
             places.append(found.log.of(Paused)[-1].at)
             found.supervisor.send(Step())
         found.supervisor.send(Resume())
-        assert places == ["before_request", "before_command", "before_request", "before_command"]
+        assert places == ["before_request", "before_command", "before_command", "before_request"]
         assert (await ended(found)).reason == "done"
 
 
