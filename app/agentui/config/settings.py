@@ -15,7 +15,8 @@ from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
-HARNESSES = ("loop",)
+HARNESSES = ("loop", "pi")
+PI_PLACES = ("container", "host")
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
 PROFILES = ("default", "project", "research")
 APPLIES = ("ask", "auto", "never")
@@ -87,6 +88,8 @@ class Settings:
         None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
     )
     harness: str = _setting("loop", values.choice(*HARNESSES), flag="--harness", in_project=True)
+    pi_place: str = _setting("container", values.choice(*PI_PLACES), key="pi.place", flag="--pi-host")
+    pi_extensions: tuple[str, ...] = _setting((), values.texts, key="pi.extensions")
     sandbox: str = _setting("auto", values.choice(*SANDBOXES), flag="--sandbox", typed_only=("none",))
     profile: str = _setting("default", values.choice(*PROFILES), flag="--profile")
     apply: str = _setting("ask", values.choice(*APPLIES), flag="--apply")
