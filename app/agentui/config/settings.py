@@ -16,9 +16,10 @@ from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
-HARNESSES = ("loop",)
+HARNESSES = ("loop", "pi")
+PI_PLACES = ("container", "host")
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
-PROFILES = ("default", "project")
+PROFILES = ("default", "project", "research")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -89,6 +90,8 @@ class Settings:
         None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
     )
     harness: str = _setting("loop", values.choice(*HARNESSES), flag="--harness", in_project=True)
+    pi_place: str = _setting("container", values.choice(*PI_PLACES), key="pi.place", flag="--pi-host")
+    pi_extensions: tuple[str, ...] = _setting((), values.texts, key="pi.extensions")
     sandbox: str = _setting("auto", values.choice(*SANDBOXES), flag="--sandbox", typed_only=("none",))
     profile: str = _setting("default", values.choice(*PROFILES), flag="--profile")
     apply: str = _setting("ask", values.choice(*APPLIES), flag="--apply")
@@ -116,6 +119,8 @@ class Settings:
         500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
     )
 
+    research_allow: tuple[str, ...] = _setting((), values.texts, key="research.allow", flag="--allow")
+
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)
     top_k: int | None = _setting(None, values.whole(0, 1 << 20), key="sampling.top_k", in_project=True)
@@ -127,6 +132,9 @@ class Settings:
     max_tokens: int | None = _setting(
         None, values.whole(1, 1 << 24), key="sampling.max_tokens", in_project=True
     )
+
+    keep_days: int | None = _setting(None, values.whole(1, 36_500), key="sessions.keep_days")
+    keep_bytes: int | None = _setting(None, values.scaled(1 << 20, 1 << 50, "bytes"), key="sessions.keep_size")
 
     memory_sample_s: float = _setting(1.0, values.number(0.2, 60), key="samples.memory_s")
     rate_sample_s: float = _setting(0.5, values.number(0.2, 60), key="samples.rate_s")
