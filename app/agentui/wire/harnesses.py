@@ -14,7 +14,7 @@ from agentui.events import ModelFacts, SandboxFacts
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import appendix, find_instructions, system_prompt
-from agentui.paths import PI_EXTENSION, Places, private_folder
+from agentui.paths import PI_EXTENSION, Places, pi_folder, private_folder
 from agentui.run.ports import HarnessFactory
 from agentui.run.resumed import ResumedState
 
@@ -67,7 +67,8 @@ def _pi(
     sandbox: SandboxFacts | None,
     resumed: ResumedState | None,
 ) -> Harness:
-    from agentui.harness.pi.config import ModelOptions
+    from agentui.backends.models_json import models_path, read_models_file
+    from agentui.harness.pi.config import ModelOptions, read_pi_settings
     from agentui.harness.pi.harness import PiHarness, PiSettings
     from agentui.harness.pi.launch import PiFolders
     from agentui.harness.pi.userconfig import remove_ended, user_instructions
@@ -81,11 +82,19 @@ def _pi(
         workdir=private_folder(own / "workdir"),
         extension=PI_EXTENSION,
     )
-    user_folder = Path(os.environ.get("PI_CODING_AGENT_DIR") or where.home / ".pi" / "agent").expanduser()
+    user_folder = pi_folder(where.home, os.environ)
     instructions = (*user_instructions(user_folder), *find_instructions(project, where.config))
+    listed = None
+    if (route := settings.provider) is not None:
+        file = read_models_file(models_path(settings.models_file, where.home, os.environ))
+        found = file.find(f"{route.provider}/{route.model}")
+        listed = found[0] if found is not None else None
     options = PiSettings(
-        options=ModelOptions(settings.sampling, settings.answer_tokens),
+        options=ModelOptions(
+            settings.sampling, settings.answer_tokens, listed, read_pi_settings(user_folder / "settings.json")
+        ),
         api_key=settings.api_key,
+        headers=route.headers if route is not None else (),
         system_file=settings.system_file,
         appendix=appendix(sandbox, instructions, checks()),
         has_tools=sandbox is not None,

@@ -107,7 +107,7 @@ def test_where_the_server_does_not_tell_the_users_context_counts() -> None:
         == 9000
     )
     untold = private_models(model({"id": "gemma"}), facts(None), GATEWAY)
-    assert entry(untold)["contextWindow"] == 16384
+    assert entry(untold)["contextWindow"] == 32768
 
 
 def test_the_users_flags_sampling_and_unknown_keys_are_kept() -> None:
