@@ -326,3 +326,23 @@ async def test_the_tools_it_promises_work(sandbox: DockerSandbox) -> None:
     )
     assert (ran.result.outcome, ran.stderr) == ("ok", b"")
     assert b"[1]\n" in ran.stdout
+
+
+async def test_a_volume_that_was_made_again_under_its_name_is_told_from_the_one_before(
+    tools_image: ToolsImage,
+) -> None:
+    first = docker_sandbox(tools_image)
+    await first.open_copy()
+    identity = await first.copy.identity()
+    second = DockerSandbox(tools_image.engine, tools_image, first.workspace_id, is_throwaway=True)
+    await second.open_copy()
+    assert identity
+    assert await second.copy.identity() == identity
+    await first.aclose()
+    await second.aclose()
+    third = DockerSandbox(tools_image.engine, tools_image, first.workspace_id, is_throwaway=True)
+    await third.open_copy()
+    try:
+        assert await third.copy.identity() not in (None, identity)
+    finally:
+        await third.aclose()

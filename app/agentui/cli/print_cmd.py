@@ -21,7 +21,7 @@ from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded
 from agentui.text import plural
-from agentui.workspace.select import refuse_unfit
+from agentui.workspace.fitness import refuse_unfit
 
 EXIT_CODES: dict[EndReason, int] = {
     "done": 0,

@@ -105,7 +105,11 @@ class DockerSandbox:
         self._memory_bytes: int | None = None
         self._one_at_a_time = asyncio.Lock()
         self._freezing = asyncio.Lock()
-        self._copy = DockerCopy(lambda: open_container(engine, self._plan("copy")), uid)
+        self._copy = DockerCopy(
+            lambda: open_container(engine, self._plan("copy")),
+            uid,
+            lambda: self._volume.identity if self._volume is not None else None,
+        )
         self.checks: tuple[Check, ...] = ()
         """What the self-test of the last start found."""
 

@@ -9,6 +9,7 @@ note.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from agentui.sandbox.engine import Engine, explanation
 
 _log = logging.getLogger(__name__)
 _UID = "agentui.uid"
+_IDENTITY = "agentui.identity"
 _PREPARE = (
     "mkdir -p /data/lower /data/upper /data/work"
     ' && chown "$1:$1" /data/upper && chmod 700 /data/upper /data/work && chmod 755 /data/lower'
@@ -33,6 +35,8 @@ class WorkspaceVolume:
     is_noexec: bool
     names: tuple[str, ...]
     """All volumes that belong to it, in the order in which they can be removed."""
+    identity: str | None = None
+    """Given to the data when it was made: it tells a volume from one that was made again under its name."""
     has_source: bool = False
     """Whether it began with what the workspace it was to lie over holds."""
 
@@ -65,18 +69,17 @@ def open_volume(
     names = (base, f"{base}-exec", data)
     try:
         had_data = _inspect(engine, data) is not None
-        path = _make(engine, data, {}, labels)["Mountpoint"]
-        if engine.facts.is_rootless:
-            return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+        record = _make(engine, data, {}, {**labels, _IDENTITY: secrets.token_hex(8)})
+        path, identity = record["Mountpoint"], (record.get("Labels") or {}).get(_IDENTITY)
         lower = _lower_of(engine, over) if over else f"{path}/lower"
-        if lower is None:
+        if engine.facts.is_rootless or lower is None:
             return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
         flags = "nosuid,nodev" if may_execute else "noexec,nosuid,nodev"
         # Else a folder that came from below could not be renamed.
         flags += ",redirect_dir=on" if over else ""
         paths = f"lowerdir={lower},upperdir={path}/upper,workdir={path}/work,{flags}"
         options = {"type": "overlay", "device": "overlay", "o": paths}
-        opened = WorkspaceVolume(name, not may_execute, names, has_source=bool(over))
+        opened = WorkspaceVolume(name, not may_execute, names, identity, bool(over))
         if had_data and _is_prepared(_inspect(engine, name), options, uid):
             return opened
         _prepare(engine, image, data, uid)
