@@ -176,6 +176,7 @@ async def test_a_container_removed_under_a_command_is_lost(sandbox: DockerSandbo
     assert (await play(sandbox, "echo next")).stdout == b"next\n"
 
 
+@pytest.mark.case("container-removed")
 async def test_a_container_removed_between_two_commands_is_replaced(
     sandbox: DockerSandbox, engine: Engine
 ) -> None:
@@ -285,6 +286,7 @@ async def test_a_sandbox_that_does_not_hold_does_not_start(
     assert containers_of(engine, sandbox) == []
 
 
+@pytest.mark.case("image-missing")
 async def test_a_missing_image_is_said_and_not_built_unasked(engine: Engine) -> None:
     sandbox = DockerSandbox(engine, ToolsImage(engine, "nowhere.invalid/base:1"), "test-missing")
     with pytest.raises(SandboxUnavailable, match="not built yet") as caught:

@@ -82,6 +82,7 @@ def test_how_a_command_was_ended_has_a_code_of_its_own(
     assert (found_code, found["outcome"], found["exit_code"]) == (code, outcome, exit_code)
 
 
+@pytest.mark.case("engine-absent")
 def test_without_an_engine_a_command_is_refused_and_nothing_runs(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
