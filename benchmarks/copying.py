@@ -7,12 +7,14 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agentui.errors import SandboxUnavailable
@@ -55,7 +57,7 @@ class CopyTimes:
 
 @dataclass(frozen=True, slots=True)
 class ExecTimes:
-    """Seconds of each run of ``true``: by the sandbox, and by ``docker exec``."""
+    """Seconds of each run of ``true``: by us, and by the engine's own command line."""
 
     ours_s: tuple[float, ...]
     bare_s: tuple[float, ...]
@@ -217,3 +219,37 @@ async def _exec_times(count: int) -> ExecTimes:
     finally:
         await sandbox.aclose()
     return ExecTimes(tuple(ours), tuple(bare))
+
+
+def run_times(count: int) -> ExecTimes:
+    """`agentui sandbox run -- true` on a new copy of a tiny project, and `docker run` of its image, by turns.
+
+    Raises:
+        SandboxUnavailable: If there is no engine, or the image is not built.
+    """
+    image = docker_sandbox().image
+    if not asyncio.run(image.is_built()):
+        raise SandboxUnavailable(f"{image.tag} is not built")
+    with tempfile.TemporaryDirectory(prefix="agentui-bench-") as folder:
+        (Path(folder) / "a").write_text("x")
+        with tempfile.TemporaryDirectory(prefix="agentui-bench-home-") as home:
+            words = [sys.executable, "-m", "agentui", "sandbox", "run", "--sandbox", "docker", "-C", folder]
+            environment = {**os.environ, "AGENTUI_HOME": home}
+            bare = [
+                "docker",
+                "run",
+                "--rm",
+                "--init",
+                "--network",
+                "none",
+                image.tag,
+                "/bin/bash",
+                "-c",
+                "true",
+            ]
+            ours_s, bare_s = [], []
+            for _ in range(count):
+                ours = partial(subprocess.run, [*words, "--", "true"], check=True, env=environment)
+                ours_s.append(_timed(ours))
+                bare_s.append(_timed(partial(subprocess.run, bare, check=True)))
+    return ExecTimes(tuple(ours_s), tuple(bare_s))

@@ -267,9 +267,10 @@ class DockerSandbox:
     async def aclose(self) -> None:
         """End both containers; a running command is lost. The volume stays unless it is throwaway."""
         container, self._container = self._container, None
-        await self._copy.aclose()
+        ending = [self._copy.aclose()]
         if container is not None:
-            await asyncio.to_thread(container.close)
+            ending.append(asyncio.to_thread(container.close))
+        await asyncio.gather(*ending)
         # Also those that could not be removed while the engine was away.
         await asyncio.to_thread(labels.remove_own, self._engine, self._labels[labels.OWNER], self.workspace_id)
         if self._is_throwaway and self._volume is not None:
