@@ -1,4 +1,4 @@
-"""Every case of the list is played: by those that play them all by their profile, or by a test that names it."""
+"""Every case of the list is played: in turn with all of its profile, or by a test that names it."""
 
 from __future__ import annotations
 
