@@ -161,6 +161,9 @@ class _NoCopy:
     async def manifest(self) -> tuple[Entry, ...]:
         return ()
 
+    async def identity(self) -> str | None:
+        return None
+
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         return None
 

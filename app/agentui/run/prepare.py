@@ -314,6 +314,9 @@ class Preparation:
             changes = Changes(workshop.workspace, self._emit, self._parts.flush, self._notice)
         is_started = False
         try:
+            if changes is not None:
+                # Before the copy is mounted: two mounts of one copy at once would harm it.
+                await changes.recover()
             await workshop.sandbox.start(lambda text: self._emit(SandboxProgressed(text)))
             is_started = True
             self._emit(SandboxStarted(workshop.sandbox.facts))
