@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentui.backends.base import (
     ChatPart,
@@ -127,6 +127,10 @@ class RequestMeter:
         count = messages if isinstance(messages, int) else len(messages)
         self._emit(RequestStarted(self._id, turn, count, body_bytes, estimated_prompt_tokens, attempt))
 
+    def leaves(self) -> None:
+        """Only now does it leave: what was prepared since `sent` is not the server's time."""
+        self._sent = replace(self._sent, at_s=self._clock())
+
     def part(self, part: ChatPart) -> None:
         """Fold one part."""
         match part:
@@ -147,13 +151,13 @@ class RequestMeter:
         now, pace, sent = self._clock(), self._pace.tok_per_s, self._sent
         if self._first_at_s is not None or self._prefill is not None or pace is None:
             return
-        if sent.likely_cached_tokens is None or now - self._guessed_at_s < GUESS_EVERY_S:
+        if now - self._guessed_at_s < GUESS_EVERY_S:
             return
         self._guessed_at_s = now
-        total = max(sent.estimated_prompt_tokens, sent.likely_cached_tokens + 1)
-        read = min(total - 1, sent.likely_cached_tokens + round(pace * (now - sent.at_s)))
+        cached = sent.likely_cached_tokens or 0
+        total = max(sent.estimated_prompt_tokens, cached + 1)
+        read = min(total - 1, cached + round(pace * (now - sent.at_s)))
         eta_s = (total - read) / pace
-        cached = sent.likely_cached_tokens
         self._emit(PrefillProgressed(self._id, read, total, cached, eta_s, "estimated"))
 
     def ended(self, outcome: RequestOutcome, error: str | None = None) -> None:

@@ -101,6 +101,17 @@ class OpenAiChat:
             build = asyncio.to_thread(_build_client, self.base_url, self._api_key, self._read_timeout_s)
             self._warming = asyncio.create_task(build)
 
+    async def prepare(self) -> None:
+        """Wait for what `warm_up` begins.
+
+        Raises:
+            BackendError: If there can be no client.
+        """
+        try:
+            await self._connected()
+        except Exception as error:
+            raise self._classified(error) from error
+
     async def aclose(self) -> None:
         """Close the client; running requests are cut."""
         warming, self._warming = self._warming, None

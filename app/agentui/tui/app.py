@@ -18,7 +18,8 @@ from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.services import Services
 from agentui.tui.theme import OWN_THEMES, pick_theme
 
-STYLE_FILES = ("base.tcss", "dashboard.tcss", "output.tcss", "diff.tcss", "pick.tcss", "question.tcss")
+STYLE_NAMES = ("base", "dashboard", "output", "diff", "pick", "question", "speed")
+STYLE_FILES = tuple(f"{name}.tcss" for name in STYLE_NAMES)
 
 
 class AgentuiApp(App[None]):

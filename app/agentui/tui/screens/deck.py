@@ -231,15 +231,19 @@ class DeckScreen(Screen[None]):
 
     # --- looking
 
-    def action_help(self) -> None:
-        """Keys and commands."""
-        self.open_help()
-
     def open_help(self) -> None:
         """Keys and commands, with the keys as they are bound now."""
         from agentui.tui.screens.help import HelpScreen
 
         self.app.push_screen(HelpScreen(dict(getattr(self.app, "rebound_keys", {}))))
+
+    action_help = open_help
+
+    def open_speed(self) -> None:
+        """Speed over the depth of the context."""
+        from agentui.tui.screens.speed import SpeedScreen
+
+        self.app.push_screen(SpeedScreen(self.bridge.view.gauges))
 
     def open_models(self) -> None:
         """Choose a model."""
@@ -248,7 +252,6 @@ class DeckScreen(Screen[None]):
 
         view = self.bridge.view
         current = view.status.model.model if view.status.model else None
-
         lengths: dict[str, int | None] = {}
 
         async def load() -> Sequence[Choice]:
@@ -260,8 +263,8 @@ class DeckScreen(Screen[None]):
             if name is not None:
                 self.send(SwitchModel(model=name, context_tokens=lengths.get(name)))
 
-        none = "the server has no models"
-        self.app.push_screen(PickScreen("Models", load, note=reload_cost(view.gauges), none=none), chosen)
+        note, none = reload_cost(view.gauges), "the server has no models"
+        self.app.push_screen(PickScreen("Models", load, note=note, none=none), chosen)
 
     def open_contexts(self) -> None:
         """Choose a context length."""
@@ -278,8 +281,8 @@ class DeckScreen(Screen[None]):
             if length is not None:
                 run_command(self, f"/context {length}")
 
-        none = "no model is known yet; /context 64k asks for one"
-        self.app.push_screen(PickScreen("Context", load, note=reload_cost(view.gauges), none=none), chosen)
+        note, none = reload_cost(view.gauges), "no model is known yet; /context 64k asks for one"
+        self.app.push_screen(PickScreen("Context", load, note=note, none=none), chosen)
 
     def open_output(self, number: str) -> None:
         """Full output of the last command, or of the one with that number."""
@@ -376,8 +379,6 @@ class DeckScreen(Screen[None]):
             return
         self.app.copy_to_clipboard(text)
         self.say("copied")
-
-    # --- the editor
 
     def action_editor(self) -> None:
         """Write the prompt in $VISUAL or $EDITOR."""
