@@ -44,6 +44,9 @@ LOST_RATIO = 2.0
 LOST_LEAST_TOKENS = 1024
 """A first token that took the time of so many more tokens than are new: the server read old ones again."""
 
+LEAST_DECODE_S = 0.02
+"""An answer that came in less came in one piece, from a server that held it back or while we were late."""
+
 SAMPLE_EVERY_S = 0.25
 GUESS_EVERY_S = 0.5
 _STEP_S = 0.05
@@ -166,7 +169,9 @@ class RequestMeter:
         usage, usage_source = self._final_usage()
         decode_s = self._last_at_s - self._first_at_s if self._first_at_s is not None else None
         timings = self._usage.timings if self._usage and self._usage.timings else Timings()
-        decode = timings.decode_tok_per_s or _per_second((usage.completion_tokens or 0) - 1, decode_s)
+        decode = timings.decode_tok_per_s
+        if decode is None and decode_s is not None and decode_s >= LEAST_DECODE_S:
+            decode = _per_second((usage.completion_tokens or 0) - 1, decode_s)
         prefill = timings.prefill_tok_per_s or self._measured_prefill(usage)
         source: Source = "reported" if timings.decode_tok_per_s else "measured"
         self._emit(
