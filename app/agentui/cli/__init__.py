@@ -17,14 +17,23 @@ from agentui.errors import (
     AgentuiError,
     AuthenticationFailed,
     BackendUnavailable,
+    HarnessUnavailable,
     ProjectBusy,
     ProjectUnfit,
     SandboxUnavailable,
+    SessionBusy,
     UsageError,
 )
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("agentui.cli.replay", "play a recorded session again"),
+    "status": ("agentui.cli.status", "how the sessions that run stand"),
+    "pause": ("agentui.cli.pause", "hold a running session at its next safe point"),
+    "resume": ("agentui.cli.resume", "let a held session go on"),
+    "step": ("agentui.cli.step", "let a held session go on to its next safe point"),
+    "steer": ("agentui.cli.steer", "say something to the agent of a running session"),
+    "interrupt": ("agentui.cli.interrupt", "end the run of a session"),
+    "sessions": ("agentui.cli.sessions", "list recorded sessions, show their run cards, remove them"),
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
@@ -32,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
     "sandbox": ("agentui.cli.sandbox", "run commands in the sandbox; diff, apply and undo what they changed"),
     "checks": ("agentui.cli.checks", "run your tests and the like outside of the agent's shell"),
+    "pi": ("agentui.cli.pi", "install the Pi that --harness pi runs"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }
@@ -62,7 +72,14 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable() | ProjectBusy():
+        case (
+            BackendUnavailable()
+            | AuthenticationFailed()
+            | SandboxUnavailable()
+            | HarnessUnavailable()
+            | ProjectBusy()
+            | SessionBusy()
+        ):
             return UNAVAILABLE
         case _:
             return 1
@@ -104,7 +121,7 @@ def _run_task(words: list[str]) -> int:
 
 
 def _commands_help() -> str:
-    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<11}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
         [
             "commands (agentui COMMAND --help tells more):",
