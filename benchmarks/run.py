@@ -1,7 +1,8 @@
 """Measure agentui against the floor and print the ratios with their bars.
 
     python -m benchmarks.run                 everything, some seven minutes
-    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, memory, copy, exec
+    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, sampling, memory,
+                                             copy, exec
     python -m benchmarks.run --floor-only    the floor alone, to judge the machine
     python -m benchmarks.run --json FILE     the figures as JSON too ("-": on stdout instead of the table)
 
@@ -12,6 +13,7 @@ only the same rest makes the ratios comparable from day to day.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import platform
 import statistics
@@ -22,11 +24,11 @@ from math import isnan
 from pathlib import Path
 
 from agentui.errors import SandboxUnavailable
-from benchmarks import copying, measure
+from benchmarks import copying, measure, sampling
 from benchmarks.subject import AgentuiSubject, FloorSubject, Subject
 
 MIB = 1024**2
-PARTS = ("stream", "unpaced", "echo", "start", "idle", "memory", "copy", "exec")
+PARTS = ("stream", "unpaced", "echo", "start", "idle", "sampling", "memory", "copy", "exec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,14 @@ class Bench:
         """Share of a core while nothing happens."""
         seconds = 8.0 if self.quick else 20.0
         self.compare("idle", "% of a core", 1.5, lambda subject: measure.idle_cpu_percent(subject, seconds))
+
+    def sampling(self) -> None:
+        """What the session's samplers cost at their default intervals, without a screen."""
+        if self.agentui is None:
+            return
+        print("  sampling ...", file=sys.stderr, flush=True)
+        percent = asyncio.run(sampling.cost_percent(10.0 if self.quick else 30.0))
+        self.rows.append(Row("sampling at the default intervals", "% of a core", percent, sampling.BAR_PERCENT))
 
     def memory(self) -> None:
         """Memory around a long answer."""

@@ -91,6 +91,9 @@ class PlayedBackend:
     async def processing_state(self, instance_id: str) -> ProcessingState | None:
         return None
 
+    async def prepare_chat(self) -> None:
+        return None
+
     async def chat(self, request: ChatRequest) -> AsyncIterator[ChatPart]:
         self.requests.append(request)
         if not self._answers:

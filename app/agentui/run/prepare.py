@@ -227,7 +227,7 @@ class Preparation:
             return model
         reload = f"reload with {human_context(wider)}"
         question = f"Only {human_context(model.loaded_context_tokens)} of context. Reload?"
-        why = f"{advice.warning.text}; {human_context(wider)} fits both walls with 8 GiB to spare"
+        why = f"{advice.warning.text}; {human_context(wider)} fits both walls"
         if await self._approvals.ask(question, why, (reload, GO_ON)) != reload:
             return model
         try:
