@@ -73,6 +73,11 @@ class AnswerTee:
         except Exception as error:  # the edge of the tee: whatever it cannot read must still pass
             self._blinded(error)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has said that nothing more comes."""
+        return self._events is not None and self._events.is_done
+
     def end(self) -> Ending:
         """The body is complete."""
         try:

@@ -40,15 +40,17 @@ def window_tokens(model: ModelFacts) -> int:
     return model.loaded_context_tokens or UNKNOWN_CONTEXT_TOKENS
 
 
+MARGIN_TOKENS = 4096
+"""What Pi keeps free of each window beside the answer: it cuts answers that would reach into it."""
+
+
 def compaction_of(context_tokens: int) -> dict[str, int]:
-    """When Pi summarises and how much it keeps, in tokens: an eighth for the answer, a quarter kept.
+    """When Pi summarises and how much it keeps, in tokens: room for Pi's margin and an answer, a quarter kept.
 
     Pi's own defaults are larger than a window of 16k and never let it compact.
     """
-    return {
-        "reserveTokens": min(max(2048, context_tokens // 8), context_tokens // 2),
-        "keepRecentTokens": context_tokens // 4,
-    }
+    reserve = max(MARGIN_TOKENS + 2048, context_tokens // 8)
+    return {"reserveTokens": min(reserve, context_tokens // 2), "keepRecentTokens": context_tokens // 4}
 
 
 def models_json(base_url: str, model: ModelFacts, options: ModelOptions) -> dict[str, Any]:
