@@ -83,9 +83,11 @@ def _pi(
     )
     user_folder = Path(os.environ.get("PI_CODING_AGENT_DIR") or where.home / ".pi" / "agent").expanduser()
     instructions = (*user_instructions(user_folder), *find_instructions(project, where.config))
+    route = settings.provider
     options = PiSettings(
-        options=ModelOptions(settings.sampling, settings.answer_tokens),
-        api_key=settings.api_key,
+        options=ModelOptions(settings.sampling, settings.answer_tokens, route.compat if route else {}),
+        api_key=route.api_key if route else settings.api_key,
+        headers=route.headers if route else (),
         system_file=settings.system_file,
         appendix=appendix(sandbox, instructions, checks()),
         has_tools=sandbox is not None,

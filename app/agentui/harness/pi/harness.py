@@ -59,6 +59,7 @@ class PiSettings:
 
     options: ModelOptions = field(default_factory=ModelOptions)
     api_key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     system_file: Path | None = None
     appendix: str = ""
     has_tools: bool = True
@@ -132,7 +133,9 @@ class PiHarness:
         for folder in (self._folders.private, self._folders.sessions, self._folders.workdir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         gateway = Gateway(
-            GatewaySettings(self._backend.facts.base_url, self._settings.api_key),
+            GatewaySettings(
+                self._backend.facts.base_url, self._settings.api_key, headers=self._settings.headers
+            ),
             self._from_gateway,
             limit_tokens=lambda: self._model.loaded_context_tokens,
             on_request=self._request_sent,
