@@ -121,6 +121,9 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         [sessions]
         keep_days = 90
         keep_size = "5 GiB"
+        [pi]
+        place = "host"
+        extensions = ["asker"]
     """
     user += f'[checks."{files.project}"]\nimage = "python:3.12-slim"\ntest = "pytest {{args}}"\n'
     loaded = load(files, user=user)

@@ -277,8 +277,7 @@ class Gateway:
             try:
                 response, ending = await self._attempt(passing, meter)
             except asyncio.CancelledError:
-                # A client that has all of the answer may be gone before its end is noticed here.
-                ending = passing.tee.end() if passing.is_answered or passing.tee.is_done else ending
+                ending = _hung_up(passing)
                 raise
             finally:
                 meter.ended(ending.outcome, ending.error)
@@ -318,7 +317,7 @@ class Gateway:
         if not isinstance(error, aiohttp.ClientError | OSError):
             raise error
         if is_gone(passing.request):
-            return self._broken(passing, error), Ending("cut", None, Usage())
+            return self._broken(passing, error), _hung_up(passing)
         return self._broken(passing, error), Ending("failed", self._words(error), Usage())
 
     async def _forward(self, passing: Passing) -> None:
@@ -373,3 +372,10 @@ class Gateway:
             return f"there is no model server at {self._settings.root}: {error.os_error}"
         found = from_exception(error, self._settings.root)
         return found.message if found else f"{self._settings.root}: {error or type(error).__name__}"
+
+
+def _hung_up(passing: Passing) -> Ending:
+    """The client has gone: in the middle of the answer, or as soon as it had read the last record."""
+    if passing.tee is not None and (passing.is_answered or passing.tee.is_done):
+        return passing.tee.end()
+    return Ending("cut", None, Usage())

@@ -33,7 +33,7 @@ def test_flags_reach_the_settings() -> None:
         "--harness",
         "loop",
     ]
-    words += ["--profile", "default", "--seed-limit", "2g", "--models-file", "m.json"]
+    words += ["--profile", "default", "--seed-limit", "2g", "--models-file", "m.json", "--pi-host"]
     loaded = begun(*words).loaded
     assert {name for name, origin in loaded.origins.items() if origin.kind == "flag"} == set(ALL_FLAGS)
     assert loaded.settings.context_tokens == 32768
