@@ -44,7 +44,10 @@ def own_place(where: Places, project: Path) -> CopyPlace:
 
 
 class Workshops:
-    """Opens the sandbox that the settings ask for, on the project's private copy; of a session that `goes_on`, its own."""
+    """Opens the sandbox that the settings ask for, on the project's private copy.
+
+    A demo that `goes_on` finds its own files in that copy.
+    """
 
     def __init__(
         self,
