@@ -170,12 +170,10 @@ def main() -> int:
             records += 1
         opened_s = time.perf_counter() - began_s
         opened_bytes = peak_rss_bytes() - before
-    share = args.hours / 8
-    print(
-        f"{args.hours:g} hours: {records:,} records, {len(state.messages):,} messages; recorded in {recorded_s:.0f} s"
-    )
-    print(f"on the disk, closed     {closed / MIB:7.1f} MiB   bar {CLOSED_BAR_BYTES * share / MIB:.0f}")
-    print(f"on the disk, running    {most / MIB:7.1f} MiB   bar {RUNNING_BAR_BYTES * share / MIB:.0f}")
+    counts = f"{records:,} records, {len(state.messages):,} messages"
+    print(f"{args.hours:g} hours: {counts}; recorded in {recorded_s:.0f} s")
+    print(f"on the disk, closed     {closed / MIB:7.1f} MiB   bar {CLOSED_BAR_BYTES / MIB:.0f}")
+    print(f"on the disk, running    {most / MIB:7.1f} MiB   bar {RUNNING_BAR_BYTES / MIB:.0f}")
     print(f"read for going on       {resumed_s:7.1f} s     {resumed_bytes / MIB:.0f} MiB more at the peak")
     print(f"read and folded to show {opened_s:7.1f} s     {opened_bytes / MIB:.0f} MiB more at the peak")
     return 0 if closed <= CLOSED_BAR_BYTES and most <= RUNNING_BAR_BYTES else 1

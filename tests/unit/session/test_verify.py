@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentui.errors import SessionError
-from agentui.events import CallId, Recorded, RunId, SessionEnded, SessionStarted, ToolEnded, Warned
+from agentui.events import CallId, Event, Recorded, RunId, SessionEnded, SessionStarted, ToolEnded, Warned
 from agentui.session.verify import verify
 from agentui.session.writer import JournalWriter
 
@@ -13,7 +13,7 @@ from agentui.session.writer import JournalWriter
 def session(folder: Path, output: str | None = "outputs/00001-c.txt") -> Path:
     (folder / "outputs").mkdir()
     (folder / "outputs" / "00001-c.txt").write_bytes(b"all of it")
-    events = [
+    events: list[Event] = [
         SessionStarted("s1", "/p", "0"),
         *(Warned("x", f"text {n}") for n in range(30)),
         ToolEnded(CallId("c"), "ok", 0, 0.1, 9, output_path=output),
