@@ -44,12 +44,13 @@ from agentui.events import (
     Usage,
 )
 from agentui.run.resumed import resumed_from
-from agentui.session.journal import scan_journal
+from agentui.session.journal import JournalScan, scan_journal
 from agentui.session.parts import size_bytes
 from agentui.session.recorder import Recorder
 from agentui.session.writer import JournalWriter
 from agentui.simulator.scratch import make_scratch_project
 from agentui.view.fold import View
+from agentui.wire.resuming import NOT_FOLDED
 
 MIB = 1 << 20
 CLOSED_BAR_BYTES, RUNNING_BAR_BYTES = 50 * MIB, 150 * MIB
@@ -160,7 +161,7 @@ def main() -> int:
         closed = size_bytes(journal)
         before = peak_rss_bytes()
         began_s = time.perf_counter()
-        state = resumed_from(scan_journal(journal))
+        state = resumed_from(scan_journal(journal, JournalScan(NOT_FOLDED)))
         resumed_s = time.perf_counter() - began_s
         resumed_bytes = peak_rss_bytes() - before
         began_s = time.perf_counter()
