@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli.arguments import Start, agreed
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
 from agentui.control import Interrupt, Quit
@@ -52,14 +52,13 @@ def run_printing(
         UsageError: If there is no task, or something would have to ask.
         ProjectUnfit: If the folder cannot be a project.
     """
-    settings = begun.loaded.settings
-    if settings.approve == "ask":
+    if begun.loaded.settings.approve == "ask":
         raise UsageError(
             f"approve = ask ({begun.loaded.origins['approve']}) cannot go with -p: there is nobody to ask",
             hint="add --approve never, or leave -p away",
         )
     if not args.demo:
-        agree_to_remote(begun, may_ask=False)
+        begun = agreed(begun, may_ask=False)
         refuse_unfit(begun.project, begun.places.state, begun.places.home)
     given = read_input(sys.stdin)
     goes_on = journal is not None and not (args.task or given.strip())
@@ -70,7 +69,7 @@ def run_printing(
         from agentui import wire
 
         return wire.open_session(
-            settings,
+            begun.loaded.settings,
             project=begun.project,
             demo=args.demo,
             demo_speed=args.demo_speed or 1.0,

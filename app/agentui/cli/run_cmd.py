@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentui.cli import continuing
-from agentui.cli.arguments import Start, agree_to_remote, start
+from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
@@ -22,6 +22,7 @@ from agentui.paths import STYLES, places
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
     from agentui.tui.services import Services, Wanted
+    from agentui.view.timeline import Timeline
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
@@ -41,7 +42,7 @@ def run_dashboard(
     gc.set_threshold(GC_AFTER_OBJECTS)
     while True:
         if not args.demo:
-            agree_to_remote(begun, may_ask=True)
+            begun = agreed(begun, may_ask=True)
         wanted = asyncio.run(_live(args, begun, accepts_changes, journal))
         if wanted is None:
             return 0
@@ -113,23 +114,40 @@ async def _live(
     return app.wanted
 
 
-def replay_on_dashboard(records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start) -> int:
-    """Play `records` through the same dashboard, without a run behind it; outputs lie in `folder`.
+def replay_on_dashboard(
+    records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start, at_s: float | None = None
+) -> int:
+    """Play `records` through the same dashboard, from `at_s` on, without a run behind it.
+
+    Outputs of commands lie in `folder`.
 
     Raises:
         UsageError: If there is no terminal.
     """
     need_terminal()
     from agentui.session.replay import ReplayServices
+    from agentui.view.timeline import Timeline
 
-    return asyncio.run(_replayed(ReplayServices(records, speed, folder), begun))
+    timeline = Timeline(records)
+    services = ReplayServices(records, speed, folder)
+    if at_s is not None:
+        at_s = min(at_s, timeline.duration_s)
+        services.seek(timeline.place_at(at_s), at_s)
+    return asyncio.run(_replayed(services, timeline, begun))
 
 
-async def _replayed(services: ReplayServices, begun: Start) -> int:
+async def _replayed(services: ReplayServices, timeline: Timeline, begun: Start) -> int:
     from agentui.tui.app import AgentuiApp
+    from agentui.tui.screens.replay import ReplayScreen
 
     settings = begun.loaded.settings
-    app = AgentuiApp(services, STYLES, theme=settings.theme, keymap=dict(settings.keymap))
+    app = AgentuiApp(
+        services,
+        STYLES,
+        theme=settings.theme,
+        keymap=dict(settings.keymap),
+        ground=lambda: ReplayScreen(services, timeline),
+    )
     try:
         with ended_by_signals(app.exit):
             await app.run_async()

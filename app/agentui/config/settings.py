@@ -10,14 +10,16 @@ from typing import Any, Literal, TypeVar
 
 from agentui.config import values
 from agentui.config.checks import ProjectChecks
+from agentui.config.provider import ProviderRoute
 from agentui.config.values import Parse
 from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
-HARNESSES = ("loop",)
+HARNESSES = ("loop", "pi")
+PI_PLACES = ("container", "host")
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
-PROFILES = ("default", "project")
+PROFILES = ("default", "project", "research")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -83,10 +85,13 @@ class Settings:
     url: str = _setting(DEFAULT_URL, values.url, flag="--url")
     api_key: str | None = _setting(None, values.secret, shown=False)
     model: str | None = _setting(None, values.text, flag="--model", in_project=True)
+    models_file: Path | None = _setting(None, values.path, flag="--models-file")
     context_tokens: int | None = _setting(
         None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
     )
     harness: str = _setting("loop", values.choice(*HARNESSES), flag="--harness", in_project=True)
+    pi_place: str = _setting("container", values.choice(*PI_PLACES), key="pi.place", flag="--pi-host")
+    pi_extensions: tuple[str, ...] = _setting((), values.texts, key="pi.extensions")
     sandbox: str = _setting("auto", values.choice(*SANDBOXES), flag="--sandbox", typed_only=("none",))
     profile: str = _setting("default", values.choice(*PROFILES), flag="--profile")
     apply: str = _setting("ask", values.choice(*APPLIES), flag="--apply")
@@ -114,6 +119,8 @@ class Settings:
         500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
     )
 
+    research_allow: tuple[str, ...] = _setting((), values.texts, key="research.allow", flag="--allow")
+
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)
     top_k: int | None = _setting(None, values.whole(0, 1 << 20), key="sampling.top_k", in_project=True)
@@ -136,12 +143,25 @@ class Settings:
 
     checks: ProjectChecks = field(default_factory=ProjectChecks)
     """The checks of this project; a table of its own form, see `agentui.config.checks`."""
+    provider: ProviderRoute | None = None
+    """What `model` names in the user's list of providers; its `url` is then `url`."""
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What is set of the sampling parameters, in a fixed order; without `max_tokens`."""
+        """What is set of the sampling parameters, in a fixed order; without `max_tokens`.
+
+        What the user's list of providers says of the model comes first, and yields to the settings.
+        """
         names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {**(self.provider.sampling if self.provider else {}), **own}
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """Longest answer to ask for: `max_tokens`, else what the list of providers says of the model."""
+        if self.max_tokens is not None or self.provider is None:
+            return self.max_tokens
+        return self.provider.max_tokens
 
 
 def _rule_of(found: dataclasses.Field[Any]) -> SettingRule:

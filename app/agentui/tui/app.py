@@ -44,6 +44,7 @@ class AgentuiApp(App[None]):
         list_sessions: Gives the recorded sessions, where one may be opened instead.
         picks_first: Begin with choosing one of those.
         read_only_words: Why nothing can be sent, where it is no replay.
+        ground: Makes the dashboard, where it is not that of a live session.
 
     Attributes:
         failure: Why the session could not begin; the application has ended then.
@@ -65,12 +66,13 @@ class AgentuiApp(App[None]):
         list_sessions: ListSessions | None = None,
         picks_first: bool = False,
         read_only_words: str = "",
+        ground: Callable[[], DashboardScreen] | None = None,
     ) -> None:
         super().__init__(css_path=[styles / name for name in STYLE_FILES])
         self.services = services
         self.rebound_keys = dict(keymap or {})
         self._wanted_theme = theme
-        self._apply_asks = apply_asks
+        self._ground = ground or (lambda: DashboardScreen(services, apply_asks=apply_asks))
         self.list_sessions = list_sessions
         self._picks_first = picks_first
         self.read_only_words = read_only_words
@@ -79,7 +81,7 @@ class AgentuiApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard is the ground of the screen stack."""
-        return DashboardScreen(self.services, apply_asks=self._apply_asks)
+        return self._ground()
 
     def on_mount(self) -> None:
         """Colours and keys."""

@@ -69,6 +69,10 @@ class Deck(Protocol):
         """Force a layout, or follow the size again with ``auto`` or nothing."""
         ...
 
+    def go_to(self, text: str) -> None:
+        """In a replay: seek a time."""
+        ...
+
     def fold_all(self) -> None:
         """Fold or unfold."""
         ...
@@ -200,6 +204,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda deck, a: deck.branch(a.strip()),
         "[TURN]",
     ),
+    Command("at", "in a replay: go to a time", lambda deck, a: deck.go_to(a), "TIME"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
 )

@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,24 +19,19 @@ from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Discard, Pause, Quit
-from agentui.errors import AgentuiError, UsageError
+from agentui.errors import AgentuiError
 from agentui.events import (
     ModelFacts,
     Recorded,
     RunEnded,
-    SandboxFacts,
     SessionEnded,
     SessionStarted,
     StateChanged,
     Warned,
 )
-from agentui.harness.base import Harness
-from agentui.harness.loop import LoopSettings, OwnLoop
-from agentui.harness.prompt import find_instructions, system_prompt
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
-from agentui.run.ports import HarnessFactory, RunParts, Workshop
-from agentui.run.resumed import ResumedState
+from agentui.run.ports import RunParts, Workshop
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.card import tell_cards
@@ -44,7 +39,7 @@ from agentui.session.listing import Retention, keep_within
 from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
-from agentui.telemetry.fit import ModelFit, small_context_warning
+from agentui.telemetry.fit import ContextAdvice, ModelFit, context_advice
 from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
@@ -52,6 +47,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
+from agentui.wire.harnesses import harness_factory
 from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
@@ -68,32 +64,6 @@ STOP_S = 15.0
 def new_id(prefix: str) -> str:
     """An id that is unique in a session: the prefix and 32 random bits."""
     return prefix + secrets.token_hex(4)
-
-
-def _harness(
-    settings: Settings, where: Places, project: Path, checks: Callable[[], Sequence[str]]
-) -> HarnessFactory:
-    """Makes the own loop for what was found; `checks` gives the lines that name them.
-
-    Raises:
-        UsageError: If the file of ``--system`` cannot be read.
-    """
-    try:
-        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
-
-    def make(
-        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
-    ) -> Harness:
-        system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
-        loop = LoopSettings(
-            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
-        )
-        history = resumed.messages if resumed is not None else ()
-        return OwnLoop(backend, model, system, loop, new_id, history)
-
-    return make
 
 
 @dataclass(slots=True)
@@ -139,7 +109,13 @@ class LiveSession:
         self._folder, self.recorder = self._begin() if continued is None else self._go_on(continued)
         self._found = Found()
         self._workshops = Workshops(
-            settings, where, self.project, self._folder.session_id, is_demo, goes_on=continued is not None
+            settings,
+            where,
+            self.project,
+            self._folder.session_id,
+            is_demo,
+            goes_on=continued is not None,
+            emit=self.recorder.emit,
         )
         always = self.trust.applies_always(self.project)
         apply: ApplyPolicy = "accept" if accepts_changes else apply_policy(settings, always)
@@ -151,7 +127,6 @@ class LiveSession:
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._advising: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
         self._remote = Remote(where, self._folder.session_id, str(self.project), self.supervisor.send)
@@ -200,7 +175,7 @@ class LiveSession:
                 return await find_backend(self._settings, will_chat=True)
             if self._found.demo is None:
                 self._found.demo = await start_demo(self.project, self._demo_speed)
-            own = replace(self._settings, url=self._found.demo.url, api_key=None)
+            own = replace(self._settings, url=self._found.demo.url, api_key=None, provider=None)
             return await find_backend(own, will_chat=True)
 
         async def open_workshop() -> Workshop:
@@ -210,13 +185,12 @@ class LiveSession:
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
             self._found.model = model
-            self._advising = asyncio.create_task(self._advise(backend, model), name="context advice")
             self._found.port = urlsplit(backend.facts.base_url).port
 
         return RunParts(
             find_backend=find,
             open_workshop=open_workshop,
-            make_harness=_harness(self._settings, where, self.project, self._found.check_lines),
+            make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
             flush=self.recorder.flush,
@@ -226,23 +200,22 @@ class LiveSession:
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
+            advise=self._advise,
             resumed=self._continued.state if self._continued is not None else None,
             keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
-    async def _advise(self, backend: Backend, model: ModelFacts) -> None:
-        """Say at once when a model is loaded with too little context, and what would fit."""
-        if small_context_warning(model, None) is None:
-            return
+    async def _advise(self, backend: Backend, model: ModelFacts) -> ContextAdvice | None:
+        """Whether a model is loaded with too little context, and what would fit."""
+        if context_advice(model, None) is None:
+            return None
         fits: Mapping[str, ModelFit] = {}
         try:
             fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded])
         except AgentuiError as error:
             log.info("what fits is not known: %s", error.message)
         fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
-        warning = small_context_warning(model, fit.default_tokens if fit else None)
-        if warning is not None:
-            self.recorder.emit(warning)
+        return context_advice(model, fit.default_tokens if fit else None)
 
     def _make_sampler(self) -> Sampler:
         reader = self._reader
@@ -328,9 +301,6 @@ class LiveSession:
         if self._listening is not None:
             await self._listening
         await self._remote.aclose()
-        if self._advising is not None:
-            self._advising.cancel()
-            await asyncio.gather(self._advising, return_exceptions=True)
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()

@@ -29,7 +29,7 @@ async def find_backend(settings: Settings, *, will_chat: bool = False) -> Backen
     """
     from agentui.backends.discover import find_server
 
-    return await find_server(settings.url, settings.api_key, will_chat=will_chat)
+    return await find_server(settings.url, settings.api_key, provider=settings.provider, will_chat=will_chat)
 
 
 def tools_image(settings: Settings) -> ToolsImage:
@@ -41,7 +41,8 @@ def tools_image(settings: Settings) -> ToolsImage:
     from agentui.sandbox.engine import find_engine
     from agentui.sandbox.image import ToolsImage
 
-    return ToolsImage(find_engine(), settings.base_image)
+    engine = find_engine()
+    return ToolsImage(engine, settings.base_image, "research" if settings.profile == "research" else "default")
 
 
 def start_server(settings: Settings, home: Path) -> StartServer | None:

@@ -83,7 +83,7 @@ class ScriptedSession:
         self.sent: list[Control] = []
         self.interrupted = asyncio.Event()
         self.is_closed = False
-        self.task: str | None = ""
+        self.task: str | None = None
         self.services = self
 
     def send(self, control: Control) -> None:

@@ -6,16 +6,10 @@ Screens that open on top of it are imported when they open: the first frame does
 from __future__ import annotations
 
 import logging
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.app import SuspendNotSupported
 
 from agentui.control import (
     Answer,
@@ -35,6 +29,7 @@ from agentui.text import clean, clean_line, human_bytes, plural
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.commands import run_command
+from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_lines
 from agentui.tui.screens.leaving import LeavingScreen
@@ -347,6 +342,10 @@ class DeckScreen(LeavingScreen):
 
         self.app.push_screen(PickScreen("Themes", load), chosen)
 
+    def go_to(self, text: str) -> None:
+        """Only a replay can be sought."""
+        self.say("only a replay can go to another time: agentui replay", is_error=True)
+
     def use_layout(self, name: str) -> None:
         """Force a layout, or follow the size again."""
         kinds: dict[str, LayoutKind | None] = {"auto": None, "": None, **{kind: kind for kind in LAYOUTS}}
@@ -375,18 +374,7 @@ class DeckScreen(LeavingScreen):
 
     def action_editor(self) -> None:
         """Write the prompt in $VISUAL or $EDITOR."""
-        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
-            path = Path(folder) / "prompt.md"
-            path.write_text(self.prompt.text, encoding="utf-8")
-            try:
-                with self.app.suspend():
-                    # blocks on purpose: the terminal belongs to the editor until it ends
-                    subprocess.run([*command, str(path)], check=False)
-            except SuspendNotSupported:
-                self.say("no editor can be opened in this terminal", is_error=True)
-                return
-            except OSError as error:
-                self.say(f"{command[0]} could not be started: {error.strerror}; set EDITOR", is_error=True)
-                return
-            self.prompt.text = clean(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+        try:
+            self.prompt.text = clean(edited(self.app, self.prompt.text)).rstrip("\n")
+        except EditorError as error:
+            self.say(str(error), is_error=True)
