@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentui.errors import SessionError
 from agentui.event_json import recorded_object
-from agentui.events import Change, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
+from agentui.events import Change, Event, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
 from agentui.session.journal import JournalScan, decode_record, encode_record, parse_journal, read_journal
 from agentui.session.parts import Block
 from agentui.session.writer import JournalWriter
@@ -144,7 +144,7 @@ def test_damaged_lines_are_told_and_skipped(line: bytes, said: str) -> None:
 
 
 def test_skipped_records_are_checked_and_the_last_one_is_yielded_all_the_same() -> None:
-    events = [TurnStarted(1), Warned("x", "a"), Warned("x", "b"), TurnStarted(2), Warned("x", "c")]
+    events: list[Event] = [TurnStarted(1), Warned("x", "a"), Warned("x", "b"), TurnStarted(2), Warned("x", "c")]
     records = [Recorded(seq, 0.0, "", RunId(""), event) for seq, event in enumerate(events, start=1)]
     lines = [encode_record(item) for item in records]
     scan = JournalScan(("Warned",))
