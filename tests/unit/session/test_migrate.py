@@ -39,6 +39,7 @@ def test_migration_keeps_the_original_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     before = old_journal(path)
     original = migrate(path)
+    assert original is not None
     assert original == kept_original(path, 1)
     assert original.read_bytes() == before
     assert version_of(path) == FORMAT_VERSION
