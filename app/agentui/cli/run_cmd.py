@@ -89,7 +89,7 @@ async def _live(
 
         services = FollowServices(journal)
     else:
-        services = wire.OpeningServices(open_session)
+        services = wire.OpeningServices(open_session, has_past=journal is not None)
     picks = args.resume == continuing.PICK
     task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
