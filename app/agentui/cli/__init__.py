@@ -26,6 +26,7 @@ from agentui.errors import (
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("agentui.cli.replay", "play a recorded session again"),
     "sessions": ("agentui.cli.sessions", "list recorded sessions, show their run cards, remove them"),
+    "export": ("agentui.cli.export", "write a session as Markdown, JSON or one HTML file"),
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
