@@ -1045,4 +1045,4 @@ class Recorded:
     at_utc: str
     run_id: RunId
     event: Event
-    v: int = 1
+    v: int = 2

@@ -327,3 +327,9 @@ async def test_what_commands_write_shows_in_the_copy(sandbox: Sandbox, tmp_path:
     assert set(seen) == {b"new", b"new/deep", b"new/deep/f", b"new/l"}
     assert (seen[b"new/deep/f"].mode, seen[b"new/deep/f"].size_bytes) == (0o640, 3)
     assert (seen[b"new/l"].type, seen[b"new/l"].link_target) == ("link", b"../x")
+
+
+async def test_a_check_inside_of_a_longer_line_is_told_how_it_is_called(sandbox: Sandbox) -> None:
+    ran = await play(sandbox, "cd . && check test")
+    assert ran.result.exit_code == 127
+    assert b"Call one as the whole command" in ran.stderr

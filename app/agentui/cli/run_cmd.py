@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli import continuing
+from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
-from agentui.paths import STYLES
+from agentui.paths import STYLES, places
 
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
+    from agentui.tui.services import Services, Wanted
     from agentui.view.timeline import Timeline
 
 GC_AFTER_OBJECTS = 20_000
@@ -27,7 +29,9 @@ GC_AFTER_OBJECTS = 20_000
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
+def run_dashboard(
+    args: argparse.Namespace, begun: Start, *, accepts_changes: bool, journal: Path | None = None
+) -> int:
     """Open the dashboard and stay until the user quits; `accepts_changes` applies all without asking.
 
     Raises:
@@ -36,12 +40,31 @@ def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bo
     """
     need_terminal()
     gc.set_threshold(GC_AFTER_OBJECTS)
-    if not args.demo:
-        agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args, begun, accepts_changes))
+    while True:
+        if not args.demo:
+            begun = agreed(begun, may_ask=True)
+        wanted = asyncio.run(_live(args, begun, accepts_changes, journal))
+        if wanted is None:
+            return 0
+        args.task, args.continues, args.directory, args.demo = None, False, None, False
+        args.resume = wanted.session_id
+        journal = continuing.wanted_session(args)
+        if wanted.branch_turn is not None and journal is not None:
+            journal = _branched(journal, wanted.branch_turn)
+        begun = start(args)
+        accepts_changes = args.demo and begun.loaded.origins["apply"].kind != "flag"
 
 
-async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -> int:
+def _branched(journal: Path, turn: int) -> Path:
+    from agentui.wire.resuming import branch
+
+    return branch(places(), journal, turn)
+
+
+async def _live(
+    args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None
+) -> Wanted | None:
+    """Show one session until the user leaves it; what they want instead."""
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
@@ -55,11 +78,20 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
             demo_speed=args.demo_speed or 1.0,
             accepts_changes=accepts_changes,
             interactive=True,
+            resume=journal,
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again
-    services = wire.OpeningServices(open_session)
-    task = args.task or (wire.DEMO_TASK if args.demo else None)
+    busy = continuing.why_busy(journal) if journal is not None else ""
+    services: Services
+    if busy and journal is not None:
+        from agentui.session.follow import FollowServices
+
+        services = FollowServices(journal)
+    else:
+        services = wire.OpeningServices(open_session)
+    picks = args.resume == continuing.PICK
+    task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
         services.send(Submit(task))
     app = AgentuiApp(
@@ -68,6 +100,9 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
         theme=settings.theme,
         keymap=dict(settings.keymap),
         apply_asks=settings.apply == "ask" and not accepts_changes,
+        list_sessions=continuing.session_choices,
+        picks_first=picks,
+        read_only_words=busy,
     )
     try:
         with ended_by_signals(app.exit):
@@ -76,7 +111,7 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
         await services.stop()
     if app.failure is not None:
         raise app.failure
-    return 0
+    return app.wanted
 
 
 def replay_on_dashboard(

@@ -1,4 +1,4 @@
-"""`agentui sessions`: list recorded sessions, show their run cards, remove them.
+"""`agentui sessions`: list recorded sessions, show their run cards, verify and remove them.
 
 Without an action the sessions of this folder's project are listed. WORDS of `list` are searched in project,
 task, model, id and how the session ended.
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentui.card_text import card_rows, card_title
+from agentui.cli import sessions_verify
 from agentui.cli.arguments import Start, start
 from agentui.cli.replay import tell_damage
 from agentui.errors import UsageError
@@ -32,7 +33,7 @@ _TASK_CHARS = 48
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui sessions`."""
     parser.add_argument("-C", dest="directory", metavar="DIR", help="work in this folder instead")
-    actions = parser.add_subparsers(dest="action", metavar="list|show|remove")
+    actions = parser.add_subparsers(dest="action", metavar="list|show|remove|verify")
     listed = actions.add_parser("list", help="sessions, the newest first")
     # What was said before the action must not be taken back by the action's own defaults.
     for owner, default in ((parser, False), (listed, argparse.SUPPRESS)):
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     removed.add_argument("--beyond", action="store_true", help="all that the settings sessions.* do not keep")
     removed.add_argument("--yes", action="store_true", help="also those whose applies can still be undone")
     removed.add_argument("--json", action="store_true", help="one JSON object")
+    sessions_verify.add_arguments(actions.add_parser("verify", help="whether everything can still be read"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
             return _show(args, begun, store)
         case "remove":
             return _remove(args, begun, store)
+        case "verify":
+            return sessions_verify.run(args, store)
         case _:
             return _list(args, begun, store)
 

@@ -10,8 +10,8 @@ from agentui.errors import AgentuiError
 from agentui.events import CallId, ModelSeen, Warned
 from agentui.harness.base import Gate, Interrupted
 from agentui.run.gate import Talk
+from agentui.run.loading import load_model
 from agentui.run.ports import Emit, RunParts
-from agentui.run.prepare import load_model
 from agentui.run.stage import Stage
 
 OfChanges = Apply | Discard | Undo | Redo | TakeCommits
@@ -84,3 +84,6 @@ class Aside:
         prepared.harness.use_model(facts)
         self._emit(ModelSeen(facts))
         self._parts.ready(prepared.backend, facts)
+        advice = await self._parts.advise(prepared.backend, facts)
+        if advice is not None:
+            self._emit(advice.warning)

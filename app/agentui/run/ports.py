@@ -26,6 +26,7 @@ from agentui.harness.base import Harness
 from agentui.run.output import OutputSink
 from agentui.run.resumed import ResumedState
 from agentui.sandbox.base import CommandResult, OnOutput, Sandbox
+from agentui.telemetry.fit import ContextAdvice
 from agentui.workspace.checks import CheckCall
 
 
@@ -189,13 +190,19 @@ class StartServer:
     start: Callable[[], Awaitable[None]]
 
 
+async def no_advice(backend: Backend, model: ModelFacts) -> ContextAdvice | None:
+    """Nothing to say of any context."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """The concretes of a session.
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
-    called again; `open_workshop` None means talk only. `ready` is called with what was found. `resumed` is
-    where the session stood before, if it is not a new one. `keep_awake` is entered while a run works.
+    called again; `open_workshop` None means talk only. `ready` is called with what was found. `advise` is asked
+    before a model's first request whether its context is too small for work. `resumed` is where the session
+    stood before, if it is not a new one. `keep_awake` is entered while a run works.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
@@ -210,6 +217,7 @@ class RunParts:
     start_server: Callable[[], StartServer | None] = field(default=lambda: None)
     start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
+    advise: Callable[[Backend, ModelFacts], Awaitable[ContextAdvice | None]] = no_advice
     resumed: ResumedState | None = None
     wall_clock: Callable[[], float] = time.time
     keep_awake: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

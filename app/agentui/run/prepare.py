@@ -26,9 +26,6 @@ from agentui.events import (
     BackendLost,
     Event,
     ModelFacts,
-    ModelLoadEnded,
-    ModelLoadProgressed,
-    ModelLoadStarted,
     ModelSeen,
     SandboxEnded,
     SandboxFacts,
@@ -39,8 +36,10 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
+from agentui.run.loading import load_model
 from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop, WorkspacePort
 from agentui.run.resumed import ResumedState
+from agentui.text import human_context
 from agentui.workspace.settings import SeedTooLarge
 
 log = logging.getLogger(__name__)
@@ -53,6 +52,7 @@ _T = TypeVar("_T")
 TRY_AGAIN, TALK_ONLY = "try again", "talk only"
 START, WAIT = "start it", "wait"
 COPY, LEAVE = "copy it", "no"
+GO_ON = "go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ class Preparation:
         try:
             model = await self._patiently(lambda: self._model(backend))
             self._emit(ModelSeen(model))
+            model = await self._with_room(backend, model)
             self._parts.ready(backend, model)
             workshop, changes = await self._place()
             try:
@@ -213,6 +214,29 @@ class Preparation:
         if backend.facts.can_load and (facts.loaded_context_tokens is None or is_other):
             return await self._load(backend, facts.model, wanted)
         return facts
+
+    async def _with_room(self, backend: Backend, model: ModelFacts) -> ModelFacts:
+        """Say before the first request where the context is too small for work, and reload it after a yes."""
+        advice = await self._parts.advise(backend, model)
+        if advice is None:
+            return model
+        self._emit(advice.warning)
+        wider = advice.wider_tokens
+        is_chosen = self._policy.context_tokens is not None
+        if wider is None or is_chosen or not (self._policy.is_interactive and backend.facts.can_load):
+            return model
+        reload = f"reload with {human_context(wider)}"
+        question = f"Only {human_context(model.loaded_context_tokens)} of context. Reload?"
+        why = f"{advice.warning.text}; {human_context(wider)} fits both walls with 8 GiB to spare"
+        if await self._approvals.ask(question, why, (reload, GO_ON)) != reload:
+            return model
+        try:
+            wide = await self._load(backend, model.model, wider)
+        except BackendError as error:
+            self._emit(Warned("not_reloaded", error.message, error.hint))
+            wide = await self._patiently(lambda: self._model(backend))
+        self._emit(ModelSeen(wide))
+        return wide
 
     async def _load(self, backend: Backend, model: str, context_tokens: int | None) -> ModelFacts:
         """Load a model so that it can be stopped.
@@ -354,37 +378,3 @@ async def _engine_or_verdict(
         except EngineUnavailable:
             if asking.done():
                 return None
-
-
-async def load_model(
-    backend: Backend, model: str, context_tokens: int | None, emit: Callable[[Event], None]
-) -> ModelFacts:
-    """Load a model (or reload it with another context) and tell the progress as events.
-
-    Raises:
-        ModelLoadFailed: The engine or the server's memory guardrail refused.
-    """
-    clock = asyncio.get_running_loop().time
-    began_s = clock()
-    emit(ModelLoadStarted(model, context_tokens))
-
-    def progress(ratio: float | None) -> None:
-        emit(ModelLoadProgressed(model, ratio, clock() - began_s))
-
-    try:
-        facts = await backend.load(model, context_tokens, progress)
-    except BaseException as error:
-        why = error.message if isinstance(error, AgentuiError) else "it was not waited for"
-        emit(ModelLoadEnded(model, None, clock() - began_s, error=why))
-        raise
-    emit(ModelLoadEnded(facts.model, facts.loaded_context_tokens, clock() - began_s))
-    if context_tokens is not None and facts.loaded_context_tokens not in (None, context_tokens):
-        emit(
-            Warned(
-                "context_clamped",
-                f"{context_tokens:,} tokens of context were asked for, the engine gave "
-                f"{facts.loaded_context_tokens:,}",
-                "MLX engines choose the length themselves; a smaller model leaves room for more",
-            )
-        )
-    return facts

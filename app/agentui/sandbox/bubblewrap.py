@@ -210,7 +210,9 @@ def _files(private: Path) -> Iterator[str]:
         ("group", "/etc/group"),
         ("gitconfig", "/etc/gitconfig"),
         ("bin/edit", "/usr/local/bin/edit"),
+        ("bin/check", "/usr/local/bin/check"),
         ("bash_env", "/usr/local/lib/agentui/bash_env"),
+        ("report", "/usr/local/lib/agentui/report"),
     ):
         yield from ("--ro-bind", str(private / source), target)
     for name, value in {

@@ -17,15 +17,17 @@ from agentui.events import (
     Event,
     RunEnded,
     RunStarted,
+    SteerQueued,
     TurnStarted,
     WorkspaceApplied,
     WorkspaceUndone,
 )
 from agentui.session.journal import decode_record
+from agentui.session.parts import all_parts, read_blocks
 from agentui.session.store import SessionInfo, SessionStore
 
 # A line's type stands in its first bytes; only lines of these types are decoded.
-_TOLD = (RunStarted, RunEnded, TurnStarted, WorkspaceApplied, WorkspaceUndone)
+_TOLD = (RunStarted, SteerQueued, RunEnded, TurnStarted, WorkspaceApplied, WorkspaceUndone)
 _TYPE = re.compile(rb'"type":"(?:%b)"' % b"|".join(kind.__name__.encode() for kind in _TOLD))
 _HEAD_BYTES = 256
 
@@ -35,7 +37,8 @@ class SessionSummary:
     """A session in a list. Texts are exact: whoever shows them cleans them.
 
     `reason` is how the last run ended, ``None`` if it did not (it goes on, or it crashed). `size_bytes` counts
-    all files. `applied` is how many applies were not undone: they have undo history.
+    all files. `applied` is how many applies were not undone: they have undo history. `has_text`: the user said
+    something in it, even if no run began.
     """
 
     info: SessionInfo
@@ -47,6 +50,7 @@ class SessionSummary:
     is_saved: bool = False
     turns: int = 0
     applied: int = 0
+    has_text: bool = False
 
     @property
     def session_id(self) -> str:
@@ -68,12 +72,15 @@ class _Sums:
     is_saved: bool = False
     turns: int = 0
     applied: set[str] = field(default_factory=set)
+    has_text: bool = False
 
     def apply(self, event: Event) -> None:
         match event:
             case RunStarted(task, model):
                 self.tasks[task] = self.models[model.model] = None
                 self.reason, self.is_saved = None, False
+            case SteerQueued():
+                self.has_text = True
             case RunEnded(reason):
                 self.reason, self.is_saved = reason, event.is_saved
             case TurnStarted():
@@ -101,21 +108,27 @@ def summarise(info: SessionInfo) -> SessionSummary:
         is_saved=sums.is_saved,
         turns=sums.turns,
         applied=len(sums.applied),
+        has_text=sums.has_text or bool(sums.tasks),
     )
 
 
 def _told_events(journal: Path) -> Iterator[Event]:
-    try:
-        with journal.open("rb") as file:
-            for line in file:
-                if _TYPE.search(line, 0, _HEAD_BYTES) is None:
-                    continue
-                try:
-                    yield decode_record(line.rstrip(b"\n"))[0].event
-                except SessionError:
-                    continue
-    except OSError:
-        return
+    for part in all_parts(journal):
+        try:
+            for block in read_blocks(part):
+                yield from _told_in(block.content)
+        except OSError:
+            continue
+
+
+def _told_in(content: bytes) -> Iterator[Event]:
+    for line in content.split(b"\n"):
+        if _TYPE.search(line, 0, _HEAD_BYTES) is None:
+            continue
+        try:
+            yield decode_record(line)[0].event
+        except SessionError:
+            continue
 
 
 def folder_bytes(folder: Path) -> int:

@@ -154,7 +154,15 @@ def model_fit(
     return ModelFit(fits, largest, default or None, weights_bytes, shape.is_exact)
 
 
-def small_context_warning(model: ModelFacts, default_tokens: int | None) -> Warned | None:
+@frozen
+class ContextAdvice:
+    """What to say of a context too small for work. `wider_tokens` fits both walls; ``None`` if not known."""
+
+    warning: Warned
+    wider_tokens: int | None
+
+
+def context_advice(model: ModelFacts, default_tokens: int | None) -> ContextAdvice | None:
     """What to say before the first request of a model that is loaded with too little context for work.
 
     `default_tokens` is a length that fits both walls, ``None`` where that is not known.
@@ -170,7 +178,7 @@ def small_context_warning(model: ModelFacts, default_tokens: int | None) -> Warn
         length = human_context(wider)
         hint = f"/context {wider} reloads it with {length}, which fits both walls with 8 GiB to spare"
     words = f"{model.model} is loaded with {human_context(loaded)} of context: a few files fill that"
-    return Warned("small_context", words, hint)
+    return ContextAdvice(Warned("small_context", words, hint), wider)
 
 
 def load_settings(engine: str | None, parallel: int | None = None) -> LlamaCppCache | MlxCache:

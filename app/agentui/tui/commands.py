@@ -89,6 +89,14 @@ class Deck(Protocol):
         """Quit, asking first while a run works."""
         ...
 
+    def open_sessions(self) -> None:
+        """Choose a session to go on with."""
+        ...
+
+    def branch(self, turn: str) -> None:
+        """Go back to after a turn, in a new session; without a number choose it."""
+        ...
+
 
 @frozen
 class Command:
@@ -189,6 +197,13 @@ COMMANDS: tuple[Command, ...] = (
         "[auto|" + "|".join(LAYOUTS) + "]",
     ),
     Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "[NAME]"),
+    Command("sessions", "go on with another session", lambda deck, _: deck.open_sessions()),
+    Command(
+        "branch",
+        "go back to after a turn, in a new session on the files of now",
+        lambda deck, a: deck.branch(a.strip()),
+        "[TURN]",
+    ),
     Command("at", "in a replay: go to a time", lambda deck, a: deck.go_to(a), "TIME"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),

@@ -44,7 +44,7 @@ def own_place(where: Places, project: Path) -> CopyPlace:
 
 
 class Workshops:
-    """Opens the sandbox that the settings ask for, on the project's private copy."""
+    """Opens the sandbox that settings ask for, on the private copy; of a session that `goes_on`, on its own."""
 
     def __init__(
         self,
@@ -54,7 +54,9 @@ class Workshops:
         session_id: str,
         is_demo: bool = False,
         place: CopyPlace | None = None,
+        goes_on: bool = False,
     ) -> None:
+        self._goes_on = goes_on
         self._settings = settings
         self._where = where
         self._project = project
@@ -93,7 +95,7 @@ class Workshops:
         from agentui.sandbox.scripted import ScriptedSandbox
         from agentui.simulator.scripts.script import shipped_commands
 
-        sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder())
+        sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder(), goes_on=self._goes_on)
         return Workshop(sandbox, None, self.workspace(sandbox.copy, "folder"))
 
     def _without_sandbox(self) -> Workshop:

@@ -16,10 +16,10 @@ from agentui.events import (
     WorkspaceApplied,
     WorkspaceUndone,
 )
-from agentui.session.journal import JournalWriter
 from agentui.session.listing import Retention, beyond, keep_within, remove_session, summarise
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionInfo, SessionStore
+from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import FakeTime
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)

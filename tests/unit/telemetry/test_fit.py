@@ -9,10 +9,10 @@ from agentui.events import ModelFacts
 from agentui.telemetry.fit import (
     SPARE_BYTES,
     Walls,
+    context_advice,
     context_fit,
     fit_of_model,
     model_fit,
-    small_context_warning,
     walls_of,
 )
 from agentui.telemetry.kv import LlamaCppCache, ModelShape, builtin_shape, needed_bytes
@@ -82,15 +82,16 @@ def test_a_reload_gives_back_what_the_model_holds() -> None:
 
 def test_a_context_too_small_for_work_is_said_with_one_that_fits() -> None:
     small = ModelFacts("gemma", loaded_context_tokens=4096, trained_context_tokens=262_144)
-    warning = small_context_warning(small, 65_536)
-    assert warning is not None
-    assert "loaded with 4k" in warning.text
-    assert "/context 65536 reloads it with 64k" in warning.hint
-    unknown = small_context_warning(small, None)
+    advice = context_advice(small, 65_536)
+    assert advice is not None
+    assert "loaded with 4k" in advice.warning.text
+    assert "/context 65536 reloads it with 64k" in advice.warning.hint
+    assert advice.wider_tokens == 65_536
+    unknown = context_advice(small, None)
     assert unknown is not None
-    assert unknown.hint == "/context lists what fits"
-    assert small_context_warning(replace(small, loaded_context_tokens=32_768), 65_536) is None
-    assert small_context_warning(replace(small, trained_context_tokens=4096), 65_536) is None
+    assert (unknown.warning.hint, unknown.wider_tokens) == ("/context lists what fits", None)
+    assert context_advice(replace(small, loaded_context_tokens=32_768), 65_536) is None
+    assert context_advice(replace(small, trained_context_tokens=4096), 65_536) is None
 
 
 def test_an_unknown_shape_has_no_fit() -> None:

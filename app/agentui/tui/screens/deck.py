@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.screen import Screen
 
 from agentui.control import (
     Answer,
@@ -33,6 +32,7 @@ from agentui.tui.commands import run_command
 from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_lines
+from agentui.tui.screens.leaving import LeavingScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
 from agentui.view.changes import AppliedUnit
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class DeckScreen(Screen[None]):
+class DeckScreen(LeavingScreen):
     """Actions over a session; subclasses compose the widgets and place them."""
 
     prompt: Prompt
@@ -62,22 +62,15 @@ class DeckScreen(Screen[None]):
 
     def send(self, control: Control) -> None:
         """Ask something of the run; a replay can only be held and let go."""
-        if self.services.read_only and not isinstance(control, Pause | Resume | Step):
-            self.say("this is a replay: nothing is sent")
+        words = self._app().read_only_words
+        if self.services.read_only and (words or not isinstance(control, Pause | Resume | Step)):
+            self.say(words or "this is a replay: nothing is sent")
             return
         self.services.send(control)
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         """A passing word in a corner."""
         self.app.notify(clean(text), markup=False, severity="error" if is_error else "information", timeout=4)
-
-    def announce(self, what: str) -> None:
-        """Call the user back to the terminal."""
-        from agentui.tui.app import AgentuiApp
-
-        if isinstance(self.app, AgentuiApp):
-            project = self.bridge.view.status.project.rstrip("/").rpartition("/")[2]
-            self.app.announce(f"{project}: {what}" if project else what)
 
     def lay_out_again(self) -> None:
         """Place the panes anew."""
@@ -160,8 +153,9 @@ class DeckScreen(Screen[None]):
         if is_busy:
             from agentui.tui.screens.question import QuitQuestion
 
-            detail = "The run ends; the session is saved, and agentui replay shows it."
+            detail = "The run stops; the session is saved, and agentui -c goes on with it."
             if not await self.app.push_screen_wait(QuitQuestion("A run is working. Quit?", detail)):
+                self._app().wanted = None
                 return
         if not self.services.read_only:
             self.send(Quit())
