@@ -22,6 +22,7 @@ STYLES = next(
 
 SANDBOX_IMAGES = PACKAGE / "sandbox" / "images"
 SIMULATOR_SCRIPTS = PACKAGE / "simulator" / "scripts"
+PI_EXTENSION = PACKAGE / "harness" / "pi" / "extension" / "agentui.ts"
 
 PROJECT_CONFIG = Path(".agentui") / "config.toml"
 """Where a project keeps its settings, relative to the project."""
@@ -73,6 +74,15 @@ class Places:
     def throwaway(self) -> Path:
         """Copies that last for one command."""
         return self.cache / "throwaway"
+
+    @property
+    def pi(self) -> Path:
+        """The installed Pi, and what its processes need while they run."""
+        return self.cache / "pi"
+
+    def pi_state(self, project: Path) -> Path:
+        """Pi's own session files of a project, and the folder that it stands in."""
+        return self.state / "pi" / project_key(project)
 
     def workspace(self, project: Path) -> Path:
         """State of the private copy of `project`: manifest, applies, undo."""

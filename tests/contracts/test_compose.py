@@ -1,101 +1,38 @@
-"""compose.yaml describes the very container that agentui makes."""
+"""compose.yaml describes the very containers that agentui makes.
+
+What it cannot say, or says otherwise on purpose, is here and nowhere else: the read-only /proc and the overlay
+volume of a copy (no words for them in Compose); the relay's main process, which ends with agentui's input, and
+its network, which a person chooses; the egress proxy, which is a part of agentui itself; Pi's terminal, the
+user's files in its agent folder, and its commands, which without agentui run on the volume beside it.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
 from agentui.sandbox.docker_container import ContainerPlan, host_config
 from agentui.sandbox.engine import Engine, EngineAddress, EngineFacts
 from agentui.sandbox.limits import SandboxLimits
+from agentui.sandbox.pi_container import PiMounts, pi_config
+from agentui.sandbox.relay import RELAY_UID, relay_config
+from agentui.sandbox.research import PROXY_ENVIRONMENT
+from tests.contracts.compose_file import compose_file
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
-
-
-def service() -> dict[str, object]:
-    """The `sandbox` service: one entry per key at its first level; a list, a table of scalars, or a scalar.
-
-    Reads only what compose.yaml uses of YAML, so that no parser is needed for this one test.
-    """
-    found: dict[str, object] = {}
-    key = ""
-    for line in (ROOT / "compose.yaml").read_text().splitlines():
-        if line.lstrip().startswith("#") or not line.startswith("    "):
-            continue
-        if entry := re.fullmatch(r" {4}(\w+):(?: (.*))?", line):
-            key = entry[1]
-            found[key] = scalar(entry[2]) if entry[2] else None
-        elif entry := re.fullmatch(r" {6}- (.*)", line):
-            held = found[key]
-            found[key] = [*held, entry[1]] if isinstance(held, list) else [entry[1]]
-        elif entry := re.fullmatch(r" {6}(\w+): (.*)", line):
-            held = found[key]
-            found[key] = (
-                {**held, entry[1]: scalar(entry[2])} if isinstance(held, dict) else {entry[1]: scalar(entry[2])}
-            )
-    return found
-
-
-def scalar(text: str) -> object:
-    if text.startswith("[") and '"' not in text:
-        return re.findall(r"[\w:-]+", text)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+COMPOSE = compose_file((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+Config: TypeAlias = dict[str, Any]
 
 
 def size(text: object) -> int:
     match = re.fullmatch(r"(\d+)([kmg])", str(text))
     assert match is not None, text
     return int(match[1]) * UNITS[match[2]]
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, object]:
-    """What agentui itself hands to the engine for a container that runs commands; no engine is asked."""
-    address = EngineAddress("unix:///nonexistent.sock", "the test", {})
-    facts = EngineFacts("test", "20.10", "1.41", "linux", "amd64", None, 8, "2")
-    plan = ContainerPlan("image", "volume", "commands", 1000, SandboxLimits(), {})
-    config: dict[str, object] = host_config(Engine(address, facts), plan)
-    return config
-
-
-def test_nothing_is_open_in_one_that_is_shut_in_the_other(made: dict[str, object]) -> None:
-    described = service()
-    assert described["network_mode"] == made["NetworkMode"] == "none"
-    assert described["read_only"] is made["ReadonlyRootfs"] is True
-    assert described["cap_drop"] == made["CapDrop"] == ["ALL"]
-    assert described["security_opt"] == made["SecurityOpt"]
-    assert described["ipc"] == made["IpcMode"] == "private"
-    assert described["init"] is made["Init"] is True
-    assert "privileged" not in described
-    assert not made.get("Privileged")
-
-
-def test_limits_are_the_same(made: dict[str, object]) -> None:
-    described = service()
-    assert described["pids_limit"] == made["PidsLimit"]
-    assert size(described["mem_limit"]) == made["Memory"]
-    assert size(described["memswap_limit"]) == made["MemorySwap"]
-    assert size(described["shm_size"]) == made["ShmSize"]
-    assert described["cpus"] == pytest.approx(made["NanoCpus"] / 1e9)  # type: ignore[operator]
-    ulimits = {limit["Name"]: limit["Hard"] for limit in made["Ulimits"]}  # type: ignore[attr-defined]
-    assert described["ulimits"] == ulimits
-
-
-def test_writable_places_are_the_same_and_hold_no_programs(made: dict[str, object]) -> None:
-    described = service()["tmpfs"]
-    assert isinstance(described, list)
-    assert {place.partition(":")[0]: options(place.partition(":")[2]) for place in described} == {
-        place: options(text)
-        for place, text in made["Tmpfs"].items()  # type: ignore[attr-defined]
-    }
-    assert all("noexec" in place for place in described)
 
 
 def options(text: str) -> set[str]:
@@ -105,11 +42,109 @@ def options(text: str) -> set[str]:
     }
 
 
-def test_image_is_the_one_that_agentui_builds() -> None:
-    build = service()["build"]
-    assert isinstance(build, dict)
-    assert (ROOT / str(build["context"]) / "Dockerfile").is_file()
+def made() -> dict[str, Config]:
+    """What agentui itself hands to the engine, by the name of the service; no engine is asked."""
+    address = EngineAddress("unix:///nonexistent.sock", "the test", {})
+    engine = Engine(address, EngineFacts("test", "20.10", "1.41", "linux", "amd64", None, 8, "2"))
+    plan = ContainerPlan("image", "work", "commands", 1000, SandboxLimits(), {})
+    research = ContainerPlan("image", "work", "commands", 1000, SandboxLimits(), {}, relay_volume="egress")
+    return {
+        "sandbox": host_config(engine, plan),
+        "research": host_config(engine, research),
+        "relay": relay_config(engine, "relay", "bridge"),
+        "pi": pi_config(engine, PiMounts(()), "relay"),
+    }
+
+
+MADE = made()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_nothing_is_open_in_one_that_is_shut_in_the_other(name: str) -> None:
+    described, config = SERVICES[name], MADE[name]
+    assert described["read_only"] is config["ReadonlyRootfs"] is True
+    assert described["cap_drop"] == config["CapDrop"] == ["ALL"]
+    assert described["security_opt"] == config["SecurityOpt"]
+    assert described["ipc"] == config["IpcMode"] == "private"
+    assert described["init"] is config["Init"] is True
+    assert described["logging"]["driver"] == config["LogConfig"]["Type"] == "none"
+    for key in ("privileged", "cap_add", "devices", "ports", "pid", "userns_mode"):
+        assert key not in described
+    assert not config.get("Privileged")
+    assert not config.get("CapAdd")
+
+
+@pytest.mark.parametrize("name", ["sandbox", "research", "pi"])
+def test_what_runs_commands_or_a_model_has_no_network(name: str) -> None:
+    assert SERVICES[name]["network_mode"] == MADE[name]["NetworkMode"] == "none"
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_limits_are_the_same(name: str) -> None:
+    described, config = SERVICES[name], MADE[name]
+    assert described["pids_limit"] == config["PidsLimit"]
+    assert size(described["mem_limit"]) == config["Memory"]
+    assert size(described["memswap_limit"]) == config["MemorySwap"]
+    assert size(described["shm_size"]) == config["ShmSize"]
+    assert described.get("cpus", 0) == pytest.approx(config.get("NanoCpus", 0) / 1e9)
+    assert described["ulimits"] == {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_writable_places_are_the_same_and_hold_no_programs(name: str) -> None:
+    described = SERVICES[name].get("tmpfs", [])
+    places = {place.partition(":")[0]: options(place.partition(":")[2]) for place in described}
+    assert places == {place: options(text) for place, text in (MADE[name].get("Tmpfs") or {}).items()}
+    assert all("noexec" in found for found in places.values())
+
+
+@pytest.mark.parametrize("name", ["sandbox", "research", "relay"])
+def test_mounts_are_the_same(name: str) -> None:
+    described = {
+        (mount["source"], mount["target"], mount.get("read_only", False), "nocopy" in mount.get("volume", {}))
+        for mount in SERVICES[name]["volumes"]
+    }
+    assert described == {
+        (
+            mount["Source"],
+            mount["Target"],
+            bool(mount.get("ReadOnly")),
+            bool(mount.get("VolumeOptions", {}).get("NoCopy")),
+        )
+        for mount in MADE[name]["Mounts"]
+    }
+
+
+def test_pi_may_write_its_sessions_and_the_work_and_nothing_else_of_what_is_mounted() -> None:
+    writable = {mount["source"] for mount in SERVICES["pi"]["volumes"] if not mount.get("read_only")}
+    assert writable == {"sessions", "work"}
+    assert not any("docker.sock" in str(service) for service in SERVICES.values())
+
+
+def test_research_shell_finds_the_proxy_the_same_way() -> None:
+    assert SERVICES["research"]["environment"] == PROXY_ENVIRONMENT
+
+
+def test_who_runs_what() -> None:
+    assert SERVICES["relay"]["user"] == SERVICES["egress"]["user"] == f"{RELAY_UID}:{RELAY_UID}"
+    assert SERVICES["pi"]["user"] == "1000:1000"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_images_are_the_ones_that_agentui_builds_from_the_base_that_is_asked_for(name: str) -> None:
+    build = SERVICES[name]["build"]
+    assert (ROOT / build["context"] / build.get("dockerfile", "Dockerfile")).is_file()
+    assert build["args"]["BASE_IMAGE"] == "${AGENTUI_BASE_IMAGE:-debian:bookworm-slim}"
+
+
+def test_users_files_come_with_the_checkout_and_lead_to_the_relay() -> None:
+    for mount in SERVICES["pi"]["volumes"]:
+        if mount["type"] == "bind":
+            default = re.fullmatch(r"\$\{\w+:-(.*)\}", mount["source"])
+            assert default is not None
+            assert (ROOT / default[1]).is_file()
+    assert '"http://127.0.0.1:1234/v1"' in (ROOT / "docs/pi/models.json").read_text()
 
 
 def test_file_has_no_top_level_name_which_old_compose_refuses() -> None:
-    assert not re.search(r"^name:", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    assert set(COMPOSE) == {"services", "volumes"}

@@ -17,6 +17,7 @@ from agentui.errors import (
     AgentuiError,
     AuthenticationFailed,
     BackendUnavailable,
+    HarnessUnavailable,
     ProjectBusy,
     ProjectUnfit,
     SandboxUnavailable,
@@ -42,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
     "sandbox": ("agentui.cli.sandbox", "run commands in the sandbox; diff, apply and undo what they changed"),
     "checks": ("agentui.cli.checks", "run your tests and the like outside of the agent's shell"),
+    "pi": ("agentui.cli.pi", "install the Pi that --harness pi runs"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }
@@ -72,9 +74,14 @@ def exit_code(error: AgentuiError) -> int:
     match error:
         case UsageError() | ProjectUnfit():
             return 2
-        case BackendUnavailable() | AuthenticationFailed() | SandboxUnavailable():
-            return UNAVAILABLE
-        case ProjectBusy() | SessionBusy():
+        case (
+            BackendUnavailable()
+            | AuthenticationFailed()
+            | SandboxUnavailable()
+            | HarnessUnavailable()
+            | ProjectBusy()
+            | SessionBusy()
+        ):
             return UNAVAILABLE
         case _:
             return 1

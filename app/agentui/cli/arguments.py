@@ -30,8 +30,10 @@ _HELP: dict[str, tuple[str, str]] = {
     "models_file": ("FILE", "your list of providers (default: Pi's models.json)"),
     "context_tokens": ("N", "context length to load with, such as 32768 or 64k"),
     "harness": ("NAME", f"who thinks: {'|'.join(HARNESSES)}"),
+    "pi_place": ("host", "with --harness pi: run Pi on this machine; its commands stay in the sandbox"),
     "sandbox": ("KIND", f"where commands run: {'|'.join(SANDBOXES)}; none means on this machine"),
     "profile": ("NAME", f"what the sandbox holds: {'|'.join(PROFILES)}"),
+    "research_allow": ("LIST", "what --profile research may reach: host:port,host:port"),
     "apply": ("WHEN", f"bring changes to your project: {'|'.join(APPLIES)} (default: ask)"),
     "approve": ("WHEN", f"ask before each command: {'|'.join(APPROVALS)} (default: never)"),
     "seed_limit_bytes": ("SIZE", "copy a project of up to this size unasked, such as 2g (default: 500 MB)"),
@@ -39,6 +41,8 @@ _HELP: dict[str, tuple[str, str]] = {
     "theme": ("NAME", "colours of the dashboard"),
     "system_file": ("FILE", "use this file as system prompt"),
 }
+_FIXED = frozenset({"pi_place"})
+"""Flags that are typed without a value: they stand for the one in the place of its name."""
 
 
 @frozen
@@ -56,7 +60,11 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = ALL_FLA
     parser.add_argument("-C", dest="directory", metavar="DIR", help="work in this folder instead")
     for name in names:
         metavar, text = _HELP[name]
-        parser.add_argument(RULES[name].flag, dest=name, metavar=metavar, help=text)
+        flag = RULES[name].flag
+        if name in _FIXED:
+            parser.add_argument(flag, dest=name, action="store_const", const=metavar, help=text)
+        else:
+            parser.add_argument(flag, dest=name, metavar=metavar, help=text)
 
 
 def start(args: argparse.Namespace) -> Start:

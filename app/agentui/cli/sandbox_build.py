@@ -12,7 +12,7 @@ from agentui.text import clean_line
 
 def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
     """Declare the flags of `agentui sandbox build`."""
-    add_settings(parser, ())
+    add_settings(parser, ("profile",))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,9 +15,9 @@ from agentui.cli import UNAVAILABLE
 from agentui.cli.arguments import Start, add_settings, start
 from agentui.cli.sandbox_output import Capture, StreamOut, json_line
 from agentui.errors import AgentuiError, SandboxUnavailable, UsageError, WorkspaceError
-from agentui.events import ToolOutcome
+from agentui.events import EgressDecided, Event, ToolOutcome
 from agentui.sandbox.base import Command, CommandResult, OnOutput, OutputChunk
-from agentui.text import clean
+from agentui.text import clean, clean_line
 
 if TYPE_CHECKING:
     from agentui.wire import Bench
@@ -42,7 +42,7 @@ exit codes: the command's own; 124 it ran out of time; 137 it was killed or ran 
 def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
     """Declare the flags of `agentui sandbox run`."""
     parser.epilog = _EPILOG
-    add_settings(parser, ("sandbox", "profile", "seed_limit_bytes"))
+    add_settings(parser, ("sandbox", "profile", "research_allow", "seed_limit_bytes"))
     parser.add_argument("--timeout", type=_seconds, metavar="S", help="end it after so many seconds")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--workspace", metavar="ID", help="work on this copy and keep it")
@@ -164,7 +164,7 @@ async def _run(bench: Bench, command: Command, take: OnOutput) -> CommandResult:
 
     with _ended_by_signals(task) as signals:
         try:
-            await bench.open(_noter(), lambda event: None)
+            await bench.open(_noter(), _tell_egress)
             return await bench.run(command, taken)
         except asyncio.CancelledError:
             if is_closed:
@@ -181,6 +181,13 @@ def _noter() -> Callable[[str], None]:
     if not sys.stderr.isatty():
         return lambda text: None
     return lambda text: print(f"agentui: {clean(text)}", file=sys.stderr)
+
+
+def _tell_egress(event: Event) -> None:
+    """Each connection that was asked for, on standard error; nothing else of what happens."""
+    if isinstance(event, EgressDecided):
+        target = f"{clean_line(event.host)}:{event.port}"
+        print(f"agentui: connection {event.verdict}: {target} ({clean_line(event.why)})", file=sys.stderr)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from agentui.frozen import frozen
 
 OriginKind = Literal["flag", "environment", "project file", "user file", "LM Studio", "default"]
 
-HARNESSES = ("loop",)
+HARNESSES = ("loop", "pi")
+PI_PLACES = ("container", "host")
 SANDBOXES = ("auto", "docker", "bubblewrap", "seatbelt", "none")
-PROFILES = ("default", "project")
+PROFILES = ("default", "project", "research")
 APPLIES = ("ask", "auto", "never")
 APPROVALS = ("never", "ask")
 DEFAULT_URL = "http://127.0.0.1:1234"
@@ -89,6 +90,8 @@ class Settings:
         None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
     )
     harness: str = _setting("loop", values.choice(*HARNESSES), flag="--harness", in_project=True)
+    pi_place: str = _setting("container", values.choice(*PI_PLACES), key="pi.place", flag="--pi-host")
+    pi_extensions: tuple[str, ...] = _setting((), values.texts, key="pi.extensions")
     sandbox: str = _setting("auto", values.choice(*SANDBOXES), flag="--sandbox", typed_only=("none",))
     profile: str = _setting("default", values.choice(*PROFILES), flag="--profile")
     apply: str = _setting("ask", values.choice(*APPLIES), flag="--apply")
@@ -115,6 +118,8 @@ class Settings:
     seed_limit_bytes: int = _setting(
         500_000_000, values.scaled(1, 1 << 42, "bytes"), key="seed.limit", flag="--seed-limit"
     )
+
+    research_allow: tuple[str, ...] = _setting((), values.texts, key="research.allow", flag="--allow")
 
     temperature: float | None = _setting(None, values.number(0, 5), key="sampling.temperature", in_project=True)
     top_p: float | None = _setting(None, values.number(0, 1), key="sampling.top_p", in_project=True)

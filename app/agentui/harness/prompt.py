@@ -85,11 +85,12 @@ def find_instructions(project: Path, user_folder: Path | None = None) -> tuple[I
     root = next((p for p in (project, *project.parents) if (p / ".git").exists()), project)
     between = [p for p in (project, *project.parents) if p == root or root in p.parents]
     folders += reversed(between)
-    found = (_instructions_in(folder) for folder in folders)
+    found = (instructions_in(folder) for folder in folders)
     return tuple(item for item in found if item)
 
 
-def _instructions_in(folder: Path) -> Instructions | None:
+def instructions_in(folder: Path) -> Instructions | None:
+    """The file of instructions in one folder; ``None`` without a readable one."""
     for name in INSTRUCTION_FILES:
         try:
             with (folder / name).open("rb") as file:
@@ -118,10 +119,22 @@ def system_prompt(
     parts = [base.strip() if base else _role(sandbox) if sandbox else _TALK_ONLY]
     if sandbox and not base:
         parts.append(_workspace(sandbox))
-    if sandbox and checks:
-        parts.append("\n".join([_CHECKS, *(f"- {line}" for line in checks)]))
-    parts += [f"Instructions from {item.origin}:\n{item.text}" for item in instructions]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_of_project(sandbox, instructions, checks)])
+
+
+def appendix(
+    sandbox: SandboxFacts | None, instructions: Sequence[Instructions] = (), checks: Sequence[str] = ()
+) -> str:
+    """What another harness appends to its own system prompt; arguments as for `system_prompt`."""
+    parts = [_role(sandbox).partition("\n\n")[2], _workspace(sandbox)] if sandbox else [_TALK_ONLY]
+    return "\n\n".join([*parts, *_of_project(sandbox, instructions, checks)])
+
+
+def _of_project(
+    sandbox: SandboxFacts | None, instructions: Sequence[Instructions], checks: Sequence[str]
+) -> list[str]:
+    called = ["\n".join([_CHECKS, *(f"- {line}" for line in checks)])] if sandbox and checks else []
+    return [*called, *(f"Instructions from {item.origin}:\n{item.text}" for item in instructions)]
 
 
 def _role(sandbox: SandboxFacts) -> str:

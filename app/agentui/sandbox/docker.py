@@ -30,6 +30,7 @@ from agentui.sandbox.docker_volume import (
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
+from agentui.sandbox.research import WayOut
 from agentui.sandbox.selftest import Check, CheckName, require_self_test
 from agentui.sandbox.settle import settled
 
@@ -62,7 +63,8 @@ class DockerSandbox:
         commands run as; never 0. is_throwaway: Remove the copy when closed. may_build: Build the image at the
         start if it is absent. Building may use the network. shell: The image of the commands, where that is
         not `image`; the copy is still worked on with `image`. over: Id of a workspace whose files this copy
-        begins with; see `has_source`.
+        begins with; see `has_source`. way_out: The research profile's, with an image that has what it
+        needs; opened and closed with the sandbox.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class DockerSandbox:
         may_build: bool = False,
         shell: Shell | None = None,
         over: str = "",
+        way_out: WayOut | None = None,
     ) -> None:
         if uid == 0:
             raise ValueError("commands never run as root: give another uid")
@@ -89,6 +92,7 @@ class DockerSandbox:
         self._uid = uid
         self._is_throwaway = is_throwaway
         self._may_build = may_build
+        self._way_out = way_out
         self._shell = shell
         self._shell_tag: str | None = None
         self._over = over
@@ -114,8 +118,9 @@ class DockerSandbox:
         """What it holds; the notes are complete after `start`."""
         return SandboxFacts(
             kind="docker",
-            label=self._shell.label if self._shell else "docker, no network",
+            label=self._label(),
             is_isolated=True,
+            network=self._way_out.label if self._way_out is not None else "none",
             image=self._shell_tag if self._shell else self.image.tag,
             memory_limit_bytes=self._limits.memory_bytes,
             cpus=min(self._limits.cpus, float(self._engine.facts.cpus or self._limits.cpus)),
@@ -147,13 +152,15 @@ class DockerSandbox:
             if not self._may_build:
                 raise SandboxUnavailable(
                     f"The sandbox image {self.image.tag} is not built yet",
-                    hint="Build it once: agentui sandbox build",
+                    hint=f"Build it once: {self.image.command}",
                 )
             await self.image.build(note)
         if self._shell is not None:
             self._shell_tag = await asyncio.to_thread(self._shell.find_tag)
         note("starting the container")
         try:
+            if self._way_out is not None:
+                await self._way_out.open(self._engine, self.image.tag, self._labels)
             # A cancel waits for it: what is made after the clean-up would be left.
             await settled(asyncio.to_thread(self._open))
             note("testing the sandbox")
@@ -176,7 +183,7 @@ class DockerSandbox:
         if not await self.image.is_built():
             raise SandboxUnavailable(
                 f"The sandbox image {self.image.tag} is not built yet",
-                hint="Build it once: agentui sandbox build",
+                hint=f"Build it once: {self.image.command}",
             )
         await asyncio.to_thread(self._open_volume)
 
@@ -266,6 +273,8 @@ class DockerSandbox:
         await self._copy.aclose()
         if container is not None:
             await asyncio.to_thread(container.close)
+        if self._way_out is not None:
+            await self._way_out.aclose()
         # Also those that could not be removed while the engine was away.
         await asyncio.to_thread(labels.remove_own, self._engine, self._labels[labels.OWNER], self.workspace_id)
         if self._is_throwaway and self._volume is not None:
@@ -282,6 +291,7 @@ class DockerSandbox:
             limits=self._limits,
             labels={**self._labels, labels.ROLE: role},
             has_readonly_proc=self._has_readonly_proc,
+            relay_volume=self._way_out.volume if self._way_out is not None and role == "commands" else None,
         )
 
     def _open_volume(self) -> None:
@@ -326,6 +336,11 @@ class DockerSandbox:
             self._open()
         assert self._container is not None
         return self._container
+
+    def _label(self) -> str:
+        if self._way_out is not None:
+            return f"docker, {self._way_out.label}"
+        return self._shell.label if self._shell else "docker, no network"
 
     def _notes(self) -> tuple[str, ...]:
         notes: list[str] = []

@@ -20,6 +20,8 @@ from agentui.sandbox.docker_labels import WORKSPACE_ID
 from agentui.sandbox.docker_stream import EngineStream, open_attach, open_exec
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.limits import MIB, SandboxLimits
+from agentui.sandbox.relay import relay_mount
+from agentui.sandbox.research import PROXY_ENVIRONMENT, SHIM, SHIM_USER
 
 Role = Literal["commands", "copy"]
 KEEPER = ("/bin/bash", "/usr/local/lib/agentui/keeper")
@@ -42,6 +44,8 @@ class ContainerPlan:
     limits: SandboxLimits
     labels: Mapping[str, str]
     has_readonly_proc: bool = True
+    relay_volume: str | None = None
+    """Holds the socket of the research profile's way out."""
 
 
 class Container:
@@ -158,7 +162,7 @@ def open_container(engine: Engine, plan: ContainerPlan) -> Container:
             name=_name(plan),
             hostname="sandbox",
             working_dir=WORKSPACE,
-            environment={"BASH_ENV": ""} if plan.role == "copy" else {"USER": "agent"},
+            environment=_environment(plan),
             labels=dict(plan.labels),
             stdin_open=True,
             detach=False,
@@ -167,6 +171,8 @@ def open_container(engine: Engine, plan: ContainerPlan) -> Container:
         container_id = str(created["Id"])
         stream = open_attach(engine, container_id)
         api.start(container_id)
+        if plan.relay_volume is not None:
+            _start_shim(engine, container_id)
         return Container(engine, container_id, plan, Keeper(stream))
     except (DockerException, requests.RequestException, OSError) as error:
         if container_id:
@@ -175,6 +181,25 @@ def open_container(engine: Engine, plan: ContainerPlan) -> Container:
             f"The engine could not start a container of {plan.image}: {explanation(error)}",
             hint="See what it says with: docker info; docker events",
         ) from error
+
+
+def _environment(plan: ContainerPlan) -> dict[str, str]:
+    if plan.role == "copy":
+        return {"BASH_ENV": ""}
+    return {"USER": "agent", **(PROXY_ENVIRONMENT if plan.relay_volume is not None else {})}
+
+
+def _start_shim(engine: Engine, container_id: str) -> None:
+    """Start the loopback port that leads to the relay, as a user whom the agent cannot end.
+
+    Raises:
+        OSError: If it does not listen.
+    """
+    _, stream = open_exec(engine, container_id, SHIM, user=SHIM_USER, workdir="/", environment={"BASH_ENV": ""})
+    said = b"".join(data for _, data in stream.frames())
+    stream.close()
+    if said != b"ready\n":
+        raise OSError(f"the way to the proxy did not open: {said.decode('utf-8', 'replace').strip()}")
 
 
 def _name(plan: ContainerPlan) -> str:
@@ -220,7 +245,10 @@ def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:
             "/run": f"{tmpfs},size={MIB},nr_inodes=1024,mode=755",
         },
         # Without no_copy the engine gives the volume the owner and mode of the image's folder.
-        mounts=[Mount(target=WORKSPACE, source=plan.volume, type="volume", no_copy=True)],
+        mounts=[
+            Mount(target=WORKSPACE, source=plan.volume, type="volume", no_copy=True),
+            *([relay_mount(plan.relay_volume)] if plan.relay_volume is not None else []),
+        ],
     )
     if plan.has_readonly_proc:
         # docker-py has no argument for it. A writable /proc/PID/mem lets dd put native code into a process,

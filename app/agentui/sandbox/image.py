@@ -10,7 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.engine import Engine, explanation
@@ -26,6 +26,8 @@ BASE_HINT = (
     "scripts/make-base-image.sh and name it in AGENTUI_BASE_IMAGE."
 )
 
+ImageProfile = Literal["default", "research"]
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,16 +37,19 @@ class ToolsImage:
     Args:
         engine: Where it is kept and built.
         base: What it is built from; the default is pulled when absent, and only while building.
+        profile: `research` has curl as well.
     """
 
     question = "Build the sandbox image now?"
     why = "its base image may be downloaded and Debian packages are installed; done once, then no network"
-    command = "agentui sandbox build"
 
-    def __init__(self, engine: Engine, base: str | None = None) -> None:
+    def __init__(self, engine: Engine, base: str | None = None, profile: ImageProfile = "default") -> None:
         self.engine = engine
         self.base = base or DEFAULT_BASE
-        self.tag = image_tag(self.base)
+        self.profile = profile
+        flag = "" if profile == "default" else f" --profile {profile}"
+        self.command = f"agentui sandbox build{flag}"
+        self.tag = image_tag(self.base, name="tools" if profile == "default" else profile)
 
     async def is_built(self) -> bool:
         """Whether the engine has it; never pulls.
@@ -79,7 +84,8 @@ class ToolsImage:
 
         try:
             context = build_context(TOOLS_FOLDER)
-            run_build(client, tell, stop, fileobj=context, tag=self.tag, buildargs={"BASE_IMAGE": self.base})
+            arguments = {"BASE_IMAGE": self.base, "PROFILE": self.profile}
+            run_build(client, tell, stop, fileobj=context, tag=self.tag, buildargs=arguments)
         except BuildFailed as failure:
             if not has_base and not has_image(self.engine, self.base):
                 raise SandboxUnavailable(
@@ -89,7 +95,7 @@ class ToolsImage:
             raise SandboxUnavailable(
                 f"The sandbox image could not be built from {self.base}: {failure}. "
                 f"Before that: {' | '.join(last_lines)}",
-                hint="Build it by hand to see everything: agentui sandbox build",
+                hint=f"Build it by hand to see everything: {self.command}",
             ) from failure
         except (DockerException, requests.RequestException, OSError) as error:
             raise SandboxUnavailable(
@@ -162,22 +168,29 @@ def run_build(client: APIClient, note: Note, stop: threading.Event, **options: A
         note(line)
 
 
-def image_tag(base: str, folder: Path = TOOLS_FOLDER) -> str:
+def image_tag(base: str, folder: Path = TOOLS_FOLDER, *, name: str = "tools") -> str:
     """The image's name: a hash of everything it is made from. Reads the files."""
     digest = hashlib.sha256(base.encode())
     for path in _files(folder):
         content = path.read_bytes()
         digest.update(f"\0{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
-    return f"agentui-tools:{digest.hexdigest()[:12]}"
+    return f"agentui-{name}:{digest.hexdigest()[:12]}"
 
 
-def build_context(folder: Path) -> io.BytesIO:
-    """The folder as a tar archive without owners and times, so that equal files build from the cache."""
+def build_context(folder: Path, extra: Mapping[str, bytes] | None = None) -> io.BytesIO:
+    """The folder as a tar archive without owners and times, so that equal files build from the cache.
+
+    `extra` are more files, by their names in the archive.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in _files(folder):
             info = tarfile.TarInfo(path.relative_to(folder).as_posix())
             content = path.read_bytes()
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+        for name, content in sorted((extra or {}).items()):
+            info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             archive.addfile(info, io.BytesIO(content))
     buffer.seek(0)

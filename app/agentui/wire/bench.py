@@ -37,7 +37,10 @@ class Bench:
         self.project = project
         self.place = place
         self._settings = settings
-        self._workshops = Workshops(settings, where, project, f"cli-{os.getpid()}", place=place)
+        self._workshops = Workshops(
+            settings, where, project, f"cli-{os.getpid()}", place=place, emit=self._tell
+        )
+        self._emit: Callable[[Event], None] | None = None
         self._workshop: Workshop | None = None
         self._workspace: Workspace | None = None
         self._copy_owner: DockerSandbox | None = None
@@ -62,6 +65,10 @@ class Bench:
         assert self._workspace is not None, "the bench was not opened"
         return self._workspace
 
+    def _tell(self, event: Event) -> None:
+        if self._emit is not None:
+            self._emit(event)
+
     async def open(self, note: Callable[[str], None], emit: Callable[[Event], None]) -> None:
         """Start the sandbox and bring the copy up to date with the project.
 
@@ -69,6 +76,7 @@ class Bench:
             SandboxUnavailable: If no command can be run safely.
             WorkspaceError: If the copy cannot be made, or another agentui works on it.
         """
+        self._emit = emit
         self._workshop = workshop = await self._workshops.open()
         assert isinstance(workshop.workspace, Workspace)
         self._workspace = workshop.workspace

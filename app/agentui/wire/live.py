@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,24 +19,19 @@ from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Discard, Pause, Quit
-from agentui.errors import AgentuiError, UsageError
+from agentui.errors import AgentuiError
 from agentui.events import (
     ModelFacts,
     Recorded,
     RunEnded,
-    SandboxFacts,
     SessionEnded,
     SessionStarted,
     StateChanged,
     Warned,
 )
-from agentui.harness.base import Harness
-from agentui.harness.loop import LoopSettings, OwnLoop
-from agentui.harness.prompt import find_instructions, system_prompt
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
-from agentui.run.ports import HarnessFactory, RunParts, Workshop
-from agentui.run.resumed import ResumedState
+from agentui.run.ports import RunParts, Workshop
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.card import tell_cards
@@ -52,6 +47,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
+from agentui.wire.harnesses import harness_factory
 from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
@@ -68,32 +64,6 @@ STOP_S = 15.0
 def new_id(prefix: str) -> str:
     """An id that is unique in a session: the prefix and 32 random bits."""
     return prefix + secrets.token_hex(4)
-
-
-def _harness(
-    settings: Settings, where: Places, project: Path, checks: Callable[[], Sequence[str]]
-) -> HarnessFactory:
-    """Makes the own loop for what was found; `checks` gives the lines that name them.
-
-    Raises:
-        UsageError: If the file of ``--system`` cannot be read.
-    """
-    try:
-        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
-
-    def make(
-        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
-    ) -> Harness:
-        system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
-        loop = LoopSettings(
-            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.answer_tokens
-        )
-        history = resumed.messages if resumed is not None else ()
-        return OwnLoop(backend, model, system, loop, new_id, history)
-
-    return make
 
 
 @dataclass(slots=True)
@@ -139,7 +109,13 @@ class LiveSession:
         self._folder, self.recorder = self._begin() if continued is None else self._go_on(continued)
         self._found = Found()
         self._workshops = Workshops(
-            settings, where, self.project, self._folder.session_id, is_demo, goes_on=continued is not None
+            settings,
+            where,
+            self.project,
+            self._folder.session_id,
+            is_demo,
+            goes_on=continued is not None,
+            emit=self.recorder.emit,
         )
         always = self.trust.applies_always(self.project)
         apply: ApplyPolicy = "accept" if accepts_changes else apply_policy(settings, always)
@@ -214,7 +190,7 @@ class LiveSession:
         return RunParts(
             find_backend=find,
             open_workshop=open_workshop,
-            make_harness=_harness(self._settings, where, self.project, self._found.check_lines),
+            make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
             flush=self.recorder.flush,

@@ -41,7 +41,8 @@ def tools_image(settings: Settings) -> ToolsImage:
     from agentui.sandbox.engine import find_engine
     from agentui.sandbox.image import ToolsImage
 
-    return ToolsImage(find_engine(), settings.base_image)
+    engine = find_engine()
+    return ToolsImage(engine, settings.base_image, "research" if settings.profile == "research" else "default")
 
 
 def start_server(settings: Settings, home: Path) -> StartServer | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
+from agentui.events import Event
 from agentui.paths import Places, private_folder, project_key
 from agentui.run.ports import ImagePort, Workshop
 from agentui.sandbox.base import Copy
 from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
+from agentui.wire.research import require_docker, way_out_of
 from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
 from agentui.workspace.settings import CopyKind, WorkspaceSettings
 
@@ -43,6 +46,10 @@ def own_place(where: Places, project: Path) -> CopyPlace:
     return CopyPlace(project_key(project), where.workspace(project), where.copy(project))
 
 
+def _nobody(event: Event) -> None:
+    """Nobody wants to know."""
+
+
 class Workshops:
     """Opens the sandbox that settings ask for, on the private copy; of a session that `goes_on`, on its own."""
 
@@ -55,6 +62,8 @@ class Workshops:
         is_demo: bool = False,
         place: CopyPlace | None = None,
         goes_on: bool = False,
+        *,
+        emit: Callable[[Event], None] = _nobody,
     ) -> None:
         self._goes_on = goes_on
         self._settings = settings
@@ -63,6 +72,7 @@ class Workshops:
         self._session_id = session_id
         self._is_demo = is_demo
         self._place = place or own_place(where, project)
+        self._emit = emit
 
     async def open(self) -> Workshop:
         """A workshop that is not started yet.
@@ -74,8 +84,10 @@ class Workshops:
             return await self._for_demo()
         match self._settings.sandbox:
             case "none":
+                require_docker(self._settings)
                 return self._without_sandbox()
             case "bubblewrap" | "seatbelt" as kind:
+                require_docker(self._settings)
                 sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
                 return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
         return await self._docker()
@@ -114,7 +126,8 @@ class Workshops:
 
         Raises:
             SandboxUnavailable: If there is no engine.
-            ConfigError: If the project profile is asked for and the project names no image.
+            ConfigError: If the project profile is asked for and the project names no image, or the research
+                profile and nothing may be reached.
         """
         from agentui.sandbox.docker import DockerSandbox
 
@@ -131,6 +144,7 @@ class Workshops:
             uid=os.getuid() or 1000,
             is_throwaway=self._place.is_throwaway,
             shell=shell,
+            way_out=None if self._is_demo else way_out_of(settings, self._emit),
         )
         return sandbox, image
 

@@ -16,10 +16,26 @@ packages=('apt*' 'dpkg*' 'deb-*' debconf 'debconf-*' debootstrap snap flatpak)
 powers=(su sudo mount umount unshare nsenter setpriv chroot pivot_root switch_root passwd chsh chfn newgrp gpasswd
     chage expiry login sulogin runuser mknod losetup swapon swapoff fsck 'mkfs*' insmod modprobe)
 
+profile=${1:-default}
+forbidden=(python python3 perl node ruby php lua gcc wget nc ssh openssl apt apt-get dpkg su mount unshare busybox socat)
+required=(bash sh awk sed grep find xargs diff patch git rg fd jq tree less file make ps gzip xz unzip tar edit)
+if [[ $profile == research ]]; then
+    required+=(curl)
+    network=("${network[@]/#curl/}")
+    # Only its own user may start it: it is what leads to the proxy, not one more client for the agent.
+    mv "$(type -P socat)" /usr/local/lib/agentui/socat
+    chown 1001:1001 /usr/local/lib/agentui/socat
+    chmod 500 /usr/local/lib/agentui/socat
+    install -d -o 1001 -g 1001 -m 755 /relay
+else
+    forbidden+=(curl)
+fi
+
 remove_named() {
     local folder pattern
     for folder in "${folders[@]}"; do
         for pattern in "$@"; do
+            [[ -n $pattern ]] || continue
             # Unquoted on purpose: the pattern is a glob.
             # shellcheck disable=SC2086,SC2206
             local found=($folder/$pattern)
@@ -62,13 +78,13 @@ find /bin/ /sbin/ /usr/bin /usr/sbin /usr/local/bin -xtype l -delete
 hash -r
 
 failed=0
-for name in python python3 perl node ruby php lua gcc curl wget nc ssh openssl apt apt-get dpkg su mount unshare busybox; do
+for name in "${forbidden[@]}"; do
     if command -v "$name" >/dev/null; then
         echo "strip: $name is still there: $(command -v "$name")" >&2
         failed=1
     fi
 done
-for name in bash sh awk sed grep find xargs diff patch git rg fd jq tree less file make ps gzip xz unzip tar edit; do
+for name in "${required[@]}"; do
     if ! command -v "$name" >/dev/null; then
         echo "strip: $name is missing" >&2
         failed=1

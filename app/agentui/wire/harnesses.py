@@ -1,0 +1,112 @@
+"""Who thinks: our own loop, or Pi."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentui.backends.base import Backend
+from agentui.config.settings import Settings
+from agentui.errors import UsageError
+from agentui.events import ModelFacts, SandboxFacts
+from agentui.harness.base import Harness
+from agentui.harness.loop import LoopSettings, OwnLoop
+from agentui.harness.prompt import appendix, find_instructions, system_prompt
+from agentui.paths import PI_EXTENSION, Places, private_folder
+from agentui.run.ports import HarnessFactory
+from agentui.run.resumed import ResumedState
+
+if TYPE_CHECKING:
+    from agentui.harness.pi.launch import PiPlace
+
+Ids = Callable[[str], str]
+Checks = Callable[[], Sequence[str]]
+
+
+def harness_factory(
+    settings: Settings, where: Places, project: Path, checks: Checks, ids: Ids
+) -> HarnessFactory:
+    """Makes what thinks for what was found; `checks` gives the lines that name them.
+
+    Raises:
+        UsageError: If the file of ``--system`` cannot be read.
+    """
+    try:
+        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
+
+    def loop(
+        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
+    ) -> Harness:
+        system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
+        options = LoopSettings(
+            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.answer_tokens
+        )
+        history = resumed.messages if resumed is not None else ()
+        return OwnLoop(backend, model, system, options, ids, history)
+
+    def pi(
+        backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None
+    ) -> Harness:
+        return _pi(settings, where, project, checks, ids, backend, model, sandbox, resumed)
+
+    return pi if settings.harness == "pi" else loop
+
+
+def _pi(
+    settings: Settings,
+    where: Places,
+    project: Path,
+    checks: Checks,
+    ids: Ids,
+    backend: Backend,
+    model: ModelFacts,
+    sandbox: SandboxFacts | None,
+    resumed: ResumedState | None,
+) -> Harness:
+    from agentui.harness.pi.config import ModelOptions
+    from agentui.harness.pi.harness import PiHarness, PiSettings
+    from agentui.harness.pi.launch import PiFolders
+    from agentui.harness.pi.userconfig import remove_ended, user_instructions
+
+    root = private_folder(where.pi)
+    remove_ended(root)
+    own = where.pi_state(project)
+    folders = PiFolders(
+        private=root / f"run-{os.getpid()}-{ids('')}",
+        sessions=private_folder(own / "sessions"),
+        workdir=private_folder(own / "workdir"),
+        extension=PI_EXTENSION,
+    )
+    user_folder = Path(os.environ.get("PI_CODING_AGENT_DIR") or where.home / ".pi" / "agent").expanduser()
+    instructions = (*user_instructions(user_folder), *find_instructions(project, where.config))
+    options = PiSettings(
+        options=ModelOptions(settings.sampling, settings.answer_tokens),
+        api_key=settings.api_key,
+        system_file=settings.system_file,
+        appendix=appendix(sandbox, instructions, checks()),
+        has_tools=sandbox is not None,
+        user_folder=user_folder,
+        extensions=settings.pi_extensions,
+    )
+    reference = resumed.harness_ref if resumed is not None else None
+    session = Path(reference) if reference is not None else None
+    return PiHarness(_place(settings, where), folders, backend, model, options, ids, session)
+
+
+def _place(settings: Settings, where: Places) -> PiPlace:
+    """Where Pi runs.
+
+    Raises:
+        UsageError: If that is nowhere.
+    """
+    from agentui.harness.pi.host import HostPlace
+
+    if settings.pi_place == "host":
+        return HostPlace(private_folder(where.pi))
+    raise UsageError(
+        "Pi runs on this machine only, so far", hint="add --pi-host; its commands stay in the sandbox"
+    )

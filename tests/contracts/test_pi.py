@@ -1,0 +1,225 @@
+"""A real Pi from npm behind the harness protocol: what is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agentui.control import Answer, Interrupt, Quit, Submit
+from agentui.events import (
+    ApprovalAsked,
+    HarnessStarted,
+    HistoryAppended,
+    RunEnded,
+    SteerQueued,
+    ToolEnded,
+    ToolStarted,
+    Warned,
+)
+from agentui.harness.pi.harness import PiSettings
+from agentui.harness.pi.install import PI_VERSION, PiInstallation
+from agentui.history import fold_history
+from agentui.run.resumed import ResumedState, Unfinished
+from agentui.simulator.config import SimulatorConfig
+from tests.contracts.pi_rig import installed_pi, rig
+from tests.contracts.test_harness_contract import FAST, SLOW, TASK, HangsOnce, ended
+from tests.fakes import ATTENDED, Hang
+from tests.serving import assert_balanced
+
+EXTENSION = """
+export default function (pi) {
+  pi.on("tool_call", async (event, ctx) => {
+    const name = await ctx.ui.input("What is it called?", "a name");
+    const sure = await ctx.ui.confirm("Sure?", "it is " + name);
+    if (!sure) return { block: true, reason: "not sure about " + name };
+  });
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def installation() -> PiInstallation:
+    found = installed_pi()
+    if isinstance(found, str):
+        pytest.skip(f"no Pi: {found}")
+    return found
+
+
+def running_pis() -> list[psutil.Process]:
+    """The Pis that this process has started."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if any("pi-coding-agent" in word for word in child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+async def test_no_command_runs_where_pi_runs(installation: PiInstallation, tmp_path: Path) -> None:
+    async with rig("pi", installation, tmp_path, config=FAST) as found:
+        found.supervisor.send(Submit(TASK))
+        assert (await ended(found)).reason == "done"
+        written = [command for command in found.sandbox.ran if "cat > " in command]
+        assert written, "the task writes files, wherever it is executed"
+        assert list(found.folders.workdir.iterdir()) == []
+        assert not list(tmp_path.rglob("report*"))
+        assert found.log.of(HarnessStarted)[0].version == PI_VERSION
+
+
+async def test_a_pi_that_is_killed_ends_the_run_and_the_next_task_starts_another(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    hang = Hang()
+    async with rig("pi", installation, tmp_path, config=FAST) as found:
+        found.sandbox.hangs = HangsOnce(hang)
+        found.supervisor.send(Submit(TASK))
+        await asyncio.wait_for(hang.reached.wait(), 30)
+        [process] = running_pis()
+        process.send_signal(signal.SIGKILL)
+        end = await ended(found)
+        assert end.reason == "unavailable"
+        assert end.error == "Pi was killed by signal 9"
+        assert [e.outcome for e in found.log.of(ToolEnded)] == ["cancelled"]
+        found.supervisor.send(Submit(TASK))
+        assert (await ended(found, 2)).reason == "done"
+    assert running_pis() == []
+
+
+async def test_nothing_is_left_when_the_session_ends_in_the_middle_of_an_answer(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    async with rig("pi", installation, tmp_path, config=SLOW) as found:
+        found.supervisor.send(Submit(TASK))
+        await found.log.wait_for(HistoryAppended)
+        groups = [os.getpgid(process.pid) for process in running_pis()]
+        assert groups
+        assert os.getpgid(0) not in groups
+        found.supervisor.send(Quit())
+        await until(lambda: bool(found.log.of(RunEnded)))
+        await until(lambda: not running_pis())
+        assert_balanced(found.log)
+        assert found.log.of(RunEnded)[0].is_saved
+        await until(lambda: not found.folders.private.exists())
+
+
+async def test_a_session_goes_on_with_pis_own_file(installation: PiInstallation, tmp_path: Path) -> None:
+    async with rig("pi", installation, tmp_path, config=FAST) as found:
+        found.supervisor.send(Submit(TASK))
+        assert (await ended(found)).reason == "done"
+        reference = found.log.of(HarnessStarted)[0].session_ref
+        assert reference is not None
+        first_prompt = found.log.of(RunEnded)[0].usage.prompt_tokens
+    assert Path(reference).is_file()
+    assert Path(reference).parent == tmp_path / "sessions"
+    assert first_prompt
+    resumed = ResumedState(harness_ref=reference)
+    async with rig("pi", installation, tmp_path, config=FAST, resumed=resumed) as again:
+        assert again.log.of(HarnessStarted)[0].session_ref == reference
+        again.supervisor.send(Submit("say hello"))
+        assert (await ended(again)).reason == "done"
+        text = Path(reference).read_text(encoding="utf-8")
+        assert TASK in text
+        assert "say hello" in text
+
+
+async def test_a_run_that_was_saved_goes_on_without_new_words_of_the_user(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    hang = Hang()
+    async with rig("pi", installation, tmp_path, config=FAST) as found:
+        found.sandbox.hangs = HangsOnce(hang)
+        found.supervisor.send(Submit(TASK))
+        await asyncio.wait_for(hang.reached.wait(), 30)
+        found.supervisor.send(Quit())
+        await until(lambda: bool(found.log.of(RunEnded)))
+        reference = found.log.of(HarnessStarted)[0].session_ref
+        history = tuple(fold_history(found.log.events))
+    unfinished = Unfinished(TASK, is_said=True, is_held=False)
+    resumed = ResumedState(messages=history, harness_ref=reference, unfinished=unfinished)
+    async with rig("pi", installation, tmp_path, config=FAST, resumed=resumed) as again:
+        assert (await ended(again)).reason == "done"
+        assert again.sandbox.ran
+        assert again.log.of(SteerQueued) == []
+
+
+async def test_an_extension_that_the_user_named_asks_on_the_screen(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    users = tmp_path / "users-pi"
+    (users / "extensions").mkdir(parents=True)
+    (users / "extensions" / "asker.ts").write_text(EXTENSION)
+    (users / "auth.json").write_text("{}")
+    settings = PiSettings(user_folder=users, extensions=("asker",))
+    async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:
+        found.supervisor.send(Submit(TASK))
+        name = await found.log.wait_for(ApprovalAsked)
+        assert (name.kind, name.question, name.text) == ("input", "What is it called?", "a name")
+        found.supervisor.send(Answer(name.ask_id, "Käse"))
+        sure = await found.log.wait_for(ApprovalAsked, lambda e: e.kind == "confirm")
+        assert (sure.question, sure.why) == ("Sure?", "it is Käse")
+        found.supervisor.send(Answer(sure.ask_id, "no"))
+        blocked = await found.log.wait_for(ToolEnded)
+        assert blocked.outcome == "error"
+        assert "Käse" in blocked.message
+        assert found.sandbox.ran == []
+        found.supervisor.send(Interrupt())
+        assert (await ended(found)).reason == "interrupted"
+        assert len(found.log.of(ToolStarted)) == len(found.log.of(ToolEnded))
+        [left_out] = [e.text for e in found.log.of(Warned) if e.code == "pi_left_out"]
+        assert "auth.json (never given away)" in left_out
+
+
+async def test_without_a_sandbox_pi_can_only_talk(installation: PiInstallation, tmp_path: Path) -> None:
+    settings = PiSettings(has_tools=False)
+    async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:
+        found.supervisor.send(Submit(TASK))
+        assert (await ended(found)).reason == "done"
+        assert found.sandbox.ran == []
+        assert found.log.of(ToolStarted) == []
+
+
+async def test_a_small_context_is_summarised_in_the_middle_of_a_run(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    config = SimulatorConfig(unpaced=True, context_length=6144)
+    async with rig("pi", installation, tmp_path, config=config) as found:
+        found.sandbox.answers = LongAnswers()
+        found.supervisor.send(Submit(TASK))
+        end = await ended(found)
+        assert end.reason in ("done", "limit", "failed")
+        started = [type(e).__name__ for e in found.log.events if "Compaction" in type(e).__name__]
+        assert started[:2] == ["CompactionStarted", "CompactionEnded"]
+
+
+class LongAnswers(dict[str, tuple[int, bytes]]):
+    """Every command says a lot."""
+
+    def get(  # type: ignore[override]
+        self, key: str, default: tuple[int, bytes] | None = None
+    ) -> tuple[int, bytes]:
+        return 0, b"a line of output that fills the context\n" * 40
+
+
+async def test_a_limit_of_turns_ends_the_run_before_the_next_request(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    policy = replace(ATTENDED, max_turns=2)
+    async with rig("pi", installation, tmp_path, config=FAST, policy=policy) as found:
+        found.supervisor.send(Submit(TASK))
+        end = await ended(found)
+        assert (end.reason, end.turns) == ("limit", 2)
