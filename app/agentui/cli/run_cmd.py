@@ -129,6 +129,7 @@ def replay_on_dashboard(
     from agentui.view.timeline import Timeline
 
     timeline = Timeline(records)
+    gc.freeze()  # the session stays as it is: a search through all of it takes longer than a seek
     services = ReplayServices(records, speed, folder)
     if at_s is not None:
         at_s = min(at_s, timeline.duration_s)
