@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentui.wire.check_run import run_check
     from agentui.wire.checks import project_image, shell_image
     from agentui.wire.demo import DEMO_TASK
+    from agentui.wire.harnesses import pi_image
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
@@ -37,6 +38,7 @@ _MODULES = {
     "served_model": "agentui.wire.caches",
     "probe_sandbox": "agentui.wire.sandboxes",
     "sandbox_limits": "agentui.wire.sandboxes",
+    "pi_image": "agentui.wire.harnesses",
     "tools_image": "agentui.wire.servers",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "list_workspaces",
     "open_bench",
     "open_session",
+    "pi_image",
     "probe_sandbox",
     "project_image",
     "run_check",
