@@ -25,6 +25,7 @@
     ├── HarnessError          what thinks
     │   └── HarnessUnavailable    it cannot be started, or its process is gone  exit 75
     ├── SessionError          journal or session files
+    │   └── SessionBusy           another process writes the session        exit 75
     └── ModelFileError        a GGUF file or config.json cannot be read
 """
 
@@ -148,6 +149,10 @@ class HarnessUnavailable(HarnessError):
 
 class SessionError(AgentuiError):
     """A session's files cannot be written or read."""
+
+
+class SessionBusy(SessionError):
+    """Another agentui writes the session: it can only be looked at."""
 
 
 class ModelFileError(AgentuiError):

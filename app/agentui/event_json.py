@@ -30,19 +30,20 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
     return names
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of the vocabulary as plain JSON values, without a type. O(its size)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 
 def event_fields(event: Event) -> dict[str, Any]:
     """The fields of `event` as plain JSON values, without its type."""
-    return {name: _plain(getattr(event, name)) for name in _names(type(event))}
+    return {name: plain(getattr(event, name)) for name in _names(type(event))}
 
 
 def recorded_object(recorded: Recorded) -> dict[str, Any]:

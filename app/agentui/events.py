@@ -125,6 +125,93 @@ class Change:
     size_bytes: int | None = None
 
 
+@frozen
+class SpeedAtDepth:
+    """Speeds of the requests whose prompt had up to `depth_tokens`; weighted by tokens."""
+
+    depth_tokens: int
+    requests: int
+    prefill_tok_per_s: float | None = None
+    decode_tok_per_s: float | None = None
+
+
+@frozen
+class CheckResult:
+    """How a check ended the last time it ran."""
+
+    name: str
+    outcome: ToolOutcome
+    exit_code: int | None
+    wall_s: float
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether it ran to its end and found nothing wrong."""
+        return self.outcome == "ok" and self.exit_code in (0, None)
+
+
+@frozen
+class TimeByKind:
+    """Where the time of a run went, in seconds; the kinds add up to the run's."""
+
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    commands_s: float = 0.0
+    checks_s: float = 0.0
+    waiting_s: float = 0.0
+    slept_s: float = 0.0
+    other_s: float = 0.0
+
+
+@frozen
+class RunCard:
+    """What a run was made of, what it took and how it ended; ``None`` for what nobody measured or said.
+
+    Tokens are sums over the requests of the run, speeds are weighted by tokens. `reused_tokens` is what the
+    server did not read again, `reread_tokens` what it read. Peaks are the highest samples of the run,
+    `swap_growth_bytes` counts from the first one. `kv_type` is as the engine calls it, K and V apart where they
+    differ. The hashes are the first 12 hexadecimal digits of a SHA-256. `reason` is ``None`` while the run
+    goes on, and after a crash.
+    """
+
+    run_id: RunId
+    task: str
+    started_utc: str
+    model: ModelFacts
+    backend: str
+    harness: str
+    sandbox: str
+    profile: str
+    sampling: Json
+    sampling_hash: str
+    system_hash: str | None = None
+    kv_type: str | None = None
+    reason: EndReason | None = None
+    error: str | None = None
+    is_saved: bool = False
+    wall_s: float | None = None
+    turns: int = 0
+    commands: int = 0
+    requests: int = 0
+    compactions: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reused_tokens: int | None = None
+    reread_tokens: int | None = None
+    ttft_s: float | None = None
+    prefill_tok_per_s: float | None = None
+    decode_tok_per_s: float | None = None
+    speeds: tuple[SpeedAtDepth, ...] = ()
+    time: TimeByKind | None = None
+    peak_memory_bytes: int | None = None
+    peak_model_bytes: int | None = None
+    peak_kv_bytes: int | None = None
+    kv_source: Source | None = None
+    swap_growth_bytes: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    pending_changes: int = 0
+
+
 # --- session and run -----------------------------------------------------------------------------
 
 
@@ -199,6 +286,13 @@ class RunEnded:
     wall_s: float = 0.0
     pending_changes: int = 0
     is_saved: bool = False
+
+
+@frozen
+class RunCarded:
+    """The card of the run that ended just before: a fold of its events, for whoever has only this one."""
+
+    card: RunCard
 
 
 @frozen
@@ -826,6 +920,7 @@ class KvSample:
     source: Source
     basis: str = ""
     error: str | None = None
+    cache_type: str | None = None
 
 
 @frozen
@@ -868,6 +963,7 @@ Event: TypeAlias = (
     | HarnessStarted
     | RunStarted
     | RunEnded
+    | RunCarded
     | StateChanged
     | TurnStarted
     | TurnEnded
@@ -949,4 +1045,4 @@ class Recorded:
     at_utc: str
     run_id: RunId
     event: Event
-    v: int = 1
+    v: int = 2

@@ -14,7 +14,7 @@ def fold_history(events: Iterable[Event]) -> list[Json]:
     for event in events:
         match event:
             case HistoryAppended(message, joins_last=joins_last):
-                if joins_last:
+                if joins_last and messages:
                     messages.pop()
                 messages.append(message)
             case HistoryReplaced(replaced, _):

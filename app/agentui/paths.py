@@ -28,6 +28,9 @@ PROJECT_CONFIG = Path(".agentui") / "config.toml"
 """Where a project keeps its settings, relative to the project."""
 
 
+_SOCKET_FOLDER_BYTES = 80
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """The user's folders. Nothing is created by asking for a place; see `private_folder`."""
@@ -92,6 +95,17 @@ class Places:
     def copy(self, project: Path) -> Path:
         """The private copy itself, for sandboxes that keep it in a folder of the host."""
         return self.cache / "copies" / project_key(project)
+
+    @property
+    def sockets(self) -> Path:
+        """The control sockets of sessions that run. Short, for a socket's path has at most 103 bytes."""
+        near = self.state / "run"
+        if len(os.fsencode(near)) <= _SOCKET_FOLDER_BYTES:
+            return near
+        import hashlib
+
+        key = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:10]
+        return Path("/tmp") / f"agentui-{os.getuid()}-{key}"
 
     @property
     def demo(self) -> Path:
@@ -173,6 +187,12 @@ def lmstudio_home(home: Path) -> Path:
         return Path(pointed)
     old = home / ".cache" / "lm-studio"
     return old if old.is_dir() else home / ".lmstudio"
+
+
+def pi_folder(home: Path, environ: Mapping[str, str]) -> Path:
+    """Pi's own folder, by Pi's rules; it need not exist."""
+    named = environ.get("PI_CODING_AGENT_DIR", "")
+    return Path(named).expanduser().absolute() if named else home / ".pi" / "agent"
 
 
 def lmstudio_server_config(home: Path) -> Path:

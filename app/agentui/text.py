@@ -187,3 +187,28 @@ def human_percent(ratio: float | None) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 file``, ``6 files``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def clock_time(seconds: float) -> str:
+    """A time since the beginning: ``0:07``, ``12:30``, ``1:02:30``."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_CLOCK_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,7}(?:\.\d{1,6})?)")
+
+
+def read_clock_time(text: str) -> float:
+    """Seconds of a time as `clock_time` writes it, or as ``90``, ``90s``, ``5m``, ``1.5h``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    typed = text.strip().lower()
+    unit_s = _UNIT_S.get(typed[-1:])
+    match = _CLOCK_TIME.fullmatch(typed[:-1].rstrip() if unit_s else typed)
+    if match is None or (unit_s and match[2]):
+        raise ValueError(f"{text!r} is no time")
+    return (int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])) * (unit_s or 1.0)

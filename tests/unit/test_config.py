@@ -117,6 +117,9 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         rate_s = 2
         process_s = 3
         processing_s = 1
+        [sessions]
+        keep_days = 90
+        keep_size = "5 GiB"
     """
     user += f'[checks."{files.project}"]\nimage = "python:3.12-slim"\ntest = "pytest {{args}}"\n'
     loaded = load(files, user=user)

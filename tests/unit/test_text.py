@@ -12,6 +12,7 @@ from agentui.text import (
     CleanStream,
     clean,
     clean_line,
+    clock_time,
     human_bytes,
     human_context,
     human_duration,
@@ -20,6 +21,7 @@ from agentui.text import (
     human_rate,
     human_tokens,
     plural,
+    read_clock_time,
 )
 
 ALPHABET = (
@@ -122,3 +124,27 @@ def test_units_are_readable() -> None:
     assert [human_rate(r) for r in (None, 42.31, 812.4)] == ["?", "42.3", "812"]
     assert (human_gib(None), human_gib(47_352_643_584), human_percent(0.19)) == ("?", "44.1", "19 %")
     assert (plural(1, "file"), plural(6, "file")) == ("1 file", "6 files")
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"),
+    [
+        ("90", 90),
+        ("12:30", 750),
+        ("1:02:30", 3750),
+        ("90s", 90),
+        ("5m", 300),
+        ("1.5h", 5400),
+        (" 0:07.5 ", 7.5),
+    ],
+)
+def test_times_of_a_session_are_read_as_typed(typed: str, seconds: float) -> None:
+    assert read_clock_time(typed) == seconds
+    if seconds == int(seconds):
+        assert read_clock_time(clock_time(seconds)) == seconds
+
+
+@pytest.mark.parametrize("typed", ["", "x", "1:2:3:4", "-5", "1:30m", "m", "inf", "1e9"])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="no time"):
+        read_clock_time(typed)

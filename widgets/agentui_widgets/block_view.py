@@ -20,7 +20,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from agentui_widgets.block_item import BlockItem
+from agentui_widgets.block_item import BlockChosen, BlockItem
 from agentui_widgets.column import Column, DrawnAs, RowCache, Slot
 from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Rows
@@ -204,6 +204,7 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
         if not self._column.slots:
             return
         self._cursor = max(0, min(self._cursor_place + step, self.block_count - 1))
+        self.post_message(BlockChosen(self, self._column.slots[self._cursor].item.key))
         top = self._column.tops[self._cursor]
         height = self.scrollable_content_region.height
         if not self.scroll_offset.y <= top < self.scroll_offset.y + height:

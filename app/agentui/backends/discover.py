@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentui.backends.address import ServerAddress, parse_address
 from agentui.backends.base import Backend
+from agentui.backends.dialect import Dialect
 from agentui.backends.failures import unreachable
 from agentui.backends.fields import as_count, as_object, as_text
 from agentui.backends.lmstudio.backend import LmStudioBackend
@@ -14,6 +15,7 @@ from agentui.backends.lmstudio.rest import is_greeting
 from agentui.backends.native_http import NativeHttp
 from agentui.backends.openai_chat import READ_TIMEOUT_S
 from agentui.backends.openai_compatible import OpenAiCompatibleBackend
+from agentui.config.provider import ProviderRoute
 from agentui.errors import BackendError, BackendUnavailable
 from agentui.paths import lmstudio_server_config
 
@@ -26,6 +28,7 @@ async def find_server(
     api_key: str | None = None,
     *,
     home: Path | None = None,
+    provider: ProviderRoute | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
     will_chat: bool = False,
 ) -> Backend:
@@ -36,6 +39,7 @@ async def find_server(
             say that its server is.
         api_key: Sent to this server as a bearer token where given; nothing is taken from the environment.
         home: The user's home folder, where LM Studio keeps its settings; only for `url` ``None``.
+        provider: How the user's list of providers wants requests; its key and headers resolved.
         read_timeout_s: Longest silence on the wire of a chat.
         will_chat: Whether to prepare the first request already now, in a thread; else it takes a second longer.
 
@@ -47,7 +51,7 @@ async def find_server(
     addresses = [parse_address(url)] if url else lmstudio_addresses(home or Path.home())
     for number, address in enumerate(addresses, start=1):
         try:
-            backend = await _connected(address, api_key, read_timeout_s)
+            backend = await _connected(address, api_key, provider, read_timeout_s)
         except BackendUnavailable:
             if number == len(addresses):
                 raise
@@ -59,13 +63,20 @@ async def find_server(
 
 
 async def _connected(
-    address: ServerAddress, api_key: str | None, read_timeout_s: float
+    address: ServerAddress, api_key: str | None, provider: ProviderRoute | None, read_timeout_s: float
 ) -> LmStudioBackend | OpenAiCompatibleBackend:
+    dialect = Dialect.of(provider)
     backend: LmStudioBackend | OpenAiCompatibleBackend
     if await _is_lmstudio(address):
-        backend = LmStudioBackend(address, api_key, read_timeout_s=read_timeout_s)
+        backend = LmStudioBackend(address, api_key, dialect=dialect, read_timeout_s=read_timeout_s)
     else:
-        backend = OpenAiCompatibleBackend(address, api_key, read_timeout_s=read_timeout_s)
+        backend = OpenAiCompatibleBackend(
+            address,
+            api_key,
+            dialect=dialect,
+            declared_context_tokens=provider.context_tokens if provider else None,
+            read_timeout_s=read_timeout_s,
+        )
     try:
         await backend.connect()
     except BaseException:

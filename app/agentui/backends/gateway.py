@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -69,12 +69,14 @@ class GatewaySettings:
     Attributes:
         root: The one server that can be reached: a URL without a trailing slash, without ``/v1``.
         api_key: Sent to it instead of what a client sends; clients never see it.
+        headers: Added to each request, instead of a client's own of the same name.
         paths: Beginnings of the paths that may be asked for.
         most_body_bytes: A larger request is answered with 413.
     """
 
     root: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     paths: tuple[str, ...] = OPENAI_PATHS
     most_body_bytes: int = MOST_BODY_BYTES
 
@@ -315,7 +317,7 @@ class Gateway:
         """Send the request on and the answer back. Cancelling it closes the server's connection at once."""
         assert self._client is not None
         request = passing.request
-        headers = to_upstream(request.headers.items(), self._settings.api_key)
+        headers = to_upstream(request.headers.items(), self._settings.api_key, self._settings.headers)
         url = URL(self._settings.root + request.raw_path, encoded=True)
         upstream = await self._client.request(
             request.method, url, headers=headers, data=passing.body or None, allow_redirects=False

@@ -41,13 +41,19 @@ def is_passable(target: str, prefixes: Sequence[str]) -> bool:
     return any(path.startswith(prefix) for prefix in prefixes)
 
 
-def to_upstream(headers: Iterable[tuple[str, str]], api_key: str | None) -> Headers:
-    """The headers that go on to the model server; with `api_key` instead of whatever key the client had."""
-    dropped = _WRITTEN_ANEW | (_KEYS if api_key else frozenset())
+def to_upstream(
+    headers: Iterable[tuple[str, str]], api_key: str | None, added: Sequence[tuple[str, str]] = ()
+) -> Headers:
+    """The headers that go on to the model server; with `api_key` instead of whatever key the client had.
+
+    What is `added` stands instead of the client's headers of the same name.
+    """
+    dropped = _WRITTEN_ANEW | (_KEYS if api_key else frozenset()) | {name.lower() for name, _ in added}
     kept = _end_to_end(headers, dropped)
     kept.append(("Accept-Encoding", "identity"))
     if api_key:
         kept.append(("Authorization", f"Bearer {api_key}"))
+    kept.extend(added)
     return kept
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,17 @@ class NativeHttp:
     Args:
         root: URL without a trailing slash, without ``/v1``.
         api_key: Sent as a bearer token where given.
+        headers: Sent with each request.
     """
 
-    def __init__(self, root: str, api_key: str | None) -> None:
+    def __init__(self, root: str, api_key: str | None, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.root = root
-        headers = {"User-Agent": f"agentui/{__version__}"}
+        own = {"User-Agent": f"agentui/{__version__}"}
         if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
+            own["Authorization"] = f"Bearer {api_key}"
         # A connection is dropped before the server drops it (after 5 s), so that none is used half-closed.
         self._client = httpx.AsyncClient(
-            headers=headers,
+            headers={**own, **dict(headers)},
             trust_env=False,
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=2, keepalive_expiry=_KEEP_ALIVE_S),

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any
 
 from agentui import __version__
 from agentui.backends.base import ChatPart, ChatRequest
+from agentui.backends.dialect import Dialect
 from agentui.backends.failures import from_exception, malformed, refusal, unfinished
 from agentui.backends.fields import as_object, parse_json
 from agentui.backends.openai_chunks import ChunkReader
@@ -29,6 +30,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 3600.0
 """Longest silence on the wire. A cold prefill may take many minutes; whether it moves is judged elsewhere."""
 
+_PLAIN = Dialect()
 _TAIL_S = 10.0
 _CHARACTERS_PER_TOKEN = 4
 _SENT_HEADERS = frozenset(
@@ -43,6 +45,7 @@ class OpenAiChat:
         base_url: Base of the routes, with ``/v1`` where the server has it.
         api_key: Sent as a bearer token; nothing is sent without one.
         address: The server in words for messages.
+        dialect: How this provider wants its requests.
         extra_body: Fields that this kind of server understands beyond the standard.
         read_timeout_s: Longest silence on the wire.
     """
@@ -53,16 +56,18 @@ class OpenAiChat:
         api_key: str | None,
         *,
         address: str,
+        dialect: Dialect = _PLAIN,
         extra_body: Mapping[str, Any] | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self.base_url = base_url
         self._api_key = api_key
         self._address = address
+        self._dialect = dialect
         self._extra_body = dict(extra_body or {})
         self._read_timeout_s = read_timeout_s
         self._warming: asyncio.Task[AsyncOpenAI] | None = None
-        self._asks_usage = True
+        self._asks_usage = dialect.asks_usage
 
     async def stream(self, request: ChatRequest, context_tokens: int | None) -> AsyncGenerator[ChatPart, None]:
         """Send `request` and yield its parts, ending with a `FinishPart`.
@@ -98,7 +103,9 @@ class OpenAiChat:
         It takes up to a second or two, and would count as the server's time if it ran inside the request.
         """
         if self._warming is None:
-            build = asyncio.to_thread(_build_client, self.base_url, self._api_key, self._read_timeout_s)
+            build = asyncio.to_thread(
+                _build_client, self.base_url, self._api_key, self._dialect.headers, self._read_timeout_s
+            )
             self._warming = asyncio.create_task(build)
 
     async def aclose(self) -> None:
@@ -127,7 +134,8 @@ class OpenAiChat:
             for data in records.finish() if piece is None else records.feed(piece):
                 for part in reader.read(_checked(json.loads(data.decode()), self._address)):
                     yield part
-        if reader.finish_reason is None:
+        is_whole = reader.finish_reason is not None or not self._dialect.gives_finish_reason
+        if not is_whole:
             raise unfinished(self._address)
 
     def _read_whole(self, body: bytes, reader: ChunkReader) -> list[ChatPart]:
@@ -150,15 +158,7 @@ class OpenAiChat:
     async def _create(self, client: AsyncOpenAI, request: ChatRequest) -> AsyncStream[object]:
         from openai import AsyncStream
 
-        body: dict[str, Any] = {"model": request.model, "messages": [dict(item) for item in request.messages]}
-        if request.tools:
-            body["tools"] = [dict(tool) for tool in request.tools]
-        if request.max_tokens is not None:
-            body["max_tokens"] = request.max_tokens
-        body["stream"] = True
-        if self._asks_usage:
-            body["stream_options"] = {"include_usage": True}
-        body |= {**self._extra_body, **request.sampling}
+        body = {**self._extra_body, **self._dialect.body(request, asks_usage=self._asks_usage)}
         # The plain JSON instead of the package's chunk objects: building those costs four times as much as all
         # the rest of a token, and they would only be taken apart again.
         return await client.post(
@@ -179,7 +179,9 @@ class OpenAiChat:
         return found
 
 
-def _build_client(base_url: str, api_key: str | None, read_timeout_s: float) -> AsyncOpenAI:
+def _build_client(
+    base_url: str, api_key: str | None, headers: Sequence[tuple[str, str]], read_timeout_s: float
+) -> AsyncOpenAI:
     """Import the packages and build a client; blocks for up to two seconds, so it runs in a thread."""
     import httpx2
     import openai
@@ -191,6 +193,8 @@ def _build_client(base_url: str, api_key: str | None, read_timeout_s: float) -> 
         outgoing.headers["User-Agent"] = f"agentui/{__version__}"
         if api_key:
             outgoing.headers["Authorization"] = f"Bearer {api_key}"
+        for name, value in headers:
+            outgoing.headers[name] = value
 
     transport = openai.DefaultAsyncHttpxClient(
         trust_env=False,

@@ -18,6 +18,7 @@ from agentui.backends.base import (
     ServerModel,
 )
 from agentui.backends.choice import facts_of, find_model, loaded_model, no_such_model, nothing_loaded
+from agentui.backends.dialect import Dialect
 from agentui.backends.failures import is_unknown_route, refusal
 from agentui.backends.fields import as_text
 from agentui.backends.native_http import NativeHttp, Reply
@@ -51,6 +52,8 @@ class OpenAiCompatibleBackend:
     Args:
         address: Where it is.
         api_key: Sent as a bearer token where given.
+        dialect: How its provider wants requests.
+        declared_context_tokens: The context of its model by the user's file, where the server tells none.
         read_timeout_s: Longest silence on the wire of a chat.
     """
 
@@ -59,12 +62,16 @@ class OpenAiCompatibleBackend:
         address: ServerAddress,
         api_key: str | None = None,
         *,
+        dialect: Dialect | None = None,
+        declared_context_tokens: int | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        self._dialect = dialect or Dialect()
+        self._declared_context_tokens = declared_context_tokens
         self._address = address
         self._api_key = api_key
         self._read_timeout_s = read_timeout_s
-        self._http = NativeHttp(address.root, api_key)
+        self._http = NativeHttp(address.root, api_key, self._dialect.headers)
         self._facts = ServerFacts("openai", address.root)
         self._bases = list(address.api_bases)
         self._chat: OpenAiChat | None = None
@@ -120,14 +127,20 @@ class OpenAiCompatibleBackend:
         models = await self.models()
         if not models and model is not None:
             unknown = ServerModel(key=model, display_name=model)
-            return facts_of(self._facts, unknown, None)
+            return self._declared(facts_of(self._facts, unknown, None))
         found = self._named(models, model) if model is not None else self._unnamed(models)
         if found is None:
             root = self._address.root
             raise nothing_loaded(models, root) if model is None else no_such_model(models, model, root)
         if self._facts.kind == "ollama":
             found = await self._with_trained_context(found)
-        return facts_of(self._facts, found, next(iter(found.instances), None))
+        return self._declared(facts_of(self._facts, found, next(iter(found.instances), None)))
+
+    def _declared(self, facts: ModelFacts) -> ModelFacts:
+        """The facts with the context that the user's file names, where the server names none."""
+        if facts.loaded_context_tokens is not None or self._declared_context_tokens is None:
+            return facts
+        return replace(facts, loaded_context_tokens=self._declared_context_tokens)
 
     async def load(self, model: str, context_tokens: int | None, progress: LoadProgress) -> ModelFacts:
         """See `Backend.load`; always refused."""
@@ -246,6 +259,7 @@ class OpenAiCompatibleBackend:
                 self._bases[0],
                 self._api_key,
                 address=self._address.root,
+                dialect=self._dialect,
                 extra_body={"return_progress": True} if is_llama else None,
                 read_timeout_s=self._read_timeout_s,
             )

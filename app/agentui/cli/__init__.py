@@ -21,11 +21,19 @@ from agentui.errors import (
     ProjectBusy,
     ProjectUnfit,
     SandboxUnavailable,
+    SessionBusy,
     UsageError,
 )
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("agentui.cli.replay", "play a recorded session again"),
+    "status": ("agentui.cli.status", "how the sessions that run stand"),
+    "pause": ("agentui.cli.pause", "hold a running session at its next safe point"),
+    "resume": ("agentui.cli.resume", "let a held session go on"),
+    "step": ("agentui.cli.step", "let a held session go on to its next safe point"),
+    "steer": ("agentui.cli.steer", "say something to the agent of a running session"),
+    "interrupt": ("agentui.cli.interrupt", "end the run of a session"),
+    "sessions": ("agentui.cli.sessions", "list recorded sessions, show their run cards, remove them"),
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),
@@ -70,6 +78,7 @@ def exit_code(error: AgentuiError) -> int:
             | SandboxUnavailable()
             | HarnessUnavailable()
             | ProjectBusy()
+            | SessionBusy()
         ):
             return UNAVAILABLE
         case _:
@@ -112,7 +121,7 @@ def _run_task(words: list[str]) -> int:
 
 
 def _commands_help() -> str:
-    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<11}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
         [
             "commands (agentui COMMAND --help tells more):",

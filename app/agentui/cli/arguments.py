@@ -7,8 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from agentui.cli.providers import with_keys, with_provider
 from agentui.config import ConfigFiles, Loaded, load_settings, trust_project
 from agentui.config.settings import APPLIES, APPROVALS, HARNESSES, PROFILES, RULES, SANDBOXES
 from agentui.config.trust import TrustStore
@@ -24,7 +26,8 @@ ALL_FLAGS = tuple(name for name, rule in RULES.items() if rule.flag)
 
 _HELP: dict[str, tuple[str, str]] = {
     "url": ("URL", "the model server, with or without /v1 (default: LM Studio's own port)"),
-    "model": ("NAME", "the model to use (default: the loaded one)"),
+    "model": ("NAME", "the model to use, or PROVIDER/ID of your models.json (default: the loaded one)"),
+    "models_file": ("FILE", "your list of providers (default: Pi's models.json)"),
     "context_tokens": ("N", "context length to load with, such as 32768 or 64k"),
     "harness": ("NAME", f"who thinks: {'|'.join(HARNESSES)}"),
     "pi_place": ("host", "with --harness pi: run Pi on this machine; its commands stay in the sandbox"),
@@ -88,23 +91,34 @@ def start(args: argparse.Namespace) -> Start:
     if getattr(args, "trust_project", False) and not trust_project(files):
         raise UsageError(f"there is no {files.project_file} to trust")
     flags = {name: value for name in ALL_FLAGS if (value := getattr(args, name, None)) is not None}
-    loaded = load_settings(flags, os.environ, files)
+    loaded = with_provider(load_settings(flags, os.environ, files), files, found.home)
     for warning in loaded.warnings:
         print(f"agentui: {clean(warning)}", file=sys.stderr)
     return Start(project, found, files, loaded)
 
 
-def agree_to_remote(begun: Start, *, may_ask: bool) -> None:
-    """Before anything is sent to a public host that only the environment named: ask, or refuse.
+def agreed(begun: Start, *, may_ask: bool) -> Start:
+    """What `begun` is once the user agreed: to a public host, and to the commands that a key comes from.
+
+    Blocks for questions and commands; nothing was sent before.
 
     Raises:
-        UsageError: If nobody can be asked, or the answer is not yes.
+        UsageError: If nobody can be asked about a host, or the answer is not yes.
+        BackendUnavailable: If a command may not run, or gives nothing.
     """
+    _agree_to_remote(begun, may_ask=may_ask)
+    trust = TrustStore(begun.files.trust)
+    settings = with_keys(begun.loaded.settings, trust, begun.places.home, may_ask=may_ask)
+    return replace(begun, loaded=replace(begun.loaded, settings=settings))
+
+
+def _agree_to_remote(begun: Start, *, may_ask: bool) -> None:
+    """Before anything is sent to a public host that the user did not name themselves: ask, or refuse."""
     host = begun.loaded.remote_host
     if host is None:
         return
-    origin = begun.loaded.origins["url"].where
-    message = f"{origin} in the environment names {host}, which is not on your machine or network"
+    origin = begun.loaded.origins["url"]
+    message = f"{origin.where} in the {origin.kind} names {host}, which is not on your machine or network"
     hint = f"to mean it, type: --url {begun.loaded.settings.url}"
     if not may_ask:
         raise UsageError(message + "; nothing was sent", hint=hint)

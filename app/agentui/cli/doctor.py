@@ -1,6 +1,7 @@
 """`agentui doctor`: what was found, which setting came from where, what is missing, what to do.
 
-``agentui doctor keys`` shows what arrives of each key you press.
+``agentui doctor keys`` shows what arrives of each key you press; ``agentui doctor models`` your models.json,
+and what Pi is given instead.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from agentui import __version__
 from agentui.cli import UNAVAILABLE
 from agentui.cli.arguments import Start, add_settings, start
 from agentui.cli.findings import Finding, all_findings
+from agentui.cli.providers import with_keys
 from agentui.config import Loaded, Settings
 from agentui.config.checks import ProjectChecks
 from agentui.config.settings import RULES
-from agentui.errors import UsageError
+from agentui.config.trust import TrustStore
+from agentui.errors import AgentuiError, UsageError
 from agentui.text import clean, clean_line
 
+_PARTS_HELP = "keys: show what arrives of each key; models: your models.json and what Pi is given"
 _MARKS = {"ok": "ok     ", "note": "note   ", "missing": "missing"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui doctor`."""
-    parser.add_argument("part", nargs="?", choices=("keys",), help="keys: show what arrives of each key")
+    parser.add_argument("part", nargs="?", choices=("keys", "models"), help=_PARTS_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_settings(parser)
 
@@ -47,12 +51,26 @@ def run(args: argparse.Namespace) -> int:
 
         return show_keys()
     begun = start(args)
-    findings = asyncio.run(all_findings(begun.loaded.settings, may_connect=begun.loaded.remote_host is None))
+    if args.part == "models":
+        from agentui.cli.doctor_models import show_models
+
+        return show_models(begun, as_json=args.json)
+    findings = _findings(begun)
     if args.json:
         print(json.dumps(report_object(findings, begun)))
     else:
         sys.stdout.write(report_text(findings, begun))
     return 0 if is_ready(findings) else UNAVAILABLE
+
+
+def _findings(begun: Start) -> list[Finding]:
+    settings, blocked = begun.loaded.settings, None
+    try:
+        settings = with_keys(settings, TrustStore(begun.files.trust), begun.places.home, may_ask=False)
+    except AgentuiError as error:
+        blocked = error
+    may_connect = begun.loaded.remote_host is None
+    return asyncio.run(all_findings(settings, may_connect=may_connect, blocked=blocked))
 
 
 def is_ready(findings: Sequence[Finding]) -> bool:
@@ -105,6 +123,7 @@ def _settings_rows(loaded: Loaded) -> list[tuple[str, Any, Any]]:
     return [
         (found.name, _plain(found.name, getattr(loaded.settings, found.name)), loaded.origins[found.name])
         for found in dataclasses.fields(Settings)
+        if found.name in loaded.origins
     ]
 
 

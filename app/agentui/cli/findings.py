@@ -38,9 +38,14 @@ class Finding:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def all_findings(settings: Settings, *, may_connect: bool) -> list[Finding]:
-    """Look at everything, the slow parts at the same time. Sends nothing but questions to the server."""
-    server, engine = await asyncio.gather(_ask_server(settings, may_connect), _ask_engine(settings))
+async def all_findings(
+    settings: Settings, *, may_connect: bool, blocked: AgentuiError | None = None
+) -> list[Finding]:
+    """Look at everything, the slow parts at the same time. Sends nothing but questions to the server.
+
+    `blocked` says why the server cannot be asked at all: its key is not to be had.
+    """
+    server, engine = await asyncio.gather(_ask_server(settings, may_connect, blocked), _ask_engine(settings))
     memory = await asyncio.to_thread(memory_finding)
     return [
         *server,
@@ -53,7 +58,9 @@ async def all_findings(settings: Settings, *, may_connect: bool) -> list[Finding
 # --- the model server ----------------------------------------------------------------------------
 
 
-async def _ask_server(settings: Settings, may_connect: bool) -> list[Finding]:
+async def _ask_server(settings: Settings, may_connect: bool, blocked: AgentuiError | None) -> list[Finding]:
+    if blocked is not None:
+        return [Finding("model server", "missing", blocked.message, blocked.hint, needed=True)]
     if not may_connect:
         text = f"{settings.url} was named by the environment only, and was not asked"
         return [

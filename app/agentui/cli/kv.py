@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from agentui.cli.arguments import SERVER_FLAGS, add_settings, start
+from agentui.cli.arguments import SERVER_FLAGS, add_settings, agreed, start
 from agentui.errors import BackendError, ModelFileError, UsageError
 from agentui.events import ModelFacts
 from agentui.frozen import frozen
@@ -152,6 +152,7 @@ async def _served(args: argparse.Namespace, folders: ModelFolders) -> _Found | N
     if begun.loaded.remote_host is not None:
         return None  # not asked without the user's yes, and its files are not on this machine
     try:
+        begun = agreed(begun, may_ask=False)
         async with asyncio.timeout(_SERVER_S):
             backend = await wire.find_backend(begun.loaded.settings)
             try:

@@ -11,8 +11,12 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from agentui.backends.base import Backend, LoadedInstance, ServerFacts, ServerModel
-from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings, agree_to_remote, start
-from agentui.text import clean_line, human_bytes, human_context
+from agentui.backends.models_json import ModelsFile, ProviderModel
+from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings, agreed, start
+from agentui.cli.providers import allow_commands, models_file
+from agentui.config.trust import TrustStore
+from agentui.errors import BackendError
+from agentui.text import clean, clean_line, human_bytes, human_context
 
 T = TypeVar("T")
 
@@ -20,14 +24,33 @@ T = TypeVar("T")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui models`."""
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    add_settings(parser, SERVER_FLAGS)
+    parser.add_argument(
+        "--allow-commands",
+        metavar="PROVIDER",
+        help="let the commands that this provider of your models.json takes its key from run, from now on",
+    )
+    add_settings(parser, (*SERVER_FLAGS, "model", "models_file"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, the loaded ones first."""
-    server, models = with_backend(args, _listed)
+    """List the models, the loaded ones first, then those of the user's list of providers.
+
+    Raises:
+        BackendError: If there is no server, or it refuses; the user's list was shown.
+        UsageError: If the settings or the list cannot be used.
+    """
+    begun = start(args)
+    file = models_file(begun.loaded.settings, begun.places.home)
+    if args.allow_commands:
+        return _allow(file, args.allow_commands, TrustStore(begun.files.trust))
+    try:
+        server, models = ask_server(begun, _listed)
+    except BackendError:
+        if not args.json:
+            print("\n".join(provider_lines(file)))
+        raise
     if args.json:
-        print(json.dumps(models_object(server, models)))
+        print(json.dumps(models_object(server, models) | {"providers": providers_object(file)}))
         return 0
     print(f"{server.kind} {server.version or ''}".rstrip() + f" at {server.base_url}")
     if not server.lists_models:
@@ -36,7 +59,48 @@ def run(args: argparse.Namespace) -> int:
         print("  no models: download one in the server's own program first")
     for line in model_lines(models):
         print(line)
+    print("\n".join(["", *provider_lines(file)] if file.providers else []), end="\n" if file.providers else "")
     return 0
+
+
+def _allow(file: ModelsFile, provider: str, trust: TrustStore) -> int:
+    commands = allow_commands(file, provider, trust)
+    for command in commands:
+        print(f"may run from now on: {clean_line(command)}")
+    if not commands:
+        print(f"{clean_line(provider)} takes its key from no command")
+    return 0
+
+
+def provider_lines(file: ModelsFile) -> list[str]:
+    """The models of the user's list, by the name that ``--model`` takes, and why some cannot be used."""
+    if not file.providers:
+        return []
+    lines = [f"in {file.path} (agentui --model PROVIDER/ID):"]
+    for provider in file.providers:
+        lines += [f"  {model.label}  {_route_note(model)}" for model in provider.models]
+        if not provider.models:
+            lines.append(f"  {provider.id}/…  {_route_note(provider.model('…'))}; it lists no models: name one")
+    return [clean(line) for line in lines]
+
+
+def _route_note(model: ProviderModel) -> str:
+    if model.why_not is not None:
+        return f"cannot be used: {model.why_not}"
+    return f"at {model.url}"
+
+
+def providers_object(file: ModelsFile) -> list[dict[str, Any]]:
+    """The user's list for ``--json``; keys and headers are never in it."""
+    return [
+        {
+            "provider": provider.id,
+            "models": [
+                {"name": model.label, "url": model.url, "why_not": model.why_not} for model in provider.models
+            ],
+        }
+        for provider in file.providers
+    ]
 
 
 async def _listed(backend: Backend, begun: Start) -> tuple[ServerFacts, tuple[ServerModel, ...]]:
@@ -50,8 +114,12 @@ def with_backend(args: argparse.Namespace, work: Callable[[Backend, Start], Awai
         BackendError: If there is no server, or it refuses.
         UsageError: If the settings cannot be used.
     """
-    begun = start(args)
-    agree_to_remote(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
+    return ask_server(start(args), work)
+
+
+def ask_server(begun: Start, work: Callable[[Backend, Start], Awaitable[T]]) -> T:
+    """Find the server of settings that were read already, do `work` with it, close it; see `with_backend`."""
+    begun = agreed(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
 
     async def found() -> T:
         from agentui import wire

@@ -51,8 +51,8 @@ class LiveSession(Protocol):
         """The record."""
         ...
 
-    async def run_task(self, task: str) -> RunEnded:
-        """Run one task to its end."""
+    async def run_task(self, task: str | None) -> RunEnded:
+        """Run one task to its end; without one go on with what was stopped."""
         ...
 
     async def aclose(self) -> None:

@@ -12,14 +12,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli.arguments import Start, agreed
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
 from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
-from agentui.events import EndReason, Recorded, RunEnded
+from agentui.events import EndReason, Recorded, RunEnded, RunStarted
 from agentui.text import plural
 from agentui.workspace.select import refuse_unfit
 
@@ -39,39 +40,44 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 2.0
 
 
-def run_printing(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
+def run_printing(
+    args: argparse.Namespace, begun: Start, *, accepts_changes: bool, journal: Path | None = None
+) -> int:
     """Run the task of `args` and print it; returns the exit code of how the run ended.
 
-    With `accepts_changes` all changes are applied without asking.
+    With `accepts_changes` all changes are applied without asking. With `journal` that session goes on: with the
+    task, or without one with the run that was stopped.
 
     Raises:
         UsageError: If there is no task, or something would have to ask.
         ProjectUnfit: If the folder cannot be a project.
     """
-    settings = begun.loaded.settings
-    if settings.approve == "ask":
+    if begun.loaded.settings.approve == "ask":
         raise UsageError(
             f"approve = ask ({begun.loaded.origins['approve']}) cannot go with -p: there is nobody to ask",
             hint="add --approve never, or leave -p away",
         )
     if not args.demo:
-        agree_to_remote(begun, may_ask=False)
+        begun = agreed(begun, may_ask=False)
         refuse_unfit(begun.project, begun.places.state, begun.places.home)
-    task = joined_task(_typed_task(args), read_input(sys.stdin))
+    given = read_input(sys.stdin)
+    goes_on = journal is not None and not (args.task or given.strip())
+    task = None if goes_on else joined_task(_typed_task(args), given)
     printer = make_printer(args.mode or "text", samples=args.samples)
 
     def open_session() -> LiveSession:
         from agentui import wire
 
         return wire.open_session(
-            settings,
+            begun.loaded.settings,
             project=begun.project,
             demo=args.demo,
             demo_speed=args.demo_speed or 1.0,
             accepts_changes=accepts_changes,
+            resume=journal,
         )
 
-    return asyncio.run(print_run(open_session, task, printer))
+    return asyncio.run(print_run(open_session, task, printer, tells_past=journal is None))
 
 
 def _typed_task(args: argparse.Namespace) -> str | None:
@@ -139,23 +145,27 @@ def read_input(stream: TextIO) -> str:
     return content.decode("utf-8", "replace")
 
 
-async def print_run(open_session: Callable[[], LiveSession], task: str, printer: Printer) -> int:
+async def print_run(
+    open_session: Callable[[], LiveSession], task: str | None, printer: Printer, *, tells_past: bool = True
+) -> int:
     """Run one task, printing until its `RunEnded`; signals and a closed pipe end it.
 
     Ctrl+C and a closed pipe interrupt it for good; SIGTERM and SIGHUP save it, so that the session can go on.
-    What comes after `RunEnded` is recorded but not printed. The exit code is that of the run.
+    Without a task the run goes on that was stopped. What comes after `RunEnded` is recorded but not printed,
+    nor is what was recorded before, unless `tells_past`. The exit code is that of the run.
     """
     session = open_session()
-    is_over = False
+    has_begun, is_over = tells_past, False
 
     def end(control: Interrupt | Quit) -> None:
         if not is_over:
             session.services.send(control)
 
     def hear(recorded: Recorded) -> None:
-        nonlocal is_over
-        if is_over:
-            return
+        nonlocal has_begun, is_over
+        has_begun = has_begun or isinstance(recorded.event, RunStarted)
+        if is_over or (isinstance(recorded.event, RunEnded) and not has_begun):
+            return  # before it began, it is the end of a run that a crash left open
         is_over = isinstance(recorded.event, RunEnded)
         try:
             printer.take(recorded)
@@ -166,7 +176,7 @@ async def print_run(open_session: Callable[[], LiveSession], task: str, printer:
 
     with _ended_by_signals(end):
         try:
-            for recorded in session.recorder.past:
+            for recorded in session.recorder.past if tells_past else ():
                 hear(recorded)
             session.recorder.subscribe(hear)
             ended = await session.run_task(task)

@@ -15,7 +15,7 @@ from agentui.events import Recorded
 from agentui.session.journal import Journal, read_journal
 from agentui.session.replay import paced, parse_speed
 from agentui.session.store import SessionStore
-from agentui.text import clean, plural
+from agentui.text import clean, plural, read_clock_time
 
 _SHOWN_DAMAGE = 5
 
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|max",
         help="times the recorded pace (default: 1); max waits for nothing",
     )
+    parser.add_argument("--at", metavar="TIME", help="begin at a time of the session: 1:02:30, 12:30, 90, 5m")
     parser.add_argument("--mode", choices=("text", "json"), help="print instead of opening the dashboard")
     parser.add_argument("--samples", action="store_true", help="with --mode json: memory and speed samples too")
     add_settings(parser, ("theme",))
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         speed = parse_speed(args.speed)
     except ValueError:
         raise UsageError(f"--speed must be a number over 0, or max; not {args.speed!r}") from None
+    at_s = _time(args.at)
     if args.samples and args.mode != "json":
         raise UsageError("--samples needs --mode json")
     begun = start(args)
@@ -60,11 +62,19 @@ def run(args: argparse.Namespace) -> int:
     if not journal.records:
         raise SessionError(f"{path} holds no readable record")
     if args.mode:
-        asyncio.run(_print(journal.records, speed, make_printer(args.mode, samples=args.samples)))
+        records = [r for r in journal.records if at_s is None or r.t_s >= at_s]
+        asyncio.run(_print(records, speed, make_printer(args.mode, samples=args.samples)))
         return 0
     from agentui.cli.run_cmd import replay_on_dashboard
 
-    return replay_on_dashboard(journal.records, speed, path.parent, begun)
+    return replay_on_dashboard(journal.records, speed, path.parent, begun, at_s)
+
+
+def _time(text: str | None) -> float | None:
+    try:
+        return None if text is None else read_clock_time(text)
+    except ValueError:
+        raise UsageError(f"--at must be a time such as 1:02:30, 12:30, 90 or 5m; not {text!r}") from None
 
 
 async def _print(records: Sequence[Recorded], speed: float | None, printer: Printer) -> None:

@@ -12,21 +12,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import Start, agree_to_remote
+from agentui.cli import continuing
+from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded
-from agentui.paths import STYLES
+from agentui.paths import STYLES, places
 
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
+    from agentui.tui.services import Services, Wanted
+    from agentui.view.timeline import Timeline
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bool) -> int:
+def run_dashboard(
+    args: argparse.Namespace, begun: Start, *, accepts_changes: bool, journal: Path | None = None
+) -> int:
     """Open the dashboard and stay until the user quits; `accepts_changes` applies all without asking.
 
     Raises:
@@ -35,12 +40,31 @@ def run_dashboard(args: argparse.Namespace, begun: Start, *, accepts_changes: bo
     """
     need_terminal()
     gc.set_threshold(GC_AFTER_OBJECTS)
-    if not args.demo:
-        agree_to_remote(begun, may_ask=True)
-    return asyncio.run(_live(args, begun, accepts_changes))
+    while True:
+        if not args.demo:
+            begun = agreed(begun, may_ask=True)
+        wanted = asyncio.run(_live(args, begun, accepts_changes, journal))
+        if wanted is None:
+            return 0
+        args.task, args.continues, args.directory, args.demo = None, False, None, False
+        args.resume = wanted.session_id
+        journal = continuing.wanted_session(args)
+        if wanted.branch_turn is not None and journal is not None:
+            journal = _branched(journal, wanted.branch_turn)
+        begun = start(args)
+        accepts_changes = args.demo and begun.loaded.origins["apply"].kind != "flag"
 
 
-async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -> int:
+def _branched(journal: Path, turn: int) -> Path:
+    from agentui.wire.resuming import branch
+
+    return branch(places(), journal, turn)
+
+
+async def _live(
+    args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None
+) -> Wanted | None:
+    """Show one session until the user leaves it; what they want instead."""
     from agentui import wire
     from agentui.tui.app import AgentuiApp
 
@@ -54,11 +78,20 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
             demo_speed=args.demo_speed or 1.0,
             accepts_changes=accepts_changes,
             interactive=True,
+            resume=journal,
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again
-    services = wire.OpeningServices(open_session)
-    task = args.task or (wire.DEMO_TASK if args.demo else None)
+    busy = continuing.why_busy(journal) if journal is not None else ""
+    services: Services
+    if busy and journal is not None:
+        from agentui.session.follow import FollowServices
+
+        services = FollowServices(journal)
+    else:
+        services = wire.OpeningServices(open_session)
+    picks = args.resume == continuing.PICK
+    task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
         services.send(Submit(task))
     app = AgentuiApp(
@@ -67,6 +100,9 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
         theme=settings.theme,
         keymap=dict(settings.keymap),
         apply_asks=settings.apply == "ask" and not accepts_changes,
+        list_sessions=continuing.session_choices,
+        picks_first=picks,
+        read_only_words=busy,
     )
     try:
         with ended_by_signals(app.exit):
@@ -75,26 +111,43 @@ async def _live(args: argparse.Namespace, begun: Start, accepts_changes: bool) -
         await services.stop()
     if app.failure is not None:
         raise app.failure
-    return 0
+    return app.wanted
 
 
-def replay_on_dashboard(records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start) -> int:
-    """Play `records` through the same dashboard, without a run behind it; outputs lie in `folder`.
+def replay_on_dashboard(
+    records: Sequence[Recorded], speed: float | None, folder: Path, begun: Start, at_s: float | None = None
+) -> int:
+    """Play `records` through the same dashboard, from `at_s` on, without a run behind it.
+
+    Outputs of commands lie in `folder`.
 
     Raises:
         UsageError: If there is no terminal.
     """
     need_terminal()
     from agentui.session.replay import ReplayServices
+    from agentui.view.timeline import Timeline
 
-    return asyncio.run(_replayed(ReplayServices(records, speed, folder), begun))
+    timeline = Timeline(records)
+    services = ReplayServices(records, speed, folder)
+    if at_s is not None:
+        at_s = min(at_s, timeline.duration_s)
+        services.seek(timeline.place_at(at_s), at_s)
+    return asyncio.run(_replayed(services, timeline, begun))
 
 
-async def _replayed(services: ReplayServices, begun: Start) -> int:
+async def _replayed(services: ReplayServices, timeline: Timeline, begun: Start) -> int:
     from agentui.tui.app import AgentuiApp
+    from agentui.tui.screens.replay import ReplayScreen
 
     settings = begun.loaded.settings
-    app = AgentuiApp(services, STYLES, theme=settings.theme, keymap=dict(settings.keymap))
+    app = AgentuiApp(
+        services,
+        STYLES,
+        theme=settings.theme,
+        keymap=dict(settings.keymap),
+        ground=lambda: ReplayScreen(services, timeline),
+    )
     try:
         with ended_by_signals(app.exit):
             await app.run_async()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agentui.cli import continuing
 from agentui.cli.arguments import Start, add_settings, start
 from agentui.errors import UsageError
 
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="from now on use this folder's .agentui/config.toml, until it changes",
     )
+    continuing.add_arguments(parser)
     add_settings(parser)
 
 
@@ -74,12 +76,13 @@ def run(args: argparse.Namespace) -> int:
         UsageError: If flags do not go together.
     """
     refuse_senseless(args)
+    journal = continuing.wanted_session(args)
     begun = start(args)
     accepts = args.demo and not is_typed(begun, "apply")
     if args.prints:
         from agentui.cli import print_cmd
 
-        return print_cmd.run_printing(args, begun, accepts_changes=accepts)
+        return print_cmd.run_printing(args, begun, accepts_changes=accepts, journal=journal)
     from agentui.cli import run_cmd
 
-    return run_cmd.run_dashboard(args, begun, accepts_changes=accepts)
+    return run_cmd.run_dashboard(args, begun, accepts_changes=accepts, journal=journal)

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agentui.cli.arguments import Start, add_settings, agree_to_remote, start
+from agentui.cli.arguments import Start, add_settings, agreed, start
 from agentui.cli.ports import Watching
 from agentui.cli.readings import plain_lines, reading_object
 from agentui.errors import UsageError
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         from agentui.cli.run_cmd import need_terminal
 
         need_terminal()
-    agree_to_remote(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
+    begun = agreed(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
     if is_screen:
         return asyncio.run(_on_screen(begun, args.gateway))
     try:

@@ -2,7 +2,7 @@
 
 from agentui.config.load import ConfigFiles, Loaded, load_settings, trust_project
 from agentui.config.settings import Origin, OriginKind, Settings
-from agentui.config.url import is_private_host, normal_url
+from agentui.config.url import host_of, is_private_host, normal_url
 
 __all__ = [
     "ConfigFiles",
@@ -10,6 +10,7 @@ __all__ = [
     "Origin",
     "OriginKind",
     "Settings",
+    "host_of",
     "is_private_host",
     "load_settings",
     "normal_url",

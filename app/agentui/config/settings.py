@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from agentui.config import values
 from agentui.config.checks import ProjectChecks
+from agentui.config.provider import ProviderRoute
 from agentui.config.values import Parse
 from agentui.frozen import frozen
 
@@ -84,6 +85,7 @@ class Settings:
     url: str = _setting(DEFAULT_URL, values.url, flag="--url")
     api_key: str | None = _setting(None, values.secret, shown=False)
     model: str | None = _setting(None, values.text, flag="--model", in_project=True)
+    models_file: Path | None = _setting(None, values.path, flag="--models-file")
     context_tokens: int | None = _setting(
         None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
     )
@@ -131,6 +133,9 @@ class Settings:
         None, values.whole(1, 1 << 24), key="sampling.max_tokens", in_project=True
     )
 
+    keep_days: int | None = _setting(None, values.whole(1, 36_500), key="sessions.keep_days")
+    keep_bytes: int | None = _setting(None, values.scaled(1 << 20, 1 << 50, "bytes"), key="sessions.keep_size")
+
     memory_sample_s: float = _setting(1.0, values.number(0.2, 60), key="samples.memory_s")
     rate_sample_s: float = _setting(0.5, values.number(0.2, 60), key="samples.rate_s")
     process_sample_s: float = _setting(2.0, values.number(0.2, 60), key="samples.process_s")
@@ -138,12 +143,25 @@ class Settings:
 
     checks: ProjectChecks = field(default_factory=ProjectChecks)
     """The checks of this project; a table of its own form, see `agentui.config.checks`."""
+    provider: ProviderRoute | None = None
+    """What `model` names in the user's list of providers; its `url` is then `url`."""
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What is set of the sampling parameters, in a fixed order; without `max_tokens`."""
+        """What is set of the sampling parameters, in a fixed order; without `max_tokens`.
+
+        What the user's list of providers says of the model comes first, and yields to the settings.
+        """
         names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {**(self.provider.sampling if self.provider else {}), **own}
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """Longest answer to ask for: `max_tokens`, else what the list of providers says of the model."""
+        if self.max_tokens is not None or self.provider is None:
+            return self.max_tokens
+        return self.provider.max_tokens
 
 
 def _rule_of(found: dataclasses.Field[Any]) -> SettingRule:

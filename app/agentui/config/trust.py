@@ -84,6 +84,18 @@ class TrustStore:
         """
         self._write("builds", _real(project), True)
 
+    def trusts_command(self, command: str) -> bool:
+        """Whether the user lets exactly this command of theirs run for a key."""
+        return self._read("commands").get(command) is True
+
+    def trust_command(self, command: str) -> None:
+        """Let this command run for a key, from now on; one changed character asks again.
+
+        Raises:
+            ConfigError: If the answer cannot be kept.
+        """
+        self._write("commands", command, True)
+
     def _all(self) -> dict[str, Any]:
         try:
             held = json.loads(self.file.read_bytes())

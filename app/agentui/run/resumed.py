@@ -13,7 +13,9 @@ from agentui.events import (
     HistoryReplaced,
     Json,
     NoticeQueued,
+    PauseAsked,
     Recorded,
+    Resumed,
     RunEnded,
     RunStarted,
     SteerApplied,
@@ -33,12 +35,12 @@ from agentui.run.queue import Queued
 class Unfinished:
     """A run that did not end, or was stopped because the session ended.
 
-    `is_said`: the task is in the history. `is_held`: it waits for the user before it goes on.
+    `is_said`: the task is in the history. `is_held`: the user or the guard held it; it waits for them again.
     """
 
     task: str
     is_said: bool = False
-    is_held: bool = True
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class _Fold:
     def take(self, event: Event) -> None:
         match event:
             case HistoryAppended(message, steer_id, notices, joins_last):
-                if joins_last:
+                if joins_last and self.messages:
                     self.messages.pop()
                 self.messages.append(message)
                 self._said(message, steer_id, notices)
@@ -106,6 +108,10 @@ class _Fold:
                 self.unfinished = Unfinished(task, is_said=goes_on)
             case RunEnded(is_saved=is_saved):
                 self.unfinished = self.unfinished if is_saved else None
+            case PauseAsked(by) if by != "signal":
+                self._hold(is_held=True)
+            case Resumed(step=step):
+                self._hold(is_held=step)
             case HarnessStarted(_, _, session_ref):
                 self.harness_ref = session_ref
             case ToolStarted(call_id):
@@ -114,6 +120,10 @@ class _Fold:
                 self.cwd = cwd or self.cwd
             case _:
                 self._take_queued(event)
+
+    def _hold(self, *, is_held: bool) -> None:
+        if self.unfinished is not None:
+            self.unfinished = replace(self.unfinished, is_held=is_held)
 
     def _said(self, message: Json, steer_id: SteerId | None, notices: int) -> None:
         del self.notices[:notices]

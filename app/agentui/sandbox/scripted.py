@@ -22,13 +22,14 @@ class ScriptedSandbox:
     Args:
         allowed: The commands of the played script, as shipped.
         folder: The scratch copy; must be empty or absent at the first start.
+        goes_on: The folder is the one of this same demo, which was ended before.
     """
 
-    def __init__(self, allowed: frozenset[str], folder: Path) -> None:
+    def __init__(self, allowed: frozenset[str], folder: Path, *, goes_on: bool = False) -> None:
         self._allowed = allowed
         self._copy = FolderCopy(folder)
         self._runner = HostRunner(folder)
-        self._is_ours = False
+        self._is_ours = goes_on
 
     @property
     def facts(self) -> SandboxFacts:

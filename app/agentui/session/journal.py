@@ -1,4 +1,4 @@
-"""The journal: one JSON object per line, appended, each line carrying its own checksum.
+"""Reading a journal: one JSON object per line, each line carrying its own checksum.
 
 A line is the flat object of `agentui.event_json` with one more key at its very end, ``"crc"``: the CRC-32 of
 the object's bytes without that key, in hexadecimal. The checksum finds flipped bytes that still are JSON; lines
@@ -9,27 +9,28 @@ cut off at any byte opens, at most its last record is missing.
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentui.errors import SessionError
 from agentui.event_json import read_recorded, recorded_object
 from agentui.events import Recorded
-
-FORMAT_VERSION = 1
+from agentui.session.format import FORMAT_VERSION, upgraded
+from agentui.session.parts import Block, all_parts, read_blocks
 
 _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}\Z')
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A line that could not be used, counted from 1, and why."""
+    """A line that could not be used, and why. Lines count from 1 in their `file`, the part of the journal."""
 
     line: int
     text: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +73,65 @@ def decode_record(line: bytes) -> tuple[Recorded, bool]:
     version = held.get("v") if isinstance(held, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise SessionError(f"format {version} was written by a newer agentui", hint="update agentui to read it")
-    return read_recorded(held), match is not None
+    return read_recorded(upgraded(held) if isinstance(held, dict) else held), match is not None
+
+
+class JournalScan:
+    """Reads records one by one, so that a long session needs no memory of its own; damage is collected.
+
+    `torn_bytes` and `damage` are complete when `records` has come to its end.
+    """
+
+    def __init__(self) -> None:
+        self.damage: list[Damage] = []
+        self.torn_bytes = 0
+        self._previous_seq: int | None = None
+        self._file = ""
+        self._line = 0
+
+    def records(self, blocks: Iterable[Block]) -> Iterator[Recorded]:
+        """The records in `blocks`, in their order. Damaged lines are told, the rest stays usable."""
+        for block in blocks:
+            if block.file != self._file:
+                self._file, self._line = block.file, 0
+            if block.lost:
+                self._tell(self._line + 1, block.lost)
+            *lines, last = block.content.split(b"\n")
+            for line in lines:
+                self._line += 1
+                recorded = self._record(line)
+                if recorded is not None:
+                    yield recorded
+            self.torn_bytes = len(last)
+            if last:
+                try:
+                    recorded = decode_record(last)[0]
+                except SessionError:
+                    continue
+                self.torn_bytes = 0
+                yield recorded
+
+    def _record(self, line: bytes) -> Recorded | None:
+        try:
+            recorded, is_sealed = decode_record(line)
+        except SessionError as error:
+            self._tell(self._line, error.message)
+            self._previous_seq = None
+            return None
+        if self._previous_seq is not None and is_sealed and (text := _gap(self._previous_seq, recorded.seq)):
+            self._tell(self._line, text)
+        self._previous_seq = recorded.seq if is_sealed else None
+        return recorded
+
+    def _tell(self, line: int, text: str) -> None:
+        self.damage.append(Damage(line, text, self._file))
 
 
 def parse_journal(content: bytes) -> Journal:
     """Read the bytes of a journal; damaged lines are told, the rest stays usable. O(bytes)."""
-    *lines, last = content.split(b"\n")
-    records: list[Recorded] = []
-    damage: list[Damage] = []
-    previous_seq: int | None = None
-    for number, line in enumerate(lines, start=1):
-        try:
-            recorded, is_sealed = decode_record(line)
-        except SessionError as error:
-            damage.append(Damage(number, error.message))
-            previous_seq = None
-            continue
-        if previous_seq is not None and is_sealed and (text := _gap(previous_seq, recorded.seq)):
-            damage.append(Damage(number, text))
-        records.append(recorded)
-        previous_seq = recorded.seq if is_sealed else None
-    torn_bytes = len(last)
-    if last:
-        try:
-            records.append(decode_record(last)[0])
-            torn_bytes = 0
-        except SessionError:
-            pass
-    return Journal(tuple(records), tuple(damage), torn_bytes)
+    scan = JournalScan()
+    records = tuple(scan.records([Block("", content)]))
+    return Journal(records, tuple(scan.damage), scan.torn_bytes)
 
 
 def _gap(previous: int, seq: int) -> str:
@@ -110,94 +142,35 @@ def _gap(previous: int, seq: int) -> str:
     return f"record {seq} comes after record {previous}"
 
 
+def scan_journal(path: Path, scan: JournalScan | None = None) -> Iterator[Recorded]:
+    """The records of a journal with all its parts, one by one; damage goes to `scan`. Blocks.
+
+    Raises:
+        SessionError: If a file of it cannot be read at all.
+    """
+    yield from (scan or JournalScan()).records(_blocks(path))
+
+
+def _blocks(path: Path) -> Iterator[Block]:
+    for part in all_parts(path) or [path]:
+        try:
+            yield from read_blocks(part)
+        except FileNotFoundError:
+            # Compressed since the folder was listed: the same part lies beside it.
+            packed = part.with_name(part.name + ".gz")
+            if part.suffix == ".gz" or not packed.exists():
+                raise SessionError(f"session file {part} cannot be read: it is not there") from None
+            yield from read_blocks(packed)
+        except OSError as error:
+            raise SessionError(f"session file {part} cannot be read: {error.strerror}") from error
+
+
 def read_journal(path: Path) -> Journal:
-    """Read a journal file. Blocks; O(bytes).
+    """Read a journal with all its parts. Blocks; O(bytes).
 
     Raises:
         SessionError: If the file cannot be read at all.
     """
-    try:
-        return parse_journal(path.read_bytes())
-    except OSError as error:
-        raise SessionError(f"session file {path} cannot be read: {error.strerror}") from error
-
-
-class JournalWriter:
-    """Appends records to a journal file, unbuffered. Not thread-safe, but for `sync`.
-
-    Opening repairs a torn end: a finished record without its line end gets it, anything else is cut off. A
-    write that fails half way is taken back, so that the next one does not follow a torn line.
-
-    Raises:
-        SessionError: If the file cannot be opened for writing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SessionError(
-                f"session file {path} cannot be written: {error.strerror}",
-                hint="make room or make the folder writable, or set AGENTUI_HOME to another place",
-            ) from error
-        self._size_bytes = self._repair()
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the file up to its last whole record."""
-        return self._size_bytes
-
-    def _repair(self) -> int:
-        size = os.fstat(self._fd).st_size
-        tail = b""
-        start = size
-        while start and b"\n" not in tail:
-            step = min(65536, start)
-            start -= step
-            tail = os.pread(self._fd, step, start) + tail
-        torn = tail.rpartition(b"\n")[2]
-        if not torn:
-            return size
-        try:
-            decode_record(torn)
-        except SessionError:
-            os.ftruncate(self._fd, size - len(torn))
-            return size - len(torn)
-        os.write(self._fd, b"\n")
-        return size + 1
-
-    def append(self, recorded: Recorded) -> None:
-        """Write one record; it survives the death of this process as soon as this returns.
-
-        Raises:
-            OSError: If it could not be written as a whole; the file is as it was before.
-        """
-        rest = memoryview(encode_record(recorded))
-        total = len(rest)
-        try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-        except OSError:
-            if len(rest) < total:
-                os.ftruncate(self._fd, self._size_bytes)
-            raise
-        self._size_bytes += total
-
-    def sync(self) -> None:
-        """Bring all of it to the disk itself, past a loss of power. Blocks; may be called from a thread.
-
-        Raises:
-            OSError: If the disk says no.
-        """
-        os.fsync(self._fd)
-
-    def read_back(self) -> Journal:
-        """Everything written so far. Blocks; O(bytes)."""
-        return parse_journal(os.pread(self._fd, self._size_bytes, 0))
-
-    def close(self) -> None:
-        """Close the file; again is no error."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    scan = JournalScan()
+    records = tuple(scan_journal(path, scan))
+    return Journal(records, tuple(scan.damage), scan.torn_bytes)

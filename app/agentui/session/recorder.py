@@ -31,6 +31,9 @@ from agentui.session.journal import Journal
 
 log = logging.getLogger(__name__)
 
+NOT_WRITTEN = "journal-not-written"
+"""Code of the warning that the disk does not take the journal any more."""
+
 JOIN_S = 0.1
 """Deltas of one kind become at most one event in this time."""
 
@@ -119,7 +122,7 @@ class Recorder:
         last = continued.records[-1] if continued and continued.records else None
         self._next_seq = last.seq + 1 if last else 1
         self._began_s = clock() - (last.t_s if last else 0.0)
-        self._run_id = RunId("")
+        self._run_id = RunId("") if last is None or isinstance(last.event, RunEnded) else last.run_id
         self._listeners: list[Listener] = []
         self._outbox: deque[Recorded] = deque()
         self._is_fanning_out = False
@@ -304,7 +307,7 @@ class Recorder:
         log.error("the journal cannot be written: %s", error)
         self.emit(
             Warned(
-                "journal-not-written",
+                NOT_WRITTEN,
                 f"the session cannot be written: {self._disk_trouble}; it goes on in memory",
                 hint="make room on the disk; what waits is written as soon as there is some",
             )

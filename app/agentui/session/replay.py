@@ -61,12 +61,13 @@ class ReplayServices:
     """A recorded session in the place of a live one, for the same screen.
 
     Nothing can be asked of its run, but pause, resume and step hold and move the replay itself; a step goes to
-    the next request or command. Held time does not count.
+    the next request or command. Held time does not count. A *place* is a number of records, from 0 on.
 
     Args:
         records: The session.
         speed: Times the recorded pace, ``None`` for no waiting.
         folder: The session's folder, where outputs of commands lie; ``None`` if there is none.
+        place: Where to begin.
         clock: Monotonic seconds.
         sleep: Waits for seconds.
     """
@@ -79,6 +80,7 @@ class ReplayServices:
         speed: float | None = 1.0,
         folder: Path | None = None,
         *,
+        place: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -88,23 +90,42 @@ class ReplayServices:
         self._clock = clock
         self._sleep = sleep
         self._listeners: list[Callable[[Recorded], None]] = []
-        self._playing: asyncio.Task[None] | None = None
-        self._may_go = asyncio.Event()
-        self._may_go.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_started = False
+        self._is_held = False
         self._steps = False
-        self._told = 0
-        self._held_since_s: float | None = None
-        self._held_s = 0.0
+        self._place = place
+        self._course = 0
+        self._over = asyncio.Event()
+        self._base_t_s = self._recorded_s(place)
+        self._base_clock_s = 0.0
 
     @property
     def is_held(self) -> bool:
         """Whether the replay stands still."""
-        return not self._may_go.is_set()
+        return self._is_held
+
+    @property
+    def place(self) -> int:
+        """How many records were played."""
+        return self._place
+
+    @property
+    def speed(self) -> float | None:
+        """Times the recorded pace; ``None`` waits for nothing."""
+        return self._speed
+
+    @property
+    def now_s(self) -> float:
+        """The time of the session that is being shown."""
+        if self._speed is None or self._is_held or not self._is_started or self._place >= len(self._records):
+            return self._base_t_s
+        return self._base_t_s + (self._clock() - self._base_clock_s) * self._speed
 
     def send(self, control: Control) -> None:
         """Hold or move the replay; everything else is no question for the past."""
         match control:
-            case Pause() if not self.is_held:
+            case Pause() if not self._is_held:
                 self._hold()
             case Resume():
                 self._go(steps=False)
@@ -113,9 +134,24 @@ class ReplayServices:
             case _:
                 pass
 
+    def seek(self, place: int, t_s: float | None = None) -> None:
+        """Go on from after the first `place` records, at the time `t_s` (that of the last one).
+
+        Nothing is told of it: whoever seeks shows the view of that place.
+        """
+        self._place = max(0, min(place, len(self._records)))
+        self._base_t_s = self._recorded_s(self._place) if t_s is None else t_s
+        self._restart()
+
+    def set_speed(self, speed: float | None) -> None:
+        """Play at another speed from now on."""
+        self._base_t_s = self.now_s
+        self._speed = speed
+        self._restart()
+
     def past(self) -> Sequence[Recorded]:
         """What was played so far."""
-        return self._records[: self._told]
+        return self._records[: self._place]
 
     def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
         """Call `listener` with every record from now on; returns the way to end that."""
@@ -129,20 +165,22 @@ class ReplayServices:
 
     async def start(self) -> None:
         """Begin to play, in the background."""
-        if self._playing is None:
-            self._playing = asyncio.create_task(self._play(), name="replay")
+        if not self._is_started:
+            self._is_started = True
+            self._restart()
 
     async def stop(self) -> None:
         """Play no more; again is no error."""
-        if self._playing is None:
-            return
-        self._playing.cancel()
-        await asyncio.wait({self._playing})
+        self._is_started = False
+        self._over.set()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def played(self) -> None:
-        """Wait until the last record was told."""
-        if self._playing is not None:
-            await asyncio.wait({self._playing})
+        """Wait until the last record was told, or the replay was stopped."""
+        await self._over.wait()
 
     async def diff_text(self, path: str) -> str:
         """Nothing: a session records which files changed, not their content."""
@@ -173,32 +211,55 @@ class ReplayServices:
     def apply_always(self) -> None:
         """Nothing: a replay changes no project."""
 
-    async def _play(self) -> None:
-        async for recorded in paced(self._records, self._speed, clock=self._running_clock, sleep=self._sleep):
-            await self._may_go.wait()
-            self._told += 1
-            for listener in tuple(self._listeners):
-                try:
-                    listener(recorded)
-                except Exception:
-                    log.exception("a listener failed on record %s", recorded.seq)
+    def _recorded_s(self, place: int) -> float:
+        return self._records[max(0, place - 1)].t_s if self._records else 0.0
+
+    def _restart(self) -> None:
+        """Play from here on, as speed and hold are now; what played before ends."""
+        self._course += 1
+        self._base_clock_s = self._clock()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        if self._is_started and not self._is_held:
+            self._over.clear()
+            task = asyncio.get_running_loop().create_task(self._play(self._course), name="replay")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _play(self, course: int) -> None:
+        told = 0
+        while self._place < len(self._records):
+            recorded = self._records[self._place]
+            wait_s = 0.0 if self._speed is None else (recorded.t_s - self.now_s) / self._speed
+            told += 1
+            if wait_s > 0 or told % _BATCH == 0:
+                await self._sleep(max(0.0, wait_s))
+            self._place += 1
+            self._tell(recorded)
+            if self._course != course:
+                return
             if self._steps and isinstance(recorded.event, RequestStarted | ToolStarted):
                 self._hold()
+                return
+        self._base_t_s = self._recorded_s(self._place)
+        self._over.set()
 
-    def _running_clock(self) -> float:
-        """The clock without the time for which the replay was held."""
-        now_s = self._clock()
-        held_s = 0.0 if self._held_since_s is None else now_s - self._held_since_s
-        return now_s - self._held_s - held_s
+    def _tell(self, recorded: Recorded) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(recorded)
+            except Exception:
+                log.exception("a listener failed on record %s", recorded.seq)
 
     def _hold(self) -> None:
+        self._base_t_s = self._recorded_s(self._place) if self._speed is None else self.now_s
         self._steps = False
-        self._may_go.clear()
-        self._held_since_s = self._clock()
+        self._is_held = True
+        self._restart()
 
     def _go(self, *, steps: bool) -> None:
-        if self._held_since_s is not None:
-            self._held_s += self._clock() - self._held_since_s
-            self._held_since_s = None
         self._steps = steps
-        self._may_go.set()
+        if self._is_held:
+            self._is_held = False
+            self._restart()

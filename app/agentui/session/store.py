@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentui.errors import SessionError
+from agentui.errors import SessionBusy, SessionError
 from agentui.session.output_file import OUTPUTS, OutputFile
+from agentui.session.parts import all_parts, read_blocks, size_bytes
 
 JOURNAL = "journal.jsonl"
 
@@ -118,7 +119,8 @@ class SessionStore:
         """Lock a session's folder for writing.
 
         Raises:
-            SessionError: If another agentui writes it, or it cannot be opened.
+            SessionBusy: If another agentui writes it.
+            SessionError: If it cannot be opened.
         """
         path = folder / "lock"
         try:
@@ -131,7 +133,7 @@ class SessionStore:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
             by = f" (process {holder})" if holder.isdigit() else ""
-            raise SessionError(
+            raise SessionBusy(
                 f"session {folder.name} is being written by another agentui{by}",
                 hint="end that one first, or look at the session with: agentui replay " + folder.name,
             ) from error
@@ -157,7 +159,7 @@ class SessionStore:
         as_path = Path(name).expanduser()
         if as_path.is_file():
             return as_path
-        if (as_path / JOURNAL).is_file():
+        if as_path.is_dir() and all_parts(as_path / JOURNAL):
             return as_path / JOURNAL
         fitting = [info for info in self.sessions() if _fits(info.session_id, name)]
         if len(fitting) == 1:
@@ -185,13 +187,23 @@ class SessionStore:
         if match is None:
             return None
         started = datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        journal = folder / JOURNAL
         try:
-            with (folder / JOURNAL).open("rb") as file:
-                first = file.readline(1 << 20)
-                size = os.fstat(file.fileno()).st_size
+            parts = all_parts(journal)
+            if not parts:
+                return None
+            first = _first_line(parts[0])
         except OSError:
             return None
-        return SessionInfo(folder.name, folder, started, _project_of(first), size)
+        return SessionInfo(folder.name, folder, started, _project_of(first), size_bytes(journal))
+
+
+def _first_line(part: Path) -> bytes:
+    if part.suffix == ".gz":
+        block = next(read_blocks(part), None)
+        return b"" if block is None else block.content[: 1 << 20].partition(b"\n")[0]
+    with part.open("rb") as file:
+        return file.readline(1 << 20)
 
 
 def _project_of(line: bytes) -> str:

@@ -39,6 +39,11 @@ class CacheModel(Protocol):
         ...
 
     @property
+    def cache_type(self) -> str:
+        """What the values are stored as, in the engine's words; K and V apart where they differ."""
+        ...
+
+    @property
     def source(self) -> Source:
         """How sure they are."""
         ...
@@ -71,6 +76,12 @@ class LlamaCppCacheModel:
     basis: str
     source: Source
 
+    @property
+    def cache_type(self) -> str:
+        """Types of K and V in llama.cpp's words, one where they are the same."""
+        k, v = self.settings.cache_k, self.settings.cache_v
+        return k if k == v else f"{k}, V {v}"
+
     def at(self, tokens: int) -> CacheBytesNow:
         """Bytes with `tokens` of one sequence in the cache."""
         from agentui.telemetry.kv import llama_cpp
@@ -101,6 +112,11 @@ class MlxCacheModel:
     settings: MlxCache
     basis: str
     source: Source
+
+    @property
+    def cache_type(self) -> str:
+        """Bits per value."""
+        return f"{self.settings.kv_bits or 8 * self.settings.itemsize_bytes} bit"
 
     def at(self, tokens: int) -> CacheBytesNow:
         """Bytes with `tokens` of one sequence in the cache, as they are between two decode steps."""

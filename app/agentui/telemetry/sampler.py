@@ -304,6 +304,7 @@ class Sampler:
             tokens=tokens,
             source="estimated" if self.meters.cached_source == "estimated" else cache.source,
             basis=cache.basis,
+            cache_type=cache.cache_type,
         )
 
     async def _find_cache(self, model: ModelFacts) -> None:

@@ -22,6 +22,11 @@ class SlotsCacheModel:
         return self.cache.basis
 
     @property
+    def cache_type(self) -> str:
+        """What the values are stored as."""
+        return self.cache.cache_type
+
+    @property
     def source(self) -> Source:
         """How sure they are."""
         return self.cache.source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -15,10 +15,21 @@ from agentui.errors import AgentuiError
 from agentui.tui.attention import desktop_notification
 from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
-from agentui.tui.services import Services
+from agentui.tui.services import Services, Wanted
 from agentui.tui.theme import OWN_THEMES, pick_theme
 
-STYLE_FILES = ("base.tcss", "dashboard.tcss", "output.tcss", "diff.tcss", "pick.tcss", "question.tcss")
+if TYPE_CHECKING:
+    from agentui.tui.screens.sessions import ListSessions
+
+STYLE_FILES: tuple[str, ...] = (
+    "base.tcss",
+    "dashboard.tcss",
+    "output.tcss",
+    "diff.tcss",
+    "pick.tcss",
+    "question.tcss",
+    "sessions.tcss",
+)
 
 
 class AgentuiApp(App[None]):
@@ -30,9 +41,14 @@ class AgentuiApp(App[None]):
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
         keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
         apply_asks: Whether changes are offered at the end of a run.
+        list_sessions: Gives the recorded sessions, where one may be opened instead.
+        picks_first: Begin with choosing one of those.
+        read_only_words: Why nothing can be sent, where it is no replay.
+        ground: Makes the dashboard, where it is not that of a live session.
 
     Attributes:
         failure: Why the session could not begin; the application has ended then.
+        wanted: The session to open next, when the application ended for that.
     """
 
     TITLE = "agentui"
@@ -47,17 +63,25 @@ class AgentuiApp(App[None]):
         theme: str | None = None,
         keymap: Mapping[str, str] | None = None,
         apply_asks: bool = True,
+        list_sessions: ListSessions | None = None,
+        picks_first: bool = False,
+        read_only_words: str = "",
+        ground: Callable[[], DashboardScreen] | None = None,
     ) -> None:
         super().__init__(css_path=[styles / name for name in STYLE_FILES])
         self.services = services
         self.rebound_keys = dict(keymap or {})
         self._wanted_theme = theme
-        self._apply_asks = apply_asks
+        self._ground = ground or (lambda: DashboardScreen(services, apply_asks=apply_asks))
+        self.list_sessions = list_sessions
+        self._picks_first = picks_first
+        self.read_only_words = read_only_words
         self.failure: AgentuiError | None = None
+        self.wanted: Wanted | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard is the ground of the screen stack."""
-        return DashboardScreen(self.services, apply_asks=self._apply_asks)
+        return self._ground()
 
     def on_mount(self) -> None:
         """Colours and keys."""
@@ -70,7 +94,33 @@ class AgentuiApp(App[None]):
 
     def on_ready(self) -> None:
         """The first frame is laid out: once it is painted, the session begins."""
-        self.screen_stack[0].call_after_refresh(self._begin)
+        if self.read_only_words:
+            self.dashboard.say(self.read_only_words)
+            self.dashboard.prompt.set_placeholder(self.read_only_words)
+        self.screen_stack[0].call_after_refresh(self._pick if self._picks_first else self._begin)
+
+    def _pick(self) -> None:
+        self.open_sessions(self._begin)
+
+    def open_sessions(self, otherwise: Callable[[], object] = lambda: None) -> None:
+        """Choose a session to go on with; `otherwise` is done if none was chosen."""
+        if self.list_sessions is None:
+            self.dashboard.say("sessions are opened from a live session: agentui -r", is_error=True)
+            return
+        from agentui.tui.screens.sessions import SessionsScreen
+
+        def chosen(session_id: str | None) -> None:
+            if session_id is None or session_id == self.dashboard.bridge.view.status.session_id:
+                otherwise()
+            else:
+                self.leave_for(Wanted(session_id))
+
+        self.push_screen(SessionsScreen(self.list_sessions), chosen)
+
+    def leave_for(self, wanted: Wanted) -> None:
+        """End this session, asking first while a run works, and open another one."""
+        self.wanted = wanted
+        self.dashboard.ask_quit()
 
     def _begin(self) -> None:
         self.run_worker(self._start_session(), group="session", exit_on_error=True)

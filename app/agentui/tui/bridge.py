@@ -39,6 +39,11 @@ class Bridge:
         self._unsubscribe = self._services.subscribe(self.feed)
         return changed
 
+    def show(self, view: View) -> None:
+        """Go on from another view; what was collected for the old one is dropped."""
+        self.view = view
+        self._pending.clear()
+
     def close(self) -> None:
         """Listen no more."""
         if self._unsubscribe is not None:

@@ -69,6 +69,10 @@ class Deck(Protocol):
         """Force a layout, or follow the size again with ``auto`` or nothing."""
         ...
 
+    def go_to(self, text: str) -> None:
+        """In a replay: seek a time."""
+        ...
+
     def fold_all(self) -> None:
         """Fold or unfold."""
         ...
@@ -83,6 +87,14 @@ class Deck(Protocol):
 
     def ask_quit(self) -> None:
         """Quit, asking first while a run works."""
+        ...
+
+    def open_sessions(self) -> None:
+        """Choose a session to go on with."""
+        ...
+
+    def branch(self, turn: str) -> None:
+        """Go back to after a turn, in a new session; without a number choose it."""
         ...
 
 
@@ -185,6 +197,14 @@ COMMANDS: tuple[Command, ...] = (
         "[auto|" + "|".join(LAYOUTS) + "]",
     ),
     Command("theme", "change colours", lambda deck, a: deck.use_theme(a.strip()), "[NAME]"),
+    Command("sessions", "go on with another session", lambda deck, _: deck.open_sessions()),
+    Command(
+        "branch",
+        "go back to after a turn, in a new session on the files of now",
+        lambda deck, a: deck.branch(a.strip()),
+        "[TURN]",
+    ),
+    Command("at", "in a replay: go to a time", lambda deck, a: deck.go_to(a), "TIME"),
     Command("help", "keys and commands", lambda deck, _: deck.open_help()),
     Command("quit", "save and leave", lambda deck, _: deck.ask_quit()),
 )

@@ -37,6 +37,7 @@ KEYS: tuple[Key, ...] = (
     Key("screen.page_up", "pageup", "page(-1)", "scroll the transcript back", "screen"),
     Key("screen.page_down", "pagedown", "page(1)", "scroll the transcript on", "screen"),
     Key("screen.focus", "ctrl+t", "focus_next_pane", "focus: prompt, tools, changes, transcript", "screen"),
+    Key("app.sessions", "ctrl+r", "sessions", "go on with another session", "app"),
     Key("prompt.editor", "ctrl+g", "editor", "write the prompt in $EDITOR", "prompt"),
     Key("app.copy_or_quit", "ctrl+c", "copy_or_quit", "copy the selection, clear the prompt, or quit", "app"),
 )

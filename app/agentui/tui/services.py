@@ -30,6 +30,28 @@ class ModelChoice:
     note: str = ""
 
 
+@frozen
+class SessionChoice:
+    """A recorded session that can go on. Texts are exact; `ended` is how its last run did."""
+
+    session_id: str
+    project: str
+    task: str
+    model: str
+    when: str
+    ended: str
+    turns: int
+    size_bytes: int
+
+
+@frozen
+class Wanted:
+    """A session to open instead of this one; with `branch_turn` a new one that begins after that turn of it."""
+
+    session_id: str
+    branch_turn: int | None = None
+
+
 class Services(Protocol):
     """A session as the screen sees it: live, or a replay of one (`read_only`)."""
 

@@ -53,6 +53,10 @@ class Changes:
         """The changes that need a word of their own: the ask list and conflicts."""
         return tuple(change for change in self.pending if change.rule in ("ask", "conflict"))
 
+    def copy(self) -> Changes:
+        """An independent state."""
+        return Changes(self.pending, list(self.applied), list(self.undone))
+
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; costs as much as there are changes."""
         match recorded.event:

@@ -32,6 +32,18 @@ class View:
     last_seq: int = 0
     last_t_s: float = 0.0
 
+    def copy(self) -> View:
+        """An independent view, equal to this one, that shares what no later event can change."""
+        return View(
+            self.transcript.copy(),
+            self.tools.copy(),
+            self.gauges.copy(),
+            self.changes.copy(),
+            self.status.copy(),
+            self.last_seq,
+            self.last_t_s,
+        )
+
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; returns the ids of changed blocks, ``@...`` for parts outside the transcript.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -106,6 +107,16 @@ class Gauges:
     kv_history: deque[KvPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     rate_history: deque[RatePoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     _model: str | None = None
+
+    def copy(self) -> Gauges:
+        """An independent state; samples are shared."""
+        new = copy.copy(self)
+        new.speed = replace(self.speed)
+        new.forecasts = dict(self.forecasts)
+        new.depths = self.depths.copy()
+        new.kv_history = self.kv_history.copy()
+        new.rate_history = self.rate_history.copy()
+        return new
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; constant cost."""

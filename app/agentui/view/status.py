@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentui.events import (
     ApprovalAsked,
@@ -107,6 +107,10 @@ class Status:
     def needs_user(self) -> bool:
         """True while nothing goes on before the user says something."""
         return self.phase == "waiting_for_user" or bool(self.questions)
+
+    def copy(self) -> Status:
+        """An independent state."""
+        return replace(self, queue=list(self.queue), questions=list(self.questions))
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; constant cost, but for the length of the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -92,6 +93,12 @@ class ToolLog:
         """The entry of that call, if it started."""
         index = self.index_of.get(call_id)
         return None if index is None else self.entries[index]
+
+    def copy(self) -> ToolLog:
+        """An independent state that shares the entries of commands that ended. O(commands)."""
+        entries = [copy.deepcopy(entry) if entry.is_running else entry for entry in self.entries]
+        index_of = {entry.call_id: index for index, entry in enumerate(entries)}
+        return ToolLog(entries, index_of, copy.deepcopy(self._streams))
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
         """Fold one event; costs as much as the output it brings."""

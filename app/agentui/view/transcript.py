@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
+from agentui.card_text import card_rows, card_title
 from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -13,6 +15,8 @@ from agentui.events import (
     MessageId,
     MessageStarted,
     Recorded,
+    RunCard,
+    RunCarded,
     RunEnded,
     RunStarted,
     SandboxProgressed,
@@ -116,8 +120,42 @@ class Transcript:
         block = None if index is None else self.blocks[index]
         if not isinstance(block, MessageBlock):
             return NOTHING
-        block.label = label
+        if block.is_open or any(message.text is block for message in self._open.values()):
+            block.label = label
+        else:
+            # What is finished is shared with older states of the view, so it is replaced, not changed.
+            assert index is not None
+            block = self.blocks[index] = replace(block, label=label)
         return _touched(block, block.last_seq)
+
+    def copy(self) -> Transcript:
+        """An independent state that shares the finished blocks, which never change. O(blocks)."""
+        memo: dict[int, object] = {}
+        fresh: dict[int, Block] = {id(block): copy.deepcopy(block, memo) for block in self._unfinished()}
+        blocks = [fresh.get(id(block), block) for block in self.blocks]
+        return Transcript(
+            blocks=blocks,
+            index_of={block.block_id: index for index, block in enumerate(blocks)},
+            call_rows={
+                block.call_id: block.block_id
+                for block in blocks
+                if isinstance(block, CallBlock) and block.call_id is not None
+            },
+            _open=copy.deepcopy(self._open, memo),
+            _drafts=copy.deepcopy(self._drafts, memo),
+            _questions=copy.deepcopy(self._questions, memo),
+            _labels=dict(self._labels),
+            _task=self._task,
+            _sandbox_start=copy.deepcopy(self._sandbox_start, memo),
+        )
+
+    def _unfinished(self) -> list[Block]:
+        """The blocks that later events may still change."""
+        found: list[Block] = [*self._drafts, *self._questions.values()]
+        for message in self._open.values():
+            found += [block for block in (message.text, message.thinking) if block is not None]
+            found += [block for block, _ in message.calls.values()]
+        return found if self._sandbox_start is None else [*found, self._sandbox_start]
 
     def _apply_message(self, recorded: Recorded) -> frozenset[BlockId]:
         match recorded.event:
@@ -155,6 +193,8 @@ class Transcript:
                 return self._close_sandbox_start(recorded)
             case RunEnded():
                 return self._close_all(recorded) | self._close_sandbox_start(recorded)
+            case RunCarded(card):
+                return self._card(recorded, card)
             case _:
                 return NOTHING
 
@@ -308,6 +348,14 @@ class Transcript:
         block.body.close()
         block.is_open = False
         return _touched(block, recorded.seq)
+
+    def _card(self, recorded: Recorded, card: RunCard) -> frozenset[BlockId]:
+        block = MessageBlock(**_head(f"card-{recorded.seq}", recorded), role="system", label=card_title(card))
+        rows = card_rows(card)
+        width = max(len(label) for label, _ in rows)
+        block.body.append("\n".join(f"{label:<{width}}  {text}" for label, text in rows))
+        block.body.close()
+        return self._add(block)
 
     def _close_all(self, recorded: Recorded) -> frozenset[BlockId]:
         """Close what a crash left open, so that an ended run has nothing growing."""

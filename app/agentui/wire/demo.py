@@ -41,26 +41,38 @@ class Demo:
 
 
 class Scratch:
-    """A scratch project of its own for each demo; `project` is where it lies. Locked until it is closed."""
+    """A scratch project of its own for each demo; `project` is where it lies. Locked until it is closed.
 
-    def __init__(self, where: Places) -> None:
+    Args:
+        where: The user's folders.
+        kept: The project of an earlier demo that goes on, instead of a fresh one.
+    """
+
+    def __init__(self, where: Places, kept: Path | None = None) -> None:
         from agentui.simulator.scratch import make_scratch_project
 
         root = private_folder(where.demo)
         with _locked(root / _LOCK) as may_change:
             assert may_change, "waited for"
-            _remove_ended(root, where)
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+            if kept is None:
+                _remove_ended(root, where)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root)) if kept is None else kept.parent
             self._fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         self.project = folder / "shop"
-        make_scratch_project(self.project)
+        if kept is None:
+            make_scratch_project(self.project)
 
     def close(self) -> None:
         """Let a later demo remove it; the latest one is kept, so that its tests can be run."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def is_scratch(project: Path, where: Places) -> bool:
+    """Whether `project` was made for a demo."""
+    return project.parent.parent == where.demo and project.parent.name.startswith(_PREFIX)
 
 
 def _remove_ended(root: Path, where: Places) -> None:

@@ -44,7 +44,7 @@ def harness_factory(
     ) -> Harness:
         system = system_prompt(sandbox, find_instructions(project, where.config), checks(), base)
         options = LoopSettings(
-            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.max_tokens
+            has_tools=sandbox is not None, sampling=settings.sampling, max_tokens=settings.answer_tokens
         )
         history = resumed.messages if resumed is not None else ()
         return OwnLoop(backend, model, system, options, ids, history)
@@ -85,7 +85,7 @@ def _pi(
     user_folder = Path(os.environ.get("PI_CODING_AGENT_DIR") or where.home / ".pi" / "agent").expanduser()
     instructions = (*user_instructions(user_folder), *find_instructions(project, where.config))
     options = PiSettings(
-        options=ModelOptions(settings.sampling, settings.max_tokens),
+        options=ModelOptions(settings.sampling, settings.answer_tokens),
         api_key=settings.api_key,
         system_file=settings.system_file,
         appendix=appendix(sandbox, instructions, checks()),

@@ -12,17 +12,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from agentui import __version__
 from agentui.backends.base import Backend
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
-from agentui.control import Quit
+from agentui.control import Discard, Pause, Quit
 from agentui.errors import AgentuiError
 from agentui.events import (
     ModelFacts,
+    Recorded,
     RunEnded,
     SessionEnded,
     SessionStarted,
@@ -31,12 +31,14 @@ from agentui.events import (
 )
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
-from agentui.run.ports import RunParts, RunPolicy, Workshop
+from agentui.run.ports import RunParts, Workshop
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
-from agentui.session.journal import JournalWriter
-from agentui.session.recorder import Recorder
+from agentui.session.card import tell_cards
+from agentui.session.listing import Retention, keep_within
+from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
+from agentui.session.writer import JournalWriter
 from agentui.telemetry.fit import ContextAdvice, ModelFit, context_advice
 from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
@@ -44,8 +46,11 @@ from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
-from agentui.wire.demo import Demo, Scratch, start_demo
+from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
 from agentui.wire.harnesses import harness_factory
+from agentui.wire.policy import apply_policy, run_policy
+from agentui.wire.remote import Remote
+from agentui.wire.resuming import Continued, reopen
 from agentui.wire.servers import find_backend, start_engine, start_server
 from agentui.wire.services import LiveServices
 from agentui.wire.workshops import Workshops
@@ -90,39 +95,64 @@ class LiveSession:
         demo_speed: float,
         accepts_changes: bool,
         is_interactive: bool,
+        continued: Continued | None = None,
     ) -> None:
-        self._scratch = Scratch(where) if is_demo else None
+        self._continued = continued
+        kept = continued.project if continued is not None else None
+        self._scratch = Scratch(where, kept) if is_demo else None
         self.project = self._scratch.project if self._scratch else project
         self._is_demo = is_demo
         self._demo_speed = demo_speed
         self._settings = settings
         self.trust = TrustStore(where.trust_file)
-        self._folder: SessionFolder = SessionStore(where.sessions).create(datetime.now(UTC))
-        self.recorder = Recorder(JournalWriter(self._folder.journal))
-        self.recorder.emit(
-            SessionStarted(
-                self._folder.session_id,
-                str(self.project),
-                __version__,
-                tuple(sys.argv[1:]),
-                branch=read_branch(self.project),
-            )
-        )
+        self._store = SessionStore(where.sessions)
+        self._folder, self.recorder = self._begin() if continued is None else self._go_on(continued)
         self._found = Found()
         self._workshops = Workshops(
-            settings, where, self.project, self._folder.session_id, is_demo, emit=self.recorder.emit
+            settings,
+            where,
+            self.project,
+            self._folder.session_id,
+            is_demo,
+            goes_on=continued is not None,
+            emit=self.recorder.emit,
         )
         always = self.trust.applies_always(self.project)
-        apply: ApplyPolicy = "accept" if accepts_changes else _apply_policy(settings, always)
-        policy = _policy(settings, is_demo, is_interactive, apply)
+        apply: ApplyPolicy = "accept" if accepts_changes else apply_policy(settings, always)
+        policy = run_policy(settings, is_demo, is_interactive, apply)
         self.supervisor = Supervisor(self._parts(where), policy)
         self._folders = model_folders(where.home)
         self._reader = memory_reader()
         self.fits = ModelFits(self._folders, self._reader)
         self._sampler = self._make_sampler()
         self._serving: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
+        self._remote = Remote(where, self._folder.session_id, str(self.project), self.supervisor.send)
+        self._found.unsubscribe.append(self.recorder.subscribe(self._remote.observe))
+        if is_interactive:
+            self._found.unsubscribe.append(self.recorder.subscribe(self._pause_without_journal))
+
+    def _begin(self) -> tuple[SessionFolder, Recorder]:
+        folder = self._store.create(datetime.now(UTC))
+        recorder = Recorder(JournalWriter(folder.journal))
+        recorder.emit(
+            SessionStarted(
+                folder.session_id,
+                str(self.project),
+                __version__,
+                tuple(sys.argv[1:]),
+                branch=read_branch(self.project),
+            )
+        )
+        return folder, recorder
+
+    def _go_on(self, continued: Continued) -> tuple[SessionFolder, Recorder]:
+        recorder = Recorder(continued.writer, continued=continued.last)
+        if continued.warning is not None:
+            recorder.emit(continued.warning)
+        return continued.folder, recorder
 
     @property
     def journal(self) -> Path:
@@ -145,7 +175,7 @@ class LiveSession:
                 return await find_backend(self._settings, will_chat=True)
             if self._found.demo is None:
                 self._found.demo = await start_demo(self.project, self._demo_speed)
-            own = replace(self._settings, url=self._found.demo.url, api_key=None)
+            own = replace(self._settings, url=self._found.demo.url, api_key=None, provider=None)
             return await find_backend(own, will_chat=True)
 
         async def open_workshop() -> Workshop:
@@ -171,6 +201,7 @@ class LiveSession:
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
             advise=self._advise,
+            resumed=self._continued.state if self._continued is not None else None,
             keep_awake=nullcontext if self._is_demo else kept_awake,
         )
 
@@ -210,11 +241,15 @@ class LiveSession:
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
         self._found.unsubscribe.append(self.recorder.subscribe(self._sampler.observe))
+        self._found.unsubscribe.append(tell_cards(self.recorder))
         self._sampler.start()
 
     def start(self) -> None:
         """Serve tasks in the background; events tell the rest."""
         self.start_sampling()
+        self._listening = asyncio.create_task(self._remote.open(), name="control socket")
+        if self._continued is not None and self._continued.is_branch:
+            self.supervisor.send(Discard())  # a branch begins with the host's files of now
         self._serving = asyncio.create_task(self._serve(), name="session")
 
     async def _serve(self) -> None:
@@ -231,9 +266,22 @@ class LiveSession:
         self.recorder.emit(Warned("session_ended", text, hint))
         self.recorder.emit(StateChanged("failed", "none", "the session ended"))
 
-    async def run_task(self, task: str) -> RunEnded:
-        """Run one task to its end, without anybody to ask."""
+    def _pause_without_journal(self, recorded: Recorded) -> None:
+        """A disk that is full stops the run where the user can make room; what waits is kept in memory."""
+        if isinstance(recorded.event, Warned) and recorded.event.code == NOT_WRITTEN:
+            self.supervisor.send(Pause())
+
+    async def run_task(self, task: str | None) -> RunEnded:
+        """Run one task to its end, without anybody to ask; without a task go on with what was stopped.
+
+        Raises:
+            UsageError: If there is nothing to go on with.
+        """
+        if task is None and self._is_demo and self._continued and not self._continued.state.messages:
+            unfinished = self._continued.state.unfinished
+            task = DEMO_TASK if unfinished is None else None  # it ended before it began
         self.start_sampling()
+        await self._remote.open()
         return await self.supervisor.run_once(task)
 
     async def aclose(self) -> None:
@@ -250,6 +298,9 @@ class LiveSession:
                 log.error("the session did not end within %s s and is cancelled", STOP_S)
                 self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
+        if self._listening is not None:
+            await self._listening
+        await self._remote.aclose()
         await self._sampler.aclose()
         for unsubscribe in self._found.unsubscribe:
             unsubscribe()
@@ -260,28 +311,9 @@ class LiveSession:
             self._scratch.close()
         await self.recorder.aclose()
         self._folder.close()
-
-
-_APPROVE: dict[str, Literal["never", "ask"]] = {"never": "never", "ask": "ask"}
-_APPLY: dict[str, ApplyPolicy] = {"ask": "ask", "auto": "auto", "never": "never"}
-
-
-def _apply_policy(settings: Settings, applies_always: bool) -> ApplyPolicy:
-    return "auto" if applies_always and settings.apply == "ask" else _APPLY[settings.apply]
-
-
-def _policy(settings: Settings, is_demo: bool, is_interactive: bool, apply: ApplyPolicy) -> RunPolicy:
-    return RunPolicy(
-        approve=_APPROVE[settings.approve],
-        apply=apply,
-        max_turns=settings.max_turns,
-        command_timeout_s=settings.command_timeout_s,
-        is_interactive=is_interactive,
-        model=None if is_demo else settings.model,
-        context_tokens=None if is_demo else settings.context_tokens,
-        profile=settings.profile,
-        harness=settings.harness,
-    )
+        kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
+        if gone := await asyncio.to_thread(keep_within, self._store, kept):
+            log.info("sessions beyond the bounds of the settings were removed: %s", len(gone))
 
 
 def open_session(
@@ -292,14 +324,28 @@ def open_session(
     demo_speed: float = 1.0,
     accepts_changes: bool = False,
     interactive: bool = False,
+    resume: Path | None = None,
 ) -> LiveSession:
-    """A new session on `project`; with `demo` on a fresh scratch project with the simulated model.
+    """A session on `project`; with `demo` on a fresh scratch project with the simulated model.
+
+    With `resume`, a journal, that session goes on, on its own project.
 
     The simulated model is `demo_speed` times as fast as one on an M2-class Mac. `accepts_changes` applies all
     changes when the agent has settled, whatever the settings say. Makes the session's folder at once;
     everything else starts with the first task or `start`.
 
     Raises:
-        SessionError: If the session cannot be kept.
+        SessionBusy: If another agentui writes the session.
+        SessionError: If the session cannot be kept, or does not open.
     """
-    return LiveSession(settings, places(), project, demo, demo_speed, accepts_changes, interactive)
+    where = places()
+    continued = reopen(where, resume) if resume is not None else None
+    if continued is not None:
+        project = continued.project
+    try:
+        return LiveSession(settings, where, project, demo, demo_speed, accepts_changes, interactive, continued)
+    except BaseException:
+        if continued is not None:
+            continued.writer.close()
+            continued.folder.close()
+        raise

@@ -29,7 +29,7 @@ async def find_backend(settings: Settings, *, will_chat: bool = False) -> Backen
     """
     from agentui.backends.discover import find_server
 
-    return await find_server(settings.url, settings.api_key, will_chat=will_chat)
+    return await find_server(settings.url, settings.api_key, provider=settings.provider, will_chat=will_chat)
 
 
 def tools_image(settings: Settings) -> ToolsImage:

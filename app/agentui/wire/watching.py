@@ -163,7 +163,12 @@ class WatchSession:
         if self._wanted_gateway_port is None:
             return
         self._gateway = Gateway(
-            GatewaySettings(self._settings.url, self._settings.api_key, paths=("/",)),
+            GatewaySettings(
+                self._settings.url,
+                self._settings.api_key,
+                headers=self._settings.provider.headers if self._settings.provider else (),
+                paths=("/",),
+            ),
             self.recorder.emit,
             limit_tokens=self._limit_tokens,
         )

@@ -51,7 +51,7 @@ def _nobody(event: Event) -> None:
 
 
 class Workshops:
-    """Opens the sandbox that the settings ask for, on the project's private copy."""
+    """Opens the sandbox that settings ask for, on the private copy; of a session that `goes_on`, on its own."""
 
     def __init__(
         self,
@@ -61,9 +61,11 @@ class Workshops:
         session_id: str,
         is_demo: bool = False,
         place: CopyPlace | None = None,
+        goes_on: bool = False,
         *,
         emit: Callable[[Event], None] = _nobody,
     ) -> None:
+        self._goes_on = goes_on
         self._settings = settings
         self._where = where
         self._project = project
@@ -105,7 +107,7 @@ class Workshops:
         from agentui.sandbox.scripted import ScriptedSandbox
         from agentui.simulator.scripts.script import shipped_commands
 
-        sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder())
+        sandbox = ScriptedSandbox(shipped_commands(), self._copy_folder(), goes_on=self._goes_on)
         return Workshop(sandbox, None, self.workspace(sandbox.copy, "folder"))
 
     def _without_sandbox(self) -> Workshop:

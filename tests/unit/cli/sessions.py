@@ -28,9 +28,9 @@ from agentui.events import (
     Warned,
 )
 from agentui.paths import places
-from agentui.session.journal import JournalWriter
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionStore
+from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import MemoryJournal
 
 M1, C1 = MessageId("m1"), CallId("c1")
@@ -83,7 +83,7 @@ class ScriptedSession:
         self.sent: list[Control] = []
         self.interrupted = asyncio.Event()
         self.is_closed = False
-        self.task = ""
+        self.task: str | None = None
         self.services = self
 
     def send(self, control: Control) -> None:
@@ -91,7 +91,7 @@ class ScriptedSession:
         if isinstance(control, Interrupt | Quit):
             self.interrupted.set()
 
-    async def run_task(self, task: str) -> RunEnded:
+    async def run_task(self, task: str | None) -> RunEnded:
         self.task = task
         ended: list[RunEnded] = []
 

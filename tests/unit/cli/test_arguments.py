@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentui.cli import main
-from agentui.cli.arguments import ALL_FLAGS, Start, add_settings, agree_to_remote, start
+from agentui.cli.arguments import ALL_FLAGS, Start, add_settings, agreed, start
 from agentui.config import Settings
 from agentui.errors import UsageError
 
@@ -33,7 +33,7 @@ def test_flags_reach_the_settings() -> None:
         "--harness",
         "loop",
     ]
-    words += ["--profile", "default", "--seed-limit", "2g"]
+    words += ["--profile", "default", "--seed-limit", "2g", "--models-file", "m.json"]
     loaded = begun(*words).loaded
     assert {name for name, origin in loaded.origins.items() if origin.kind == "flag"} == set(ALL_FLAGS)
     assert loaded.settings.context_tokens == 32768
@@ -62,14 +62,14 @@ def test_a_public_host_is_asked_about_once(
     monkeypatch.setenv("AGENTUI_URL", "https://api.example.com")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     with pytest.raises(UsageError, match=r"nothing was sent to api\.example\.com"):
-        agree_to_remote(begun(), may_ask=True)
+        agreed(begun(), may_ask=True)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     with pytest.raises(UsageError):
-        agree_to_remote(begun(), may_ask=True)
+        agreed(begun(), may_ask=True)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    agree_to_remote(begun(), may_ask=True)
+    agreed(begun(), may_ask=True)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    agree_to_remote(begun(), may_ask=False)
+    agreed(begun(), may_ask=False)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("[y/N]") == 3

@@ -19,7 +19,7 @@ from tests.unit.cli.sessions import C1, ScriptedSession, a_run
 
 def playing(*, ended: RunEnded | None = None) -> ScriptedSession:
     async def script(session: ScriptedSession) -> None:
-        for event in a_run(session.task, ended):
+        for event in a_run(session.task or "", ended):
             session.recorder.emit(event)
             await asyncio.sleep(0)
 

@@ -18,7 +18,6 @@ from agentui.events import (
     RunId,
     RunStarted,
     SessionResumed,
-    StateChanged,
     SteerQueued,
     SteerWithdrawn,
     ToolEnded,
@@ -44,14 +43,16 @@ def going_on(log: Log, parts: RunParts) -> RunParts:
     )
 
 
-async def quit_in_a_command() -> tuple[Log, PlayedBackend]:
-    """A session that was quit while the first of two commands ran."""
+async def quit_in_a_command(*, paused: bool = False) -> tuple[Log, PlayedBackend]:
+    """A session that was quit while the first of two commands ran, with a pause asked for or without."""
     log, hang, backend = Log(), Hang(), PlayedBackend([calls("sleep", "never")])
     sandbox = FunctionSandbox(hangs={"sleep": hang})
     async with serving(backend, log, sandbox) as supervisor:
         supervisor.send(Submit("the task"))
         await asyncio.wait_for(hang.reached.wait(), 10)
         supervisor.send(Submit("and b.py", queue=True))
+        if paused:
+            supervisor.send(Pause())
         supervisor.send(Quit())
     return log, backend
 
@@ -67,8 +68,19 @@ async def test_quitting_in_a_command_leaves_a_run_that_goes_on() -> None:
     assert_balanced(log)
 
 
-async def test_a_resumed_run_begins_held_and_goes_on_from_the_identical_prefix() -> None:
+async def test_a_run_that_was_not_held_goes_on_by_itself() -> None:
     before, _ = await quit_in_a_command()
+    log, backend = Log(), PlayedBackend([says("done"), says("b done")])
+    async with serving(
+        backend, log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
+    ):
+        assert (await log.wait_for(RunEnded)).reason == "done"
+    assert not log.of(Paused)
+    assert list(backend.requests[0].messages) == fold_history(before.events)
+
+
+async def test_a_run_that_was_held_begins_held_and_goes_on_from_the_identical_prefix() -> None:
+    before, _ = await quit_in_a_command(paused=True)
     log, backend = Log(), PlayedBackend([says("done"), says("b done")])
     async with serving(
         backend, log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
@@ -127,7 +139,7 @@ async def test_a_finished_session_waits_for_the_next_task_and_keeps_its_prefix()
 
 
 async def test_what_was_typed_and_not_sent_waits_again_and_can_be_taken_back() -> None:
-    before, _ = await quit_in_a_command()
+    before, _ = await quit_in_a_command(paused=True)
     log = Log()
     async with serving(
         PlayedBackend([]), log, FunctionSandbox(), change=lambda parts: going_on(before, parts), ready=False
@@ -222,8 +234,6 @@ async def test_going_on_when_everything_was_said_asks_nothing() -> None:
     killed = Log(before.events[:end])
     async with serving(
         backend, log, policy=ATTENDED, change=lambda parts: going_on(killed, parts), ready=False
-    ) as supervisor:
-        await log.wait_for(StateChanged, lambda e: e.phase != "starting" and e.hold != "paused")
-        supervisor.send(Resume())
-        assert (await log.wait_for(RunEnded, lambda e: not e.is_saved)).reason == "done"
+    ):
+        await log.wait_for(RunEnded, lambda e: e.reason == "done")
     assert backend.requests == []

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from agentui.errors import SessionError
 from agentui.event_json import recorded_object
 from agentui.events import Change, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
-from agentui.session.journal import JournalWriter, decode_record, encode_record, parse_journal, read_journal
+from agentui.session.journal import decode_record, encode_record, parse_journal, read_journal
+from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import files_end_at
 
 

@@ -31,8 +31,9 @@ from agentui.events import (
     Warned,
     WorkspaceApplied,
 )
-from agentui.session.journal import JournalWriter, read_journal
+from agentui.session.journal import read_journal
 from agentui.session.recorder import Delta, Recorder
+from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import Desk, MemoryJournal
 
 M1 = MessageId("m1")

@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agentui.events import HistoryAppended, Warned
-from agentui.session.journal import JournalWriter, read_journal
+from agentui.session.journal import read_journal
 from agentui.session.recorder import Recorder
+from agentui.session.writer import JournalWriter
 
 
 async def test_a_record_that_is_no_json_costs_itself_and_nothing_after_it(tmp_path: Path) -> None:

@@ -146,12 +146,65 @@ async def test_held_time_does_not_count() -> None:
     stage.services.send(Pause())
     assert stage.services.is_held
     stage.time.move(60.0)
-    stage.grants.put_nowait(None)
     stage.services.send(Resume())
     assert not stage.services.is_held
+    assert await stage.grant() == 1.0
+    assert await stage.grant() == 1.0
+    await stage.services.played()
+    assert stage.heard == [(1, 0.0), (2, 1.0), (3, 62.0), (4, 63.0)]
+
+
+async def test_a_seek_goes_on_from_there_and_tells_nothing_of_the_way() -> None:
+    services = ReplayServices(records(*[float(n) for n in range(100)]), None)
+    heard: list[int] = []
+    services.subscribe(lambda recorded: heard.append(recorded.seq))
+    services.send(Pause())
+    await services.start()
+    services.seek(90)
+    assert (services.place, services.now_s) == (90, 89.0)
+    assert heard == []
+    services.send(Resume())
+    await services.played()
+    assert heard == list(range(91, 101))
+    heard.clear()
+    services.seek(98)
+    await services.played()
+    assert heard == [99, 100]
+    await services.stop()
+
+
+async def test_a_seek_between_two_records_waits_for_the_rest_of_the_gap() -> None:
+    stage = Stage(records(0.0, 10.0, 20.0))
+    stage.services.seek(2, 14.0)
+    await stage.services.start()
+    assert await stage.waits.get() == 6.0
+    await stage.services.stop()
+
+
+async def test_speed_can_be_changed_while_it_plays() -> None:
+    stage = Stage(records(0.0, 10.0))
+    await stage.services.start()
+    assert await stage.waits.get() == 10.0
+    stage.time.move(2.0)
+    stage.services.set_speed(4.0)
     assert await stage.grant() == 2.0
     await stage.services.played()
-    assert stage.heard == [(1, 0.0), (2, 1.0), (3, 61.0), (4, 63.0)]
+    assert stage.heard == [(1, 0.0), (2, 4.0)]
+
+
+async def test_a_seek_by_a_listener_ends_what_was_being_told() -> None:
+    services = ReplayServices(records(*[0.0] * 10), None)
+    heard: list[int] = []
+
+    def hear(recorded: Recorded) -> None:
+        heard.append(recorded.seq)
+        if heard == [1, 2, 3]:
+            services.seek(8)
+
+    services.subscribe(hear)
+    await services.start()
+    await services.played()
+    assert heard == [1, 2, 3, 9, 10]
 
 
 async def test_a_step_goes_to_the_next_command() -> None:

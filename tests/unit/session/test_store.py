@@ -11,8 +11,8 @@ import pytest
 
 from agentui.errors import SessionError
 from agentui.events import Recorded, RunId, SessionStarted
-from agentui.session.journal import JournalWriter
 from agentui.session.store import SessionStore
+from agentui.session.writer import JournalWriter
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 

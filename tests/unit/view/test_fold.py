@@ -24,6 +24,7 @@ from agentui.events import (
     PrefillProgressed,
     Recorded,
     RequestId,
+    RunCarded,
     RunEnded,
     RunStarted,
     SandboxEnded,
@@ -45,6 +46,7 @@ from agentui.events import (
     WorkspaceConflicted,
     WorkspaceUndone,
 )
+from agentui.session.card import run_cards
 from agentui.view.blocks import CallBlock, MessageBlock, NoticeBlock, QuestionBlock, ThinkingBlock
 from agentui.view.fold import View
 from tests.unit.view.scenes import CHANGES, MODEL, SANDBOX, Tape, assistant, begin, command, kv, whole_run
@@ -368,3 +370,17 @@ def test_output_of_the_users_own_command_changes_its_row_in_the_transcript() -> 
     assert rows[CallId("u")] in view.apply(own)
     (its,) = tape.add(ToolOutput(CallId("a"), "stdout", "x\n"))
     assert rows[CallId("a")] not in view.apply(its)
+
+
+def test_the_card_of_a_run_is_a_folded_block_after_its_end() -> None:
+    tape = Tape()
+    tape.records += whole_run()
+    (card,) = run_cards(tape.records)
+    tape.add(RunCarded(card))
+    block = view_after(tape.records).transcript.blocks[-1]
+    assert isinstance(block, MessageBlock)
+    assert block.role == "system"
+    assert (
+        block.label == "run card · Gemma 4 26B A4B Q4_K_M · 42.3 tok/s · peak 44.0 GiB · test failed (exit 1)"
+    )
+    assert "decode 42.3, prefill 812" in block.body.text

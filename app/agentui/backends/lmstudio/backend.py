@@ -20,6 +20,7 @@ from agentui.backends.base import (
     ServerModel,
 )
 from agentui.backends.choice import facts_of, find_model, loaded_model, no_such_model, nothing_loaded
+from agentui.backends.dialect import Dialect
 from agentui.backends.failures import refusal, unreachable
 from agentui.backends.lmstudio.connection import CallFailed, SocketUnavailable
 from agentui.backends.lmstudio.rest import LmStudioRest, Loaded
@@ -41,18 +42,25 @@ class LmStudioBackend:
     Args:
         address: Where it is.
         api_key: An API token, where the server wants one.
+        dialect: How its provider wants requests.
         read_timeout_s: Longest silence on the wire of a chat.
     """
 
     def __init__(
-        self, address: ServerAddress, api_key: str | None = None, *, read_timeout_s: float = READ_TIMEOUT_S
+        self,
+        address: ServerAddress,
+        api_key: str | None = None,
+        *,
+        dialect: Dialect | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        spoken = dialect or Dialect()
         self._address = address
-        self._http = NativeHttp(address.root, api_key)
+        self._http = NativeHttp(address.root, api_key, spoken.headers)
         self._rest = LmStudioRest(self._http)
         self._socket = LmStudioSocket(address.websocket_root, api_key)
         self._chat = OpenAiChat(
-            address.api_bases[0], api_key, address=address.root, read_timeout_s=read_timeout_s
+            address.api_bases[0], api_key, address=address.root, dialect=spoken, read_timeout_s=read_timeout_s
         )
         self._facts = ServerFacts("lmstudio", address.root, can_load=True)
         self._contexts: dict[str, int | None] = {}

@@ -199,8 +199,16 @@ class DashboardScreen(DeckScreen):
                 self.review.show_changes(self.bridge.view.changes.pending)
             if self._wants() != rows:
                 self.relayout_prompt()
+            self.painted()
         if self.painter.is_late and self._late_timer is None:
             self._late_timer = self.set_timer(FIGURES_S, self._paint_late)
+
+    def painted(self) -> None:
+        """What was collected is on the screen; a place for subclasses."""
+
+    def lay_out_now(self) -> None:
+        """Place the panes for what is shown now."""
+        self._lay_out(self.app.size)
 
     def _paint_late(self) -> None:
         self._late_timer = None

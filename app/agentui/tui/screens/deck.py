@@ -6,17 +6,10 @@ Screens that open on top of it are imported when they open: the first frame does
 from __future__ import annotations
 
 import logging
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.app import SuspendNotSupported
-from textual.screen import Screen
 
 from agentui.control import (
     Answer,
@@ -36,8 +29,10 @@ from agentui.text import clean, clean_line, human_bytes, plural
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.commands import run_command
+from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_lines
+from agentui.tui.screens.leaving import LeavingScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
 from agentui.view.changes import AppliedUnit
@@ -50,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class DeckScreen(Screen[None]):
+class DeckScreen(LeavingScreen):
     """Actions over a session; subclasses compose the widgets and place them."""
 
     prompt: Prompt
@@ -67,22 +62,15 @@ class DeckScreen(Screen[None]):
 
     def send(self, control: Control) -> None:
         """Ask something of the run; a replay can only be held and let go."""
-        if self.services.read_only and not isinstance(control, Pause | Resume | Step):
-            self.say("this is a replay: nothing is sent")
+        words = self._app().read_only_words
+        if self.services.read_only and (words or not isinstance(control, Pause | Resume | Step)):
+            self.say(words or "this is a replay: nothing is sent")
             return
         self.services.send(control)
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         """A passing word in a corner."""
         self.app.notify(clean(text), markup=False, severity="error" if is_error else "information", timeout=4)
-
-    def announce(self, what: str) -> None:
-        """Call the user back to the terminal."""
-        from agentui.tui.app import AgentuiApp
-
-        if isinstance(self.app, AgentuiApp):
-            project = self.bridge.view.status.project.rstrip("/").rpartition("/")[2]
-            self.app.announce(f"{project}: {what}" if project else what)
 
     def lay_out_again(self) -> None:
         """Place the panes anew."""
@@ -165,8 +153,9 @@ class DeckScreen(Screen[None]):
         if is_busy:
             from agentui.tui.screens.question import QuitQuestion
 
-            detail = "The run ends; the session is saved, and agentui replay shows it."
+            detail = "The run stops; the session is saved, and agentui -c goes on with it."
             if not await self.app.push_screen_wait(QuitQuestion("A run is working. Quit?", detail)):
+                self._app().wanted = None
                 return
         if not self.services.read_only:
             self.send(Quit())
@@ -353,6 +342,10 @@ class DeckScreen(Screen[None]):
 
         self.app.push_screen(PickScreen("Themes", load), chosen)
 
+    def go_to(self, text: str) -> None:
+        """Only a replay can be sought."""
+        self.say("only a replay can go to another time: agentui replay", is_error=True)
+
     def use_layout(self, name: str) -> None:
         """Force a layout, or follow the size again."""
         kinds: dict[str, LayoutKind | None] = {"auto": None, "": None, **{kind: kind for kind in LAYOUTS}}
@@ -381,18 +374,7 @@ class DeckScreen(Screen[None]):
 
     def action_editor(self) -> None:
         """Write the prompt in $VISUAL or $EDITOR."""
-        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
-            path = Path(folder) / "prompt.md"
-            path.write_text(self.prompt.text, encoding="utf-8")
-            try:
-                with self.app.suspend():
-                    # blocks on purpose: the terminal belongs to the editor until it ends
-                    subprocess.run([*command, str(path)], check=False)
-            except SuspendNotSupported:
-                self.say("no editor can be opened in this terminal", is_error=True)
-                return
-            except OSError as error:
-                self.say(f"{command[0]} could not be started: {error.strerror}; set EDITOR", is_error=True)
-                return
-            self.prompt.text = clean(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+        try:
+            self.prompt.text = clean(edited(self.app, self.prompt.text)).rstrip("\n")
+        except EditorError as error:
+            self.say(str(error), is_error=True)

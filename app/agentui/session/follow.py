@@ -1,0 +1,157 @@
+"""A session that another agentui writes, followed for the same screen: everything is seen, nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from agentui.control import Control
+from agentui.errors import SessionError
+from agentui.events import Recorded
+from agentui.session.journal import decode_record, read_journal
+from agentui.session.output_file import read_output
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+
+
+class JournalTail:
+    """What is appended to a journal from now on, also across the closing of a part. Blocks for small reads."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._fd = -1
+        self._rest = b""
+        self._seq = 0
+
+    def past(self) -> tuple[Recorded, ...]:
+        """Everything so far; `more` goes on after it. O(session)."""
+        self._reopen()
+        records = read_journal(self._journal).records
+        self._seq = records[-1].seq if records else 0
+        return records
+
+    def more(self) -> list[Recorded]:
+        """The records since, in order; lines that cannot be read are passed over."""
+        found = self._read()
+        try:
+            is_moved = os.stat(self._journal).st_ino != os.fstat(self._fd).st_ino
+        except OSError:
+            is_moved = False
+        if is_moved:
+            found += self._read()  # what was appended before the part was closed
+            self._reopen()
+            found += self._read()
+        return found
+
+    def close(self) -> None:
+        """Close the file; again is no error."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _reopen(self) -> None:
+        self.close()
+        try:
+            self._fd = os.open(self._journal, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SessionError(f"session file {self._journal} cannot be read: {error.strerror}") from error
+        self._rest = b""
+
+    def _read(self) -> list[Recorded]:
+        found: list[Recorded] = []
+        while chunk := os.read(self._fd, 1 << 20):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                try:
+                    recorded = decode_record(line)[0]
+                except SessionError:
+                    continue
+                if recorded.seq > self._seq:
+                    self._seq = recorded.seq
+                    found.append(recorded)
+        return found
+
+
+class FollowServices:
+    """The screen's side of a session that somebody else writes; see `agentui.tui.services.Services`."""
+
+    read_only = True
+
+    def __init__(self, journal: Path, poll_s: float = POLL_S) -> None:
+        self._journal = journal
+        self._tail = JournalTail(journal)
+        self._past = self._tail.past()
+        self._poll_s = poll_s
+        self._listeners: list[Callable[[Recorded], None]] = []
+        self._following: asyncio.Task[None] | None = None
+
+    def send(self, control: Control) -> None:
+        """Nothing: the other agentui is the one to be asked."""
+
+    def past(self) -> Sequence[Recorded]:
+        """What there was when it was opened."""
+        return self._past
+
+    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
+        """Call `listener` with every record from now on; returns the way to end that."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    async def start(self) -> None:
+        """Begin to follow, in the background."""
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow(), name="following a session")
+
+    async def stop(self) -> None:
+        """Follow no more; again is no error."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        self._tail.close()
+
+    async def _follow(self) -> None:
+        while True:
+            for recorded in await asyncio.to_thread(self._tail.more):
+                for listener in tuple(self._listeners):
+                    try:
+                        listener(recorded)
+                    except Exception:
+                        log.exception("a listener failed on record %s", recorded.seq)
+            await asyncio.sleep(self._poll_s)
+
+    async def diff_text(self, path: str) -> str:
+        """Nothing: the private copy is the other's."""
+        return ""
+
+    def output_text(self, path: str) -> str:
+        """A command's kept output, at most 4 MiB; exact text. Reads a file.
+
+        Raises:
+            SessionError: If there is no such file in the session's folder.
+        """
+        return read_output(self._journal.parent, path)
+
+    async def models(self) -> tuple[()]:
+        """None: the other asks the server."""
+        return ()
+
+    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
+        """None: nothing is loaded from here."""
+        return {}
+
+    def complete_paths(self, prefix: str) -> tuple[()]:
+        """None: nothing can be typed."""
+        return ()
+
+    def apply_always(self) -> None:
+        """Nothing."""

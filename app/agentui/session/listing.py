@@ -1,0 +1,231 @@
+"""What a list of sessions tells of each one, and which ones may go."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agentui.errors import SessionError
+from agentui.events import (
+    EndReason,
+    Event,
+    RunEnded,
+    RunStarted,
+    SteerQueued,
+    TurnStarted,
+    WorkspaceApplied,
+    WorkspaceUndone,
+)
+from agentui.session.journal import decode_record
+from agentui.session.parts import all_parts, read_blocks
+from agentui.session.store import SessionInfo, SessionStore
+
+# A line's type stands in its first bytes; only lines of these types are decoded.
+_TOLD = (RunStarted, SteerQueued, RunEnded, TurnStarted, WorkspaceApplied, WorkspaceUndone)
+_TYPE = re.compile(rb'"type":"(?:%b)"' % b"|".join(kind.__name__.encode() for kind in _TOLD))
+_HEAD_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """A session in a list. Texts are exact: whoever shows them cleans them.
+
+    `reason` is how the last run ended, ``None`` if it did not (it goes on, or it crashed). `size_bytes` counts
+    all files. `applied` is how many applies were not undone: they have undo history. `has_text`: the user said
+    something in it, even if no run began.
+    """
+
+    info: SessionInfo
+    size_bytes: int
+    is_open: bool
+    tasks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    reason: EndReason | None = None
+    is_saved: bool = False
+    turns: int = 0
+    applied: int = 0
+    has_text: bool = False
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.info.session_id
+
+    def matches(self, words: Iterable[str]) -> bool:
+        """Whether each word is in the id, project, a task, a model or the end's reason; case does not count."""
+        held = "\n".join((self.session_id, self.info.project, *self.tasks, *self.models, self.reason or ""))
+        lower = held.casefold()
+        return all(word.casefold() in lower for word in words)
+
+
+@dataclass(slots=True)
+class _Sums:
+    tasks: dict[str, None] = field(default_factory=dict)
+    models: dict[str, None] = field(default_factory=dict)
+    reason: EndReason | None = None
+    is_saved: bool = False
+    turns: int = 0
+    applied: set[str] = field(default_factory=set)
+    has_text: bool = False
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case RunStarted(task, model):
+                self.tasks[task] = self.models[model.model] = None
+                self.reason, self.is_saved = None, False
+            case SteerQueued():
+                self.has_text = True
+            case RunEnded(reason):
+                self.reason, self.is_saved = reason, event.is_saved
+            case TurnStarted():
+                self.turns += 1
+            case WorkspaceApplied(apply_id):
+                self.applied.add(apply_id)
+            case WorkspaceUndone(apply_id, redo=redo):
+                (self.applied.add if redo else self.applied.discard)(apply_id)
+            case _:
+                pass
+
+
+def summarise(info: SessionInfo) -> SessionSummary:
+    """What the journal of a session tells; unreadable lines are passed over. Blocks; O(bytes), 1 s per GiB."""
+    sums = _Sums()
+    for event in _told_events(info.journal):
+        sums.apply(event)
+    return SessionSummary(
+        info=info,
+        size_bytes=folder_bytes(info.folder),
+        is_open=_is_locked(info.folder / "lock"),
+        tasks=tuple(sums.tasks),
+        models=tuple(sums.models),
+        reason=sums.reason,
+        is_saved=sums.is_saved,
+        turns=sums.turns,
+        applied=len(sums.applied),
+        has_text=sums.has_text or bool(sums.tasks),
+    )
+
+
+def _told_events(journal: Path) -> Iterator[Event]:
+    for part in all_parts(journal):
+        try:
+            for block in read_blocks(part):
+                yield from _told_in(block.content)
+        except OSError:
+            continue
+
+
+def _told_in(content: bytes) -> Iterator[Event]:
+    for line in content.split(b"\n"):
+        if _TYPE.search(line, 0, _HEAD_BYTES) is None:
+            continue
+        try:
+            yield decode_record(line)[0].event
+        except SessionError:
+            continue
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files of a session's folder take. Blocks; O(files)."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process writes the session; asked with a shared lock, which disturbs nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def remove_session(store: SessionStore, info: SessionInfo) -> None:
+    """Delete a session's folder with everything in it. Blocks.
+
+    Raises:
+        SessionError: If somebody writes it, or it cannot be deleted.
+    """
+    held = store.open(info.folder)
+    try:
+        shutil.rmtree(info.folder)
+    except OSError as error:
+        raise SessionError(f"session {info.session_id} cannot be removed: {error.strerror}") from error
+    finally:
+        held.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is to be kept: sessions of the last `keep_days`, and at most `keep_bytes`; ``None`` for no bound."""
+
+    keep_days: int | None = None
+    keep_bytes: int | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether anything would ever go."""
+        return self.keep_days is not None or self.keep_bytes is not None
+
+
+def beyond(
+    retention: Retention, sessions: Sequence[SessionSummary], now_utc: datetime
+) -> tuple[list[SessionSummary], list[SessionSummary]]:
+    """Which of `sessions` (newest first) may go without asking, and which only after a yes: they can be undone.
+
+    One that is open never goes. Old ones that stay count for the size, so that newer ones are not kept less.
+    """
+    going: list[SessionSummary] = []
+    asking: list[SessionSummary] = []
+    total = 0
+    oldest = None if retention.keep_days is None else now_utc - timedelta(days=retention.keep_days)
+    for session in sessions:
+        total += session.size_bytes
+        is_old = oldest is not None and session.info.started_utc < oldest
+        is_over = retention.keep_bytes is not None and total > retention.keep_bytes
+        if session.is_open or not (is_old or is_over):
+            continue
+        if session.applied:
+            asking.append(session)
+            continue
+        total -= session.size_bytes
+        going.append(session)
+    return going, asking
+
+
+def keep_within(
+    store: SessionStore, retention: Retention, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> list[SessionSummary]:
+    """Delete what is beyond the bounds and has no undo history; returns what went. Blocks.
+
+    One that cannot be deleted stays, without a word: the next end of a session tries again.
+    """
+    if not retention.is_bounded:
+        return []
+    going, _ = beyond(retention, [summarise(info) for info in store.sessions()], now())
+    gone = []
+    for session in going:
+        try:
+            remove_session(store, session.info)
+        except SessionError:
+            continue
+        gone.append(session)
+    return gone

@@ -1,0 +1,35 @@
+"""Text written in the user's own editor."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from textual.app import App, SuspendNotSupported
+
+
+class EditorError(Exception):
+    """No editor could be opened; the text says why."""
+
+
+def edited(app: App[None], text: str) -> str:
+    """What `text` became in $VISUAL or $EDITOR. Blocks on purpose: the terminal is the editor's until it ends.
+
+    Raises:
+        EditorError: If none could be opened.
+    """
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
+        path = Path(folder) / "prompt.md"
+        path.write_text(text, encoding="utf-8")
+        try:
+            with app.suspend():
+                subprocess.run([*command, str(path)], check=False)
+        except SuspendNotSupported:
+            raise EditorError("no editor can be opened in this terminal") from None
+        except OSError as error:
+            raise EditorError(f"{command[0]} could not be started: {error.strerror}; set EDITOR") from error
+        return path.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,83 @@
+"""Ways out of a session's screen: to another session, to a branch of this one, and to the user's desktop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.screen import Screen
+
+from agentui.text import plural
+from agentui.tui.bridge import Bridge
+from agentui.tui.services import Services, Wanted
+
+if TYPE_CHECKING:
+    from agentui.tui.app import AgentuiApp
+
+
+class LeavingScreen(Screen[None]):
+    """The part of a session's screen that reaches beyond it."""
+
+    services: Services
+    bridge: Bridge
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """A passing word."""
+        raise NotImplementedError
+
+    def _app(self) -> AgentuiApp:
+        from agentui.tui.app import AgentuiApp
+
+        assert isinstance(self.app, AgentuiApp)
+        return self.app
+
+    def announce(self, what: str) -> None:
+        """Call the user back to the terminal."""
+        project = self.bridge.view.status.project.rstrip("/").rpartition("/")[2]
+        self._app().announce(f"{project}: {what}" if project else what)
+
+    def action_sessions(self) -> None:
+        """Choose a session to go on with."""
+        self.open_sessions()
+
+    def open_sessions(self) -> None:
+        """Choose a session to go on with."""
+        self._app().open_sessions()
+
+    def branch(self, turn: str) -> None:
+        """Go back to after a turn, in a new session; without a number choose it."""
+        if turn and not turn.isdigit():
+            self.say("/branch needs the number of a turn, as in /branch 3", is_error=True)
+        elif self._app().list_sessions is None:
+            self.say("a branch is made from a live session: agentui -r", is_error=True)
+        elif turn:
+            self._ask_branch(int(turn))
+        else:
+            self._pick_turn()
+
+    def _pick_turn(self) -> None:
+        from agentui.tui.screens.pick import Choice, PickScreen
+        from agentui.tui.turns import turn_choices
+
+        async def load() -> Sequence[Choice]:
+            return turn_choices(self.services.past())
+
+        def chosen(number: str | None) -> None:
+            if number is not None:
+                self._ask_branch(int(number))
+
+        self.app.push_screen(PickScreen("Go back to after turn", load, none="no turn is finished yet"), chosen)
+
+    @work(exclusive=True, group="branch")
+    async def _ask_branch(self, turn: int) -> None:
+        from agentui.tui.screens.question import QuestionScreen
+
+        pending = len(self.bridge.view.changes.pending)
+        lost = f"{plural(pending, 'change')} not applied yet will be dropped from the private copy."
+        detail = (
+            "A new session begins with the conversation up to there and your files as they are now; this one "
+            f"stays as it is. {lost if pending else ''}"
+        )
+        if await self.app.push_screen_wait(QuestionScreen(f"Branch after turn {turn}?", detail)):
+            self._app().leave_for(Wanted(self.bridge.view.status.session_id, turn))

@@ -1,0 +1,197 @@
+"""A session opened again: locked, brought to today's format, read, and folded into what goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentui.errors import SessionError
+from agentui.events import (
+    Event,
+    NoticeQueued,
+    Recorded,
+    RunEnded,
+    RunId,
+    SandboxEnded,
+    SessionStarted,
+    SteerWithdrawn,
+    TurnEnded,
+    Warned,
+)
+from agentui.paths import Places
+from agentui.run.resumed import ResumedState, resumed_from
+from agentui.session.journal import Journal, JournalScan, encode_record, scan_journal
+from agentui.session.migrate import migrate
+from agentui.session.output_file import OUTPUTS
+from agentui.session.store import JOURNAL, SessionFolder, SessionStore
+from agentui.session.writer import JournalWriter
+from agentui.text import plural
+
+BRANCHED = (
+    "The user took the conversation back to this point: what came after it did not happen. The files are "
+    "those on the user's side now, and changes of yours that were never applied are gone. Look before you "
+    "rely on what you saw of a file."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """An open session that goes on. `last` holds its last record only; `warning` tells of damage."""
+
+    folder: SessionFolder
+    writer: JournalWriter
+    last: Journal
+    state: ResumedState
+    project: Path
+    warning: Warned | None = None
+    is_branch: bool = False
+
+
+def reopen(where: Places, journal: Path) -> Continued:
+    """Open the session of `journal` for writing. Blocks: reads all of it.
+
+    A journal that lies elsewhere is copied into a session of its own first; the file itself is not changed.
+
+    Raises:
+        SessionBusy: If another agentui writes it.
+        SessionError: If nothing of it can be read, or its project is gone.
+    """
+    store = SessionStore(where.sessions)
+    if journal.name != JOURNAL or not os.path.samefile(journal.parent.parent, _made(store.root)):
+        journal = _copied(store, journal, scan_journal(journal))
+    folder = store.open(journal.parent)
+    try:
+        migrate(folder.journal)
+        writer = JournalWriter(folder.journal)
+        try:
+            return _read(folder, writer)
+        except BaseException:
+            writer.close()
+            raise
+    except BaseException:
+        folder.close()
+        raise
+
+
+def branch(where: Places, journal: Path, turn: int) -> Path:
+    """A new session that begins as that of `journal` was after its `turn` (counted from 1 over all runs).
+
+    Raises:
+        SessionError: If there is no such turn, or it cannot be written.
+    """
+    records = list(_until_turn(scan_journal(journal), turn))
+    seen = sum(isinstance(recorded.event, TurnEnded) for recorded in records)
+    if seen < turn:
+        raise SessionError(f"there is no finished turn {turn}: the session has {plural(seen, 'turn')}")
+    return _copied(SessionStore(where.sessions), journal, _settled(records))
+
+
+def _until_turn(records: Iterable[Recorded], turn: int) -> Iterator[Recorded]:
+    seen = 0
+    for recorded in records:
+        yield recorded
+        seen += isinstance(recorded.event, TurnEnded)
+        if seen == turn:
+            return
+
+
+def _settled(records: list[Recorded]) -> Iterator[Recorded]:
+    """The records, ended so that the next thing is a task of the user's; the model is told."""
+    yield from records
+    last = records[-1]
+    state = resumed_from(records)
+    ends: list[Event] = [SteerWithdrawn(item.steer_id) for item in state.queue]
+    for event in state.closings:
+        ends.append(RunEnded("interrupted", "branched here") if isinstance(event, RunEnded) else event)
+    ends.append(NoticeQueued(BRANCHED))
+    for seq, event in enumerate(ends, start=last.seq + 1):
+        run_id = RunId("") if isinstance(event, NoticeQueued | SandboxEnded) else last.run_id
+        yield Recorded(seq, last.t_s, last.at_utc, run_id, event)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _copied(store: SessionStore, origin: Path, records: Iterable[Recorded]) -> Path:
+    """A new session with these records, and the outputs they name; returns its journal."""
+    folder = store.create(datetime.now(UTC))
+    try:
+        with folder.journal.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            for recorded in records:
+                event = recorded.event
+                if isinstance(event, SessionStarted):
+                    name = event.session_id or str(origin)
+                    event = replace(event, session_id=folder.session_id, resumed_from=name)
+                file.write(encode_record(replace(recorded, event=event)))
+            file.flush()
+            os.fsync(file.fileno())
+        _copy_outputs(origin.parent / OUTPUTS, folder.folder / OUTPUTS)
+    except BaseException as error:
+        shutil.rmtree(folder.folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise SessionError(f"a new session cannot be written: {error.strerror}") from error
+        raise
+    finally:
+        folder.close()
+    return folder.journal
+
+
+def _copy_outputs(origin: Path, target: Path) -> None:
+    """Outputs are never written again once they are there, so that links will do."""
+    if not origin.is_dir():
+        return
+    target.mkdir(mode=0o700)
+    for file in origin.iterdir():
+        if file.is_file() and not file.is_symlink():
+            try:
+                os.link(file, target / file.name)
+            except OSError:
+                shutil.copy2(file, target / file.name)
+
+
+def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
+    scan = JournalScan()
+    first: SessionStarted | None = None
+    last: Recorded | None = None
+
+    def noting() -> Iterator[Recorded]:
+        nonlocal first, last
+        for recorded in scan_journal(folder.journal, scan):
+            if isinstance(recorded.event, SessionStarted):
+                first = first or recorded.event
+            last = recorded
+            yield recorded
+
+    state = resumed_from(noting())
+    if first is None or last is None:
+        raise SessionError(
+            f"session {folder.session_id} cannot go on: its beginning cannot be read",
+            hint=f"see what is left of it: agentui replay {folder.session_id}",
+        )
+    is_branch = isinstance(last.event, NoticeQueued) and last.event.text == BRANCHED
+    project = Path(first.project)
+    if not project.is_dir():
+        raise SessionError(
+            f"session {folder.session_id} cannot go on: its project {project} is not there",
+            hint=f"it can be looked at: agentui replay {folder.session_id}",
+        )
+    return Continued(folder, writer, Journal((last,)), state, project, _warning(folder, scan), is_branch)
+
+
+def _warning(folder: SessionFolder, scan: JournalScan) -> Warned | None:
+    if not scan.damage:
+        return None
+    where = scan.damage[0]
+    return Warned(
+        "journal_damaged",
+        f"{plural(len(scan.damage), 'place')} of this session's journal cannot be read (the first: "
+        f"{where.file} line {where.line}); what they held is missing from the conversation",
+        hint=f"agentui sessions verify {folder.session_id}",
+    )
