@@ -215,7 +215,7 @@ class Log:
                 if isinstance(event, kind) and test(event):
                     return event
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
+            await asyncio.wait_for(self._changed.wait(), 60)
 
 
 def run_parts(

@@ -101,6 +101,8 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         pids = 100
         tmp = "64 MiB"
         files = 512
+        [research]
+        allow = ["api.example.com:443"]
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]

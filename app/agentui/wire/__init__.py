@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentui.wire.checks import project_image, shell_image
     from agentui.wire.compare import COMPARABLE, CompareRuns
     from agentui.wire.demo import DEMO_TASK
+    from agentui.wire.harnesses import pi_image
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
@@ -40,6 +41,7 @@ _MODULES = {
     "served_model": "agentui.wire.caches",
     "probe_sandbox": "agentui.wire.sandboxes",
     "sandbox_limits": "agentui.wire.sandboxes",
+    "pi_image": "agentui.wire.harnesses",
     "tools_image": "agentui.wire.servers",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "list_workspaces",
     "open_bench",
     "open_session",
+    "pi_image",
     "probe_sandbox",
     "project_image",
     "run_check",
