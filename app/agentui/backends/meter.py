@@ -37,6 +37,8 @@ from agentui.events import (
 )
 
 WINDOW_S = 2.0
+LEAST_SPAN_S = 0.5
+"""Over less a rate says how packets came: the first tokens often come in one."""
 LEAST_PREFILL_TOKENS = 128
 """Tokens read for one answer from which a prefill speed is worth telling."""
 
@@ -311,7 +313,8 @@ class _RollingRate:
         if not self._marks:
             return None
         began_s, began_tokens = self._marks[0]
-        return _per_second(self._now[1] - began_tokens, self._now[0] - began_s)
+        span_s = self._now[0] - began_s
+        return _per_second(self._now[1] - began_tokens, span_s) if span_s >= LEAST_SPAN_S else None
 
 
 def _per_second(tokens: int, seconds: float | None) -> float | None:

@@ -27,6 +27,11 @@ from agentui.events import (
     RunEnded,
     RunStarted,
     Source,
+    Stalled,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolStarted,
     TurnTimed,
 )
 from agentui.frozen import frozen
@@ -167,6 +172,12 @@ class Gauges:
                 return SPEED
             case PrefillProgressed():
                 self.prefill = event
+                return SPEED
+            case TextDelta() | ThinkingDelta() | ToolCallDelta() | ToolStarted() if self.prefill is not None:
+                self.prefill = None
+                return SPEED
+            case Stalled():
+                self.speed.decode_tok_per_s = None
                 return SPEED
             case RequestEnded():
                 return self._request_ended(event)
