@@ -126,7 +126,7 @@ def test_research_shell_finds_the_proxy_the_same_way() -> None:
     assert SERVICES["research"]["environment"] == PROXY_ENVIRONMENT
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - set(MADE))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(MADE)))
 def test_what_only_compose_needs_is_shut_as_well(name: str) -> None:
     described = SERVICES[name]
     assert (described["read_only"], described["cap_drop"], described["init"]) == (True, ["ALL"], True)

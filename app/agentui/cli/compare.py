@@ -202,7 +202,7 @@ def plot_text(columns: Sequence[Column], size: tuple[int, int] = _PLOT_SIZE) -> 
         marker = markers[number % len(markers)]
         depths = [float(depth) for depth, _ in column.depths]
         signal = figure.signal(depths, [speed for _, speed in column.depths], marker=marker)
-        figure.draw(signal.lines() if len(depths) > 1 else signal.points())
+        figure.draw(signal.lines() if len(depths) > 1 else signal)
         legend.append(f"{marker} {clean_line(column.name)}")
     figure.ruler("y").lim(0, 1.1 * max(speed for column in shown for _, speed in column.depths))
     return f"{clean(figure.build().string()).rstrip()}\n{'   '.join(legend)}"

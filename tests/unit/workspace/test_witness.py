@@ -60,6 +60,7 @@ def test_it_holds_while_nothing_changed_and_survives_being_written_down(
     (project / os.fsdecode(b"odd\n\x1b\xff")).write_text("x")
     settled = old_sources(witnessed(project, chosen))
     again = parse_witness(settled.text())
+    assert again is not None
     assert again == settled
     assert again.holds(project, chosen)
     assert (again.files, again.size_bytes) == (5, 10)
