@@ -121,6 +121,11 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         [sessions]
         keep_days = 90
         keep_size = "5 GiB"
+        [pi]
+        place = "host"
+        extensions = ["ext.ts"]
+        [research]
+        allow = ["docs.python.org"]
     """
     user += f'[checks."{files.project}"]\nimage = "python:3.12-slim"\ntest = "pytest {{args}}"\n'
     loaded = load(files, user=user)
@@ -136,7 +141,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
     assert list(found.sampling) == ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]
     default = Settings()
     same = [f.name for f in dataclasses.fields(Settings) if getattr(found, f.name) == getattr(default, f.name)]
-    assert same == ["harness", "profile"]
+    assert same == ["harness", "profile", "provider"]
 
 
 def test_unknown_names_are_told_with_the_nearest_one(files: ConfigFiles) -> None:
