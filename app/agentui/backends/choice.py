@@ -55,7 +55,7 @@ def no_such_model(models: Sequence[ServerModel], name: str, address: str) -> Mod
 
 
 def nothing_loaded(models: Sequence[ServerModel], address: str) -> ModelNotFound:
-    """The error for a server with no model to use without naming it; of one that lists none, nothing is known."""
+    """The error where none is named and none is to be taken; nothing is claimed of a server that lists none."""
     names = _names(models)
     if not names:
         return ModelNotFound(

@@ -31,7 +31,7 @@ from agentui.tui.bridge import Bridge
 from agentui.tui.commands import run_command
 from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
-from agentui.tui.present_bars import undo_lines
+from agentui.tui.present_bars import undo_conflict_text, undo_lines
 from agentui.tui.screens.leaving import LeavingScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
@@ -215,6 +215,8 @@ class DeckScreen(LeavingScreen):
         if unit is not None:
             question = f"Undo the last apply of {plural(len(unit.changes), 'file')} in your project?"
             detail = "\n".join(undo_lines(unit))
+        if conflicts := await self.services.undo_conflicts():
+            detail = f"{undo_conflict_text(conflicts)}\n\n{detail}"
         if await self.app.push_screen_wait(QuestionScreen(question, detail)):
             self.send(Undo())
 
@@ -239,14 +241,18 @@ class DeckScreen(LeavingScreen):
         current = view.status.model.model if view.status.model else None
 
         lengths: dict[str, int | None] = {}
+        loadable: set[str] = set()
 
         async def load() -> Sequence[Choice]:
             models = await self.services.models()
+            loadable.update(m.name for m in models if m.can_load)
             lengths.update({m.name: m.default_context_tokens for m in models if not m.is_loaded})
             return model_choices(models, current)
 
         def chosen(name: str | None) -> None:
-            if name is not None:
+            if name is not None and name not in loadable:
+                self.say("this server cannot load models from here: start with --model NAME for another one")
+            elif name is not None:
                 self.send(SwitchModel(model=name, context_tokens=lengths.get(name)))
 
         none = "the server has no models"
