@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from agentui.backends.base import LoadProgress
+from agentui.backends.base import LoadProgress, ServerFacts
 from agentui.control import Quit
 from agentui.events import (
     Change,
@@ -143,6 +143,9 @@ class StubWorkspace:
         await self._call("undo")
         return WorkspaceUndone("1", ())
 
+    async def undo_preview(self) -> None:
+        await self._call("undo_preview")
+
     async def redo(self) -> WorkspaceUndone:
         await self._call("redo")
         return WorkspaceUndone("1", (), redo=True)
@@ -169,6 +172,10 @@ class SlowLoading(PlayedBackend):
     def __init__(self, *answers: Played) -> None:
         super().__init__(answers)
         self.loading = Hang()
+
+    @property
+    def facts(self) -> ServerFacts:
+        return replace(super().facts, can_load=True)
 
     async def load(self, model: str, context_tokens: int | None, progress: LoadProgress) -> ModelFacts:
         self.loading.reached.set()

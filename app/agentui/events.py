@@ -722,10 +722,14 @@ class BackendLost:
 
 @frozen
 class Stalled:
-    """Nothing moved for `silent_s` seconds; `what` is prefill, decode or a command."""
+    """Nothing moved for `silent_s` seconds; `what` is prefill, decode or a command.
+
+    `gives_up_s` is the silence after which the request is given up, in seconds from its beginning.
+    """
 
     what: str
     silent_s: float
+    gives_up_s: float | None = None
 
 
 @frozen

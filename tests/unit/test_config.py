@@ -141,7 +141,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
     assert list(found.sampling) == ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]
     default = Settings()
     same = [f.name for f in dataclasses.fields(Settings) if getattr(found, f.name) == getattr(default, f.name)]
-    assert same == ["harness", "profile"]
+    assert same == ["harness", "profile", "provider"]
 
 
 def test_unknown_names_are_told_with_the_nearest_one(files: ConfigFiles) -> None:

@@ -27,6 +27,7 @@ class FakeServices:
         self.sent: list[Control] = []
         self.is_started = self.is_stopped = self.is_always = False
         self.diffs: dict[str, str] = {}
+        self.conflicts: tuple[str, ...] = ()
         self.outputs: dict[str, str] = {}
         self.choices: list[ModelChoice] = []
         self._read_only = read_only
@@ -63,6 +64,9 @@ class FakeServices:
 
     async def diff_text(self, path: str) -> str:
         return self.diffs.get(path, f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-old\n+new\n")
+
+    async def undo_conflicts(self) -> Sequence[str]:
+        return self.conflicts
 
     def output_text(self, path: str) -> str:
         if path not in self.outputs:

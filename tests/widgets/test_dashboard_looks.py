@@ -141,6 +141,23 @@ async def test_full_output_models_and_unknown_commands() -> None:
         assert services.sent == [SwitchModel(model="gemma")]
 
 
+async def test_models_of_a_server_that_loads_none_are_only_shown() -> None:
+    services = FakeServices(whole_run())
+    services.choices = [ModelChoice("tiny-test", can_load=False)]
+    app = make_app(services)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        app.dashboard.prompt.text = "/model"
+        app.dashboard.prompt.close_popup()
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await settle(pilot)
+        assert "tiny-test" in screen_text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "cannot load models from here" in screen_text(app)
+    assert services.sent == []
+
+
 async def test_hostile_text_never_reaches_the_terminal_and_never_crashes() -> None:
     services = FakeServices()
     services.diffs[HOSTILE] = HOSTILE

@@ -136,6 +136,23 @@ async def test_undo_shows_what_it_will_do_and_waits_for_a_yes() -> None:
         assert services.sent == [Undo(), Redo()]
 
 
+async def test_undo_names_what_the_user_changed_since_before_it_asks() -> None:
+    services = FakeServices(whole_run())
+    services.conflicts = (CHANGES[0].path,)
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(WorkspaceApplied("a1", CHANGES, 0, "user"))
+        await settle(pilot)
+        app.dashboard.prompt.text = "/undo"
+        app.dashboard.prompt.close_popup()
+        await pilot.press("enter")
+        await settle(pilot)
+        assert f"You changed since: {CHANGES[0].path}." in screen_text(app)
+        await pilot.press("n")
+        await app.workers.wait_for_complete()
+    assert services.sent == []
+
+
 async def test_undo_and_redo_are_keys_of_the_review() -> None:
     services = FakeServices(whole_run())
     app = make_app(services)

@@ -55,13 +55,15 @@ def no_such_model(models: Sequence[ServerModel], name: str, address: str) -> Mod
 
 
 def nothing_loaded(models: Sequence[ServerModel], address: str) -> ModelNotFound:
-    """The error for a server that has models, but none to use without naming it."""
+    """The error where none is named and none is to be taken; nothing is claimed of a server that lists none."""
     names = _names(models)
+    if not names:
+        return ModelNotFound(
+            f"The server at {address} lists no models, and none was named.", hint="Name one with --model NAME."
+        )
     return ModelNotFound(
         f"No model is loaded at {address}, and none was named.",
-        hint=f"Load or name one with --model: {names}."
-        if names
-        else "Name one with --model; none is listed there.",
+        hint=f"Load or name one with --model: {names}.",
     )
 
 

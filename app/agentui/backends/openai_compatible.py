@@ -89,6 +89,7 @@ class OpenAiCompatibleBackend:
 
         Raises:
             AuthenticationFailed: If the server wants a key, or another one.
+            BackendUnavailable: If what answers is no model server.
         """
         kind, version = await self._identify()
         is_remote = not await is_this_machine(self._address.host)
@@ -214,6 +215,7 @@ class OpenAiCompatibleBackend:
     async def _find_listing(self) -> None:
         """Find out below which base the routes lie; a server without a listing may still chat."""
         refused: BackendError | None = None
+        other: list[Reply] = []
         for base in self._address.api_bases:
             reply = await self._http.get(self._listing_path(base))
             if reply.is_good and isinstance(reply.fields.get("data"), list):
@@ -223,6 +225,10 @@ class OpenAiCompatibleBackend:
             if isinstance(error, AuthenticationFailed | BackendUnavailable) or _is_broken(reply):
                 raise error
             refused = refused or error
+            if _is_other_content(reply):
+                other.append(reply)
+        if len(other) == len(self._address.api_bases):
+            raise _no_model_server(other[0], self._address.root)
         self._has_listing = False
         _log.info("No listing of models at %s: %s", self._address.root, refused)
 
@@ -279,6 +285,20 @@ class OpenAiCompatibleBackend:
             return True
         self._bases = list(self._address.api_bases)
         return False
+
+
+def _is_other_content(reply: Reply) -> bool:
+    """Whether the question for models is answered with success, and with what is no JSON at all."""
+    return 200 <= reply.status < 300 and reply.body is None
+
+
+def _no_model_server(reply: Reply, root: str) -> BackendUnavailable:
+    is_page = "html" in reply.headers.get("content-type", "").casefold() or reply.text.lstrip()[:1] == "<"
+    what = "it answers with a web page (HTML)" if is_page else "it does not answer with JSON"
+    return BackendUnavailable(
+        f"What answers at {root} is not a model server: {what}.",
+        hint="Another program has this port; name your server's address: --url http://127.0.0.1:1234",
+    )
 
 
 def _is_broken(reply: Reply) -> bool:

@@ -158,7 +158,7 @@ class _Watch:
             return None
         if not self._is_named:
             self._is_named = True
-            self._on_stall(Stalled("decode" if self._has_token else "prefill", silent_s))
+            self._on_stall(Stalled("decode" if self._has_token else "prefill", silent_s, limit_s))
         if silent_s < limit_s:
             return None
         return BackendStalled(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }
 """Name of each command: its module, and its help in one line."""
+
+_JSON_ERRORS = frozenset({"models", "load", "unload"})
+"""Commands whose ``--json`` promises one object in any case: of an error, what it says."""
 
 UNAVAILABLE = 75
 INTERRUPTED = 130
@@ -96,7 +100,13 @@ def _dispatch(words: list[str]) -> int:
         parser = argparse.ArgumentParser(prog=f"agentui {words[0]}", description=module.__doc__)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         module.add_arguments(parser)
-        return int(module.run(parser.parse_args(words[1:])))
+        args = parser.parse_args(words[1:])
+        try:
+            return int(module.run(args))
+        except AgentuiError as error:
+            if words[0] in _JSON_ERRORS and args.json:
+                print(json.dumps({"error": error.message, "hint": error.hint}))
+            raise
     except SystemExit as stop:  # argparse ends this way, after --help and after a usage error
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
 

@@ -105,11 +105,14 @@ class TextPrinter:
 
     def __init__(self, out: Write, err: Write) -> None:
         self._out = out
-        self._err = err
+        self._write_err = err
         self._message: MessageId | None = None
         self._stream = CleanStream()
         self._ends_line = True
-        self._waiting = WaitingChanges(err)
+        self._cursor_is_free = True
+        self._said_something = False
+        self._is_again = False
+        self._waiting = WaitingChanges(self._err)
         self._lost: BackendLost | None = None
 
     def take(self, recorded: Recorded) -> None:
@@ -129,6 +132,8 @@ class TextPrinter:
             case MessageStarted(message_id, role):
                 self._message = message_id if role == "assistant" else None
                 self._stream = CleanStream()
+                if self._message is not None:
+                    self._begin_answer()
             case TextDelta(message_id, text) if message_id == self._message:
                 self._say(self._stream.feed(text))
             case MessageEnded(message_id) if message_id == self._message:
@@ -136,6 +141,9 @@ class TextPrinter:
                 if not self._ends_line:
                     self._say("\n")
                 self._message = None
+            case BackendRetried():
+                self._is_again = self._said_something
+                self._err(f"agentui: {notice(event)}\n")
             case ToolStarted() | ToolEnded():
                 self._tell_tool(event)
             case RunEnded():
@@ -149,7 +157,21 @@ class TextPrinter:
     def _say(self, text: str) -> None:
         if text:
             self._out(text)
-            self._ends_line = text.endswith("\n")
+            self._said_something = True
+            self._ends_line = self._cursor_is_free = text.endswith("\n")
+
+    def _begin_answer(self) -> None:
+        """An answer that is asked for again begins anew: what was printed of it before is void."""
+        if not self._ends_line:
+            self._say("\n")
+        if self._is_again:
+            self._err("agentui: (asked again: the answer begins anew, what was cut above does not count)\n")
+        self._is_again = self._said_something = False
+
+    def _err(self, text: str) -> None:
+        """Write to standard error; below an open line of the answer, as both may go to one terminal."""
+        self._write_err(text if self._cursor_is_free else f"\n{text}")
+        self._cursor_is_free = text.endswith("\n")
 
     def _tell_tool(self, event: ToolStarted | ToolEnded) -> None:
         match event:
@@ -184,8 +206,10 @@ def notice(event: Event) -> str:
             return f"{clean_line(error).rstrip('.')}; asking again in {human_duration(delay_s)}"
         case BackendLost(error, hint):
             return f"{clean_line(error)}" + (f" ({clean_line(hint)})" if hint else "")
-        case Stalled(what, silent_s):
-            return f"no {clean_line(what)} for {human_duration(silent_s)}"
+        case Stalled(what, silent_s, gives_up_s):
+            missing = "tokens" if what in ("prefill", "decode") else clean_line(what)
+            until = f"; gives up after {human_duration(gives_up_s)}; Ctrl+C ends" if gives_up_s else ""
+            return f"no {missing} for {human_duration(silent_s)}{until}"
         case Slept(gap_s):
             return f"the machine slept for {human_duration(gap_s)}"
         case LoopSuspected(command, repeats, _):

@@ -11,7 +11,7 @@ from agentui.cli.arguments import add_settings, start
 from agentui.cli.print_cmd import make_printer
 from agentui.cli.printers import Printer
 from agentui.errors import SessionError, UsageError
-from agentui.events import Recorded
+from agentui.events import Recorded, RunEnded, RunStarted
 from agentui.session.journal import Journal, read_journal
 from agentui.session.replay import paced, parse_speed
 from agentui.session.store import SessionStore
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if args.mode:
         records = [r for r in journal.records if at_s is None or r.t_s >= at_s]
         asyncio.run(_print(records, speed, make_printer(args.mode, samples=args.samples)))
+        if is_cut(records):
+            print("agentui: the recording ends here: the run was cut", file=sys.stderr)
         return 0
     from agentui.cli.run_cmd import replay_on_dashboard
 
@@ -80,6 +82,12 @@ def _time(text: str | None) -> float | None:
 async def _print(records: Sequence[Recorded], speed: float | None, printer: Printer) -> None:
     async for recorded in paced(records, speed):
         printer.take(recorded)
+
+
+def is_cut(records: Sequence[Recorded]) -> bool:
+    """Whether the last run has no end: its process was killed, or it still runs."""
+    bounds = [r.event for r in records if isinstance(r.event, RunStarted | RunEnded)]
+    return bool(bounds) and isinstance(bounds[-1], RunStarted)
 
 
 def tell_damage(journal: Journal) -> None:

@@ -242,7 +242,12 @@ async def _turn(bench: Bench, args: argparse.Namespace, told: _Told) -> int:
             raise WorkspaceError(f"there is no apply to {args.action}")
         told.lines(f"would put back {path}" for path in preview.restores)
         told.lines(f"would remove {path}" for path in preview.removes)
-        fields = {"restores": list(preview.restores), "removes": list(preview.removes)}
+        told.lines(f"would be refused: you changed {path} since" for path in preview.conflicts)
+        fields = {
+            "restores": list(preview.restores),
+            "removes": list(preview.removes),
+            "conflicts": list(preview.conflicts),
+        }
         told.record(outcome="dry-run", apply_id=preview.apply_id, **fields)
         return 0
     done = await (bench.workspace.redo() if redo else bench.workspace.undo())

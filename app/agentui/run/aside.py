@@ -78,6 +78,12 @@ class Aside:
         prepared = self._stage.prepared
         if prepared is None:
             return
+        server = prepared.backend.facts
+        if not server.can_load:
+            said = f"The server at {server.base_url} cannot load models from here"
+            hint = "load it with the server's own command; another one: start with --model NAME"
+            self._emit(Warned("cannot_load", said, hint))
+            return
         name = model or prepared.model.model
         facts = await load_model(prepared.backend, name, context_tokens, self._emit)
         self._stage.prepared = replace(prepared, model=facts)

@@ -79,6 +79,17 @@ class Changes:
         async with self.lock:
             return await self._workspace.diff_text(path)
 
+    async def undo_conflicts(self) -> tuple[str, ...]:
+        """Paths for which an undo would be refused now: the user changed them since the apply.
+
+        Waits for no command: only the host is read, not the copy.
+
+        Raises:
+            WorkspaceError: If that cannot be read.
+        """
+        outlook = await self._workspace.undo_preview()
+        return () if outlook is None else outlook.conflicts
+
     async def aclose(self) -> None:
         """Let others work on the project; the copy stays."""
         await self._workspace.aclose()

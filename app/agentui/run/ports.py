@@ -30,6 +30,15 @@ from agentui.telemetry.fit import ContextAdvice
 from agentui.workspace.checks import CheckCall
 
 
+class UndoOutlook(Protocol):
+    """What an undo would meet."""
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """Paths that the user changed since the apply; the undo is refused while there are any."""
+        ...
+
+
 class WorkspacePort(Protocol):
     """The private copy and what may be done with its changes; see `agentui.workspace`."""
 
@@ -70,6 +79,10 @@ class WorkspacePort(Protocol):
 
     async def undo(self) -> WorkspaceUndone:
         """Take back the last apply."""
+        ...
+
+    async def undo_preview(self) -> UndoOutlook | None:
+        """What an undo would do, ``None`` if there is nothing to undo."""
         ...
 
     async def redo(self) -> WorkspaceUndone:

@@ -70,6 +70,15 @@ class Supervisor:
         changes = self._desk.stage.changes
         return "" if changes is None else await changes.diff_text(path)
 
+    async def undo_conflicts(self) -> tuple[str, ...]:
+        """Paths for which an undo would be refused now.
+
+        Raises:
+            WorkspaceError: If that cannot be read.
+        """
+        changes = self._desk.stage.changes
+        return () if changes is None else await changes.undo_conflicts()
+
     @property
     def is_running(self) -> bool:
         """Whether a run works or is held now."""

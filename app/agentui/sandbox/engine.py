@@ -26,8 +26,7 @@ PROBE_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 60.0
 START_HINT = (
     "Start Docker (Docker Desktop, Colima or OrbStack; on Linux: sudo systemctl start docker), "
-    "or use --sandbox bubblewrap (Linux; it holds less), "
-    "or go on without commands: the model then can only talk."
+    "or use --sandbox bubblewrap (Linux; it holds less)."
 )
 
 _log = logging.getLogger(__name__)

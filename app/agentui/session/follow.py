@@ -133,6 +133,10 @@ class FollowServices:
         """Nothing: the private copy is the other's."""
         return ""
 
+    async def undo_conflicts(self) -> tuple[()]:
+        """None: nothing is undone from here."""
+        return ()
+
     def output_text(self, path: str) -> str:
         """A command's kept output, at most 4 MiB; exact text. Reads a file.
 

@@ -186,6 +186,10 @@ class ReplayServices:
         """Nothing: a session records which files changed, not their content."""
         return ""
 
+    async def undo_conflicts(self) -> tuple[()]:
+        """None: nothing is undone from here."""
+        return ()
+
     def output_text(self, path: str) -> str:
         """A command's kept output, at most 4 MiB; exact text. Reads a file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentui.events import Change, ModelFacts
@@ -9,6 +10,7 @@ from agentui.text import UNKNOWN, clean_line, human_bytes, human_context, human_
 from agentui.tui.keys import KEYS, shown_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
+from agentui.view.notices import path_list
 from agentui.view.status import Status
 from agentui.view.words import RESTING
 from agentui_widgets.changes import ChangeRow
@@ -187,6 +189,14 @@ def undo_lines(unit: AppliedUnit) -> list[str]:
     used = [("-", "removed"), ("~", "as it was before"), ("+", "comes back")]
     legend = [f"{sign} {words}" for sign, words in used if any(line.startswith(sign) for line in lines)]
     return [*shown, "", "   ".join(legend)]
+
+
+def undo_conflict_text(paths: Sequence[str]) -> str:
+    """Why an undo would be refused now."""
+    return (
+        f"You changed since: {path_list(tuple(paths))}.\n"
+        "The undo would be refused. Put your change aside first, then undo."
+    )
 
 
 def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list[Fact], list[Fact]]:

@@ -16,7 +16,7 @@ class ModelChoice:
 
     `note` is a word more about it in a column of its own: which contexts fit on this machine
     (``64k fits, 128k passes the GPU wall by ~2.1 GiB``). `default_context_tokens` is what to load it with where
-    the user names no length.
+    the user names no length. Without `can_load` its server loads nothing for us, and it is only shown.
     """
 
     name: str
@@ -28,6 +28,7 @@ class ModelChoice:
     max_context_tokens: int | None = None
     default_context_tokens: int | None = None
     note: str = ""
+    can_load: bool = True
 
 
 @frozen
@@ -82,6 +83,10 @@ class Services(Protocol):
 
     async def diff_text(self, path: str) -> str:
         """The unified diff of one changed path; exact text, to be cleaned."""
+        ...
+
+    async def undo_conflicts(self) -> Sequence[str]:
+        """Paths that the user changed since the last apply, for which its undo would be refused; exact text."""
         ...
 
     def output_text(self, path: str) -> str:

@@ -78,7 +78,9 @@ def _trouble(event: Event) -> Notice | None:
         case BackendLost():
             return Notice("error", clean(event.error), clean(event.hint))
         case Stalled():
-            return Notice("warning", f"{clean_line(event.what)}: nothing for {human_duration(event.silent_s)}")
+            text = f"{clean_line(event.what)}: nothing for {human_duration(event.silent_s)}"
+            limit_s = event.gives_up_s
+            return Notice("warning", text, f"gives up after {human_duration(limit_s)}" if limit_s else "")
         case Slept():
             return Notice("info", f"slept {human_duration(event.gap_s)}")
         case LoopSuspected():

@@ -100,6 +100,10 @@ class OpeningServices:
         """The unified diff of one path of the private copy."""
         return "" if self._session is None else await self._session.services.diff_text(path)
 
+    async def undo_conflicts(self) -> Sequence[str]:
+        """Paths for which an undo would be refused now."""
+        return () if self._session is None else await self._session.services.undo_conflicts()
+
     def output_text(self, path: str) -> str:
         """The whole output of a command from the disk; blocks for a read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from agentui.tui.services import ModelChoice
 
 if TYPE_CHECKING:
     from agentui.wire.live import LiveSession
+
+log = logging.getLogger(__name__)
 
 MAX_COMPLETIONS = 50
 _HIDDEN = frozenset({".git", "node_modules", ".venv", "__pycache__"})
@@ -58,6 +61,14 @@ class LiveServices:
         except AgentuiError as error:
             return error.message
 
+    async def undo_conflicts(self) -> Sequence[str]:
+        """Paths for which an undo would be refused now; none where that cannot be read."""
+        try:
+            return await self._session.supervisor.undo_conflicts()
+        except AgentuiError as error:
+            log.info("what an undo would meet cannot be read: %s", error)
+            return ()
+
     def output_text(self, path: str) -> str:
         """The whole output of a command from the disk, at most 4 MiB; blocks for a read.
 
@@ -77,7 +88,7 @@ class LiveServices:
             raise BackendUnavailable("no model server has been found yet")
         models = [model for model in await backend.models() if model.kind != "embedding"]
         fits = {} if backend.facts.is_remote else await self._session.fits.fits(models, backend.facts)
-        return [_choice(model, fits.get(model.key)) for model in models]
+        return [_choice(model, fits.get(model.key), can_load=backend.facts.can_load) for model in models]
 
     async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
         """Whether contexts of the model in use fit on this machine, by length.
@@ -106,7 +117,7 @@ class LiveServices:
         return _names(below, folder, start)
 
 
-def _choice(model: ServerModel, fit: ModelFit | None) -> ModelChoice:
+def _choice(model: ServerModel, fit: ModelFit | None, *, can_load: bool) -> ModelChoice:
     loaded = model.instances[0] if model.instances else None
     return ModelChoice(
         name=model.key,
@@ -118,6 +129,7 @@ def _choice(model: ServerModel, fit: ModelFit | None) -> ModelChoice:
         max_context_tokens=model.trained_context_tokens,
         note="" if fit is None else fit.in_words,
         default_context_tokens=None if fit is None else fit.default_tokens,
+        can_load=can_load,
     )
 
 

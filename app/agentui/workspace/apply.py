@@ -78,11 +78,14 @@ def recover(tree: HostTree, unit: Unit, progress: Progress) -> list[str]:
 
 
 def check(
-    tree: HostTree, expected: Mapping[bytes, Node | None], marks: Mapping[bytes, str]
+    tree: HostTree,
+    expected: Mapping[bytes, Node | None],
+    marks: Mapping[bytes, str],
+    hint: str = "review the conflict: keep your version (discard) or compare both",
 ) -> dict[bytes, Node | None]:
     """Compare the host with what is expected of it, by content; returns the nodes with their present times.
 
-    `marks` are `mark_of` texts that make reading a file unnecessary. Blocking.
+    `marks` are `mark_of` texts that make reading a file unnecessary; `hint` goes with a conflict. Blocking.
 
     Raises:
         ApplyConflict: Naming every path that differs.
@@ -113,7 +116,7 @@ def check(
         paths = tuple(text_of(path) for path in sorted(differing))
         raise ApplyConflict(
             f"changed on the host meanwhile: {_some(paths)}; nothing was written",
-            hint="review the conflict: keep your version (discard) or compare both",
+            hint=hint,
             paths=paths,
         )
     return found

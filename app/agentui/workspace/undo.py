@@ -14,15 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from agentui.errors import WorkspaceError
+from agentui.errors import ApplyConflict, WorkspaceError
 from agentui.events import Change
 from agentui.workspace import apply
 from agentui.workspace.copystate import remove_tree
 from agentui.workspace.hosttree import HostTree, Node
 from agentui.workspace.ignore import text_of
 from agentui.workspace.journal import Progress, Unit, UnitHead, UnitState
+from agentui.workspace.plan import Plan
 
 log = logging.getLogger(__name__)
+
+_UNDO_HINT = "it would overwrite your own later edits: put these aside (git stash, or a copy), then undo again"
+_REDO_HINT = "it would overwrite your own later edits: put these aside (git stash, or a copy), then redo again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,15 @@ class PastApply:
 
 @dataclass(frozen=True, slots=True)
 class UndoPreview:
-    """What an undo (or redo) would do to the host, before it does it: paths restored and paths removed."""
+    """What an undo (or redo) would do to the host, before it does it: paths restored and paths removed.
+
+    It is refused while there are `conflicts`: paths that the host has otherwise than the apply left them.
+    """
 
     apply_id: str
     restores: tuple[str, ...]
     removes: tuple[str, ...]
+    conflicts: tuple[str, ...] = ()
 
 
 class History:
@@ -79,17 +87,23 @@ class History:
                 found = unit
         return found
 
-    def preview(self, redo: bool = False) -> UndoPreview | None:
-        """What the next undo or redo would do, ``None`` if there is nothing to do."""
+    def preview(self, tree: HostTree, redo: bool = False) -> UndoPreview | None:
+        """What the next undo or redo would do, ``None`` if there is nothing to do. Reads those files."""
         unit = self.next_redo() if redo else self.next_undo()
         if unit is None:
             return None
         restores: list[str] = []
         removes: list[str] = []
-        for path, target in unit.read_plan().targets.items():
+        plan = unit.read_plan()
+        for path, target in plan.targets.items():
             node = target.after if redo else target.before
             (removes if node is None else restores).append(text_of(path))
-        return UndoPreview(unit.read_head().apply_id, tuple(restores), tuple(removes))
+        conflicts: tuple[str, ...] = ()
+        try:
+            apply.check(tree, _expected(plan, redo), {})
+        except ApplyConflict as conflict:
+            conflicts = conflict.paths
+        return UndoPreview(unit.read_head().apply_id, tuple(restores), tuple(removes), conflicts)
 
     def turn(
         self, tree: HostTree, unit: Unit, redo: bool, on_point: Callable[[str], None]
@@ -101,10 +115,7 @@ class History:
             WorkspaceError: If the file system refused; nothing was changed.
         """
         plan = unit.read_plan()
-        expected: dict[bytes, Node | None] = {
-            path: target.before if redo else target.after for path, target in plan.targets.items()
-        }
-        apply.check(tree, expected, {})
+        apply.check(tree, _expected(plan, redo), {}, _REDO_HINT if redo else _UNDO_HINT)
         apply.run(tree, unit, plan, forward=redo, on_point=on_point)
         return tuple(plan.targets)
 
@@ -174,6 +185,11 @@ class History:
             freed += trash_bytes(unit)
             remove_tree(unit.folder)
         return freed
+
+
+def _expected(plan: Plan, redo: bool) -> dict[bytes, Node | None]:
+    """What the host must have for an undo (or redo)."""
+    return {path: target.before if redo else target.after for path, target in plan.targets.items()}
 
 
 def trash_bytes(unit: Unit) -> int:

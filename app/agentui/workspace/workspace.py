@@ -273,7 +273,12 @@ class Workspace:
     async def undo_preview(self, redo: bool = False) -> UndoPreview | None:
         """What `undo` (or `redo`) would do, ``None`` if there is nothing."""
         async with self._opened() as parts:
-            return await in_thread(parts.history.preview, redo)
+
+            def work() -> UndoPreview | None:
+                with HostTree(self._project) as tree:
+                    return parts.history.preview(tree, redo)
+
+            return await in_thread(work)
 
     async def history(self) -> tuple[PastApply, ...]:
         """Every apply whose contents are still kept, oldest first."""

@@ -128,7 +128,7 @@ async def test_routes_below_v1_or_not_are_both_found(base: str) -> None:
 async def test_a_server_without_a_listing_works_with_a_named_model(base: str) -> None:
     async with ReplayServer({f"POST {base}/chat/completions": recorded("chat-stream.sse")}) as server:
         backend = await connected(server)
-        with pytest.raises(ModelNotFound, match="none was named"):
+        with pytest.raises(ModelNotFound, match="lists no models, and none was named"):
             await backend.describe(None)
         facts = await backend.describe("mine")
         assert (facts.model, facts.loaded_context_tokens) == ("mine", None)
@@ -143,6 +143,27 @@ async def test_a_server_without_chat_is_said_to_have_no_such_path() -> None:
         for _ in range(2):
             with pytest.raises(BackendRefused, match="no such path"):
                 await anext(backend.chat(REQUEST))
+        await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("page", "what"),
+    [
+        (Canned(b"<!DOCTYPE html><h1>Welcome to nginx!</h1>", content_type="text/html"), "web page"),
+        (Canned(b"OK", content_type="text/plain"), "not answer with JSON"),
+    ],
+)
+async def test_what_answers_everything_with_a_page_is_no_model_server(page: Canned, what: str) -> None:
+    async with ReplayServer({}, otherwise=page) as server:
+        with pytest.raises(BackendUnavailable, match=f"{server.url} is not a model server.*{what}"):
+            await connected(server)
+
+
+async def test_a_model_server_may_have_pages_beside_its_routes() -> None:
+    async with plain({"id": "m"}, base="") as server:
+        server.otherwise = Canned(b"<html>", content_type="text/html")
+        backend = await connected(server)
+        assert (await backend.describe(None)).model == "m"
         await backend.aclose()
 
 

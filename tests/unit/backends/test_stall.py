@@ -95,6 +95,7 @@ async def test_silence_after_the_first_token_is_named_once_and_then_given_up() -
         await drained(watched.watch(source))
     (stall,) = watched.stalls
     assert stall.what == "decode"
+    assert stall.gives_up_s == LIMITS.give_up_s
     assert LIMITS.stall_s <= stall.silent_s < LIMITS.give_up_s
     assert watched.time.now_s >= LIMITS.give_up_s
     assert source.is_closed

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
 from agentui.backends.base import LoadedInstance, ServerFacts, ServerModel
+from agentui.cli import main
 from agentui.cli.load import LoadLine, fit_lines
 from agentui.cli.models import model_lines, models_object
 from agentui.cli.unload import chosen_instances
@@ -63,6 +65,17 @@ def test_the_json_form_holds_every_field() -> None:
         "parallel": None,
         "settings": {},
     }
+
+
+@pytest.mark.parametrize("words", [["models"], ["load", "m"], ["unload", "m"]])
+def test_an_error_is_one_json_object_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert main([*words, "--json", "--url", url]) == 75
+    held = json.loads(capsys.readouterr().out)
+    assert url in held["error"]
+    assert held["hint"]
 
 
 def test_unload_takes_one_instance_or_all_of_a_model() -> None:

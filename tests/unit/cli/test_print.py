@@ -13,7 +13,21 @@ from agentui.cli.print_cmd import EXIT_CODES, MAX_INPUT_BYTES, joined_task, make
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
 from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
-from agentui.events import EndReason, Recorded, RunEnded, RunId, ToolStarted, TurnStarted
+from agentui.events import (
+    BackendRetried,
+    EndReason,
+    Event,
+    MessageEnded,
+    MessageId,
+    MessageStarted,
+    Recorded,
+    RunEnded,
+    RunId,
+    Stalled,
+    TextDelta,
+    ToolStarted,
+    TurnStarted,
+)
 from tests.unit.cli.sessions import C1, ScriptedSession, a_run
 
 
@@ -78,6 +92,45 @@ async def test_text_goes_to_stdout_and_everything_else_to_stderr() -> None:
         "         agentui apply",
         "agentui: 2 changes wait, not applied to your project",
     ]
+
+
+def printed_on_one_terminal(*events: Event) -> str:
+    both = io.StringIO()
+    printer = TextPrinter(both.write, both.write)
+    for seq, event in enumerate(events, start=1):
+        printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
+    return both.getvalue()
+
+
+def test_a_stall_in_the_answer_is_told_on_its_own_line_with_the_end_of_the_patience() -> None:
+    message = MessageId("m1")
+    text = printed_on_one_terminal(
+        MessageStarted(message, "assistant", 1),
+        TextDelta(message, "The cart"),
+        Stalled("decode", 30.0, 300.0),
+        Stalled("decode", 30.0, 300.0),
+        TextDelta(message, " is"),
+        MessageEnded(message, "stop"),
+    )
+    stalled = "agentui: no tokens for 30 s; gives up after 5 min 00 s; Ctrl+C ends"
+    assert text.splitlines() == ["The cart", stalled, stalled, " is"]
+
+
+def test_an_answer_that_is_asked_for_again_is_marked() -> None:
+    first, second, third = MessageId("m1"), MessageId("m2"), MessageId("m3")
+    text = printed_on_one_terminal(
+        MessageStarted(first, "assistant", 1),
+        TextDelta(first, "The ca"),
+        MessageEnded(first, "error"),
+        BackendRetried(1, 1.0, "the server went"),
+        MessageStarted(second, "assistant", 1),
+        TextDelta(second, "The cart"),
+        MessageEnded(second, "stop"),
+        MessageStarted(third, "assistant", 2),
+    )
+    again = "agentui: (asked again: the answer begins anew, what was cut above does not count)"
+    retried = "agentui: the server went; asking again in 1.0 s"
+    assert text.splitlines() == ["The ca", retried, again, "The cart"]
 
 
 def test_nothing_that_a_tool_or_model_says_can_touch_the_terminal() -> None:

@@ -82,3 +82,12 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     process.stderr.close()
     assert process.wait(60) == 1
     assert err == b""
+
+
+def test_a_recording_of_a_run_that_was_killed_says_where_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_session(Path.cwd(), a_run()[:-1])
+    assert main(["replay", "--mode", "text", "--speed", "max"]) == 0
+    assert "the recording ends here: the run was cut" in capsys.readouterr().err
+    recorded_session(Path.cwd(), a_run())
+    assert main(["replay", "--mode", "text", "--speed", "max"]) == 0
+    assert "ends here" not in capsys.readouterr().err

@@ -16,6 +16,8 @@ from agentui.control import (
 )
 from agentui.events import (
     CompactionStarted,
+    ModelLoadEnded,
+    ModelLoadStarted,
     Paused,
     RequestEnded,
     RunEnded,
@@ -137,3 +139,13 @@ async def test_a_compaction_asked_for_in_a_runs_last_turn_is_done_after_the_run(
         await log.wait_for(CompactionStarted)
     kinds = [type(e) for e in log.events if isinstance(e, RunEnded | CompactionStarted)]
     assert kinds == [RunEnded, CompactionStarted]
+
+
+async def test_a_server_that_loads_no_models_says_so_once() -> None:
+    log = Log()
+    async with serving(PlayedBackend([]), log) as supervisor:
+        supervisor.send(SwitchModel("other"))
+        warned = await log.wait_for(Warned)
+    assert "cannot load models from here" in warned.text
+    assert log.of(ModelLoadStarted) == log.of(ModelLoadEnded) == []
+    assert len(log.of(Warned)) == 1

@@ -254,11 +254,19 @@ async def test_undo_of_a_file_edited_since_writes_nothing(tmp_path: Path) -> Non
     workspace = await p.prepared()
     agent_works(p)
     await workspace.apply(None, True, "user")
+    before = await workspace.undo_preview()
+    assert before is not None
+    assert before.conflicts == ()
     (p.project / "a.txt").write_text("edited later\n")
     host = snapshot(p.project)
+    told = await workspace.undo_preview()
+    assert told is not None
+    assert told.conflicts == ("a.txt",)
     with pytest.raises(ApplyConflict) as caught:
         await workspace.undo()
     assert caught.value.paths == ("a.txt",)
+    assert "then undo again" in caught.value.hint
+    assert "discard" not in caught.value.hint
     assert snapshot(p.project) == host
 
 

@@ -1,6 +1,7 @@
 """What Pi says, as values: a tolerant, pure parser of the records of its RPC mode.
 
 Fields that newer or older versions lack are optional; what is not known becomes `Unknown` and is passed over.
+The file is longer than others because it is a table: one form for each record, and one reading of each form.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
 from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
-from agentui.tui.present_bars import undo_lines
+from agentui.tui.present_bars import undo_conflict_text, undo_lines
 from agentui.tui.screens.leaving import LeavingScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
@@ -213,6 +213,8 @@ class DeckScreen(LeavingScreen):
         if unit is not None:
             question = f"Undo the last apply of {plural(len(unit.changes), 'file')} in your project?"
             detail = "\n".join(undo_lines(unit))
+        if conflicts := await self.services.undo_conflicts():
+            detail = f"{undo_conflict_text(conflicts)}\n\n{detail}"
         if await self.app.push_screen_wait(QuestionScreen(question, detail)):
             self.send(Undo())
 

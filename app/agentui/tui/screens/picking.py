@@ -19,14 +19,18 @@ def pick_model(deck: DeckScreen) -> None:
     view = deck.bridge.view
     current = view.status.model.model if view.status.model else None
     lengths: dict[str, int | None] = {}
+    loadable: set[str] = set()
 
     async def load() -> Sequence[Choice]:
         models = await deck.services.models()
+        loadable.update(m.name for m in models if m.can_load)
         lengths.update({m.name: m.default_context_tokens for m in models if not m.is_loaded})
         return model_choices(models, current)
 
     def chosen(name: str | None) -> None:
-        if name is not None:
+        if name is not None and name not in loadable:
+            deck.say("this server cannot load models from here: start with --model NAME for another one")
+        elif name is not None:
             deck.send(SwitchModel(model=name, context_tokens=lengths.get(name)))
 
     none = "the server has no models"
