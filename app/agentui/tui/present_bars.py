@@ -26,7 +26,8 @@ _PROJECT_CHARS = 34
 def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     """Project, model, context and sandbox; the state at the right.
 
-    What keeps the machine safe and the state never go, however narrow the screen is.
+    What keeps the machine safe, that a model is simulated, and the state never go, however narrow the screen
+    is; what the state tells beyond its name goes first.
     """
     status = view.status
     left = [Fact("agentui", "accent", 9)]
@@ -38,7 +39,7 @@ def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     if status.model is not None:
         left += model_facts(status.model)
     left += _sandbox_facts(status)
-    return left, [Fact(state(view), state_tone(status), 0)]
+    return left, [state_fact(view)]
 
 
 def model_facts(model: ModelFacts) -> list[Fact]:
@@ -48,7 +49,7 @@ def model_facts(model: ModelFacts) -> list[Fact]:
     )
     facts = [Fact(name, "text", 6)]
     if model.is_simulated:
-        facts.append(Fact("simulated model", "warning", 2))
+        facts.append(Fact("simulated model", "warning", 5, short="simulated"))
     if model.is_remote:
         facts.append(Fact("remote model", "error", 1))
     loaded, asked = model.loaded_context_tokens, model.requested_context_tokens
@@ -67,7 +68,7 @@ def _sandbox_facts(status: Status) -> list[Fact]:
         return [Fact(clean_line(sandbox.label), "error", 0)]
     is_plain = status.profile == "default" and not sandbox.has_interpreters
     tone: Tone = "text" if is_plain else "warning"
-    return [Fact(clean_line(sandbox.label), tone, 0)]
+    return [Fact(clean_line(sandbox.label), tone, 1, short=clean_line(sandbox.kind))]
 
 
 def short_path(path: str) -> str:
@@ -85,14 +86,15 @@ def short_path(path: str) -> str:
     return f"…/{short}"
 
 
-def state(view: View) -> str:
+def state_fact(view: View) -> Fact:
     """The state in words, with the speed while it generates."""
     status, speed = view.status, view.gauges.speed
-    words = f"● {status.words}" if status.phase not in RESTING or status.hold != "none" else f"○ {status.words}"
+    words, detail = status.words_and_detail
+    mark = "●" if status.phase not in RESTING or status.hold != "none" else "○"
     is_generating = status.phase == "generating" and status.hold == "none"
     if is_generating and speed.is_live and speed.decode_tok_per_s is not None:
-        words = f"{words} {human_rate(speed.decode_tok_per_s)} tok/s"
-    return words
+        detail = f"{detail} {human_rate(speed.decode_tok_per_s)} tok/s"
+    return Fact(f"{mark} {words}", state_tone(status), 0, detail=detail)
 
 
 def state_tone(status: Status) -> Tone:

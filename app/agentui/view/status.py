@@ -84,6 +84,11 @@ class Status:
     @property
     def words(self) -> str:
         """The state in words."""
+        return "".join(self.words_and_detail)
+
+    @property
+    def words_and_detail(self) -> tuple[str, str]:
+        """The state in words, and what of it can be left out where room is scarce."""
         return state_words(
             self.phase,
             self.hold,
