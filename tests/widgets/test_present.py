@@ -112,7 +112,8 @@ def header_texts(
     width: int, *more: StateChanged, kind: str = "docker", label: str = "docker, no network"
 ) -> str:
     """The header of a run with a simulated model, in as many cells."""
-    tape = Tape().add(SessionStarted("s1", "/home/x/shop", "main", "0.1"))
+    tape = Tape()
+    tape.add(SessionStarted("s1", "/home/x/shop", "0.1", branch="main"))
     model = replace(MODEL, is_simulated=True)
     tape.add(RunStarted("t", model, "u", "/w", "loop", replace(SANDBOX, kind=kind, label=label)), *more)
     left, right = fit(*bars.header(view_of(tape), read_only=False), width - 2)
@@ -123,14 +124,13 @@ def header_texts(
     "state", [StateChanged("running_command", "none", LONG), StateChanged("failed", "none", LONG)]
 )
 def test_however_long_the_state_is_the_header_keeps_project_model_and_context(state: StateChanged) -> None:
-    for width in (110, 160):
+    for width in (90, 110, 160):
         shown = header_texts(width, state)
         assert "shop (main)" in shown
         assert MODEL.model in shown
         assert "ctx" in shown
         assert len(shown) <= width - 2
     assert "mkdir -p" in header_texts(160, state)
-    assert "shop (main)" in header_texts(90, state)
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80])
@@ -167,7 +167,7 @@ def test_what_keeps_the_machine_safe_and_the_state_stay_in_every_width() -> None
     for width in (40, 80, 100, 120, 160):
         kept, state = fit(left, right, width - 2)
         texts = [fact.text for fact in kept]
-        assert label in texts
+        assert ("docker" if width == 40 else label) in texts
         assert state[0].text.startswith("● running command")
         assert ("agentui" in texts) <= (MODEL.model in " ".join(texts))
 

@@ -26,13 +26,14 @@ class Fact:
     """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped.
 
     `detail` follows the text while there is room: it is cut before any fact goes. A fact with a `short` wording
-    becomes that when its turn comes, and then stays.
+    becomes that when its turn comes, with `short_rank` from then on.
     """
 
     text: str
     tone: Tone = "text"
     rank: int = 1
     short: str = ""
+    short_rank: int = 0
     detail: str = ""
 
 
@@ -148,7 +149,7 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
             break
         fact, side = facts.pop(worst)
         if fact.short:
-            facts.insert(worst, (replace(fact, text=fact.short, short="", rank=0), side))
+            facts.insert(worst, (replace(fact, text=fact.short, short="", rank=fact.short_rank), side))
     return [fact for fact, is_right in facts if not is_right], [fact for fact, is_right in facts if is_right]
 
 

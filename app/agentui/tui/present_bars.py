@@ -30,12 +30,14 @@ def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     is; what the state tells beyond its name goes first.
     """
     status = view.status
-    left = [Fact("agentui", "accent", 9)]
+    left = [Fact("agentui", "accent", 12)]
     if read_only:
         left.append(Fact("replay", "warning", 1))
     if status.project:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
-        left.append(Fact(f"{short_path(clean_line(status.project))}{branch}", "text", 7))
+        path = short_path(clean_line(status.project))
+        folder = path.rsplit("/", 1)[-1]
+        left.append(Fact(f"{path}{branch}", "text", 11, short=f"{folder}{branch}", short_rank=7))
     if status.model is not None:
         left += model_facts(status.model)
     left += _sandbox_facts(status)
@@ -47,9 +49,9 @@ def model_facts(model: ModelFacts) -> list[Fact]:
     name = " ".join(
         clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
     )
-    facts = [Fact(name, "text", 6)]
+    facts = [Fact(name, "text", 10, short=clean_line(model.model), short_rank=6)]
     if model.is_simulated:
-        facts.append(Fact("simulated model", "warning", 5, short="simulated"))
+        facts.append(Fact("simulated model", "warning", 9, short="simulated"))
     if model.is_remote:
         facts.append(Fact("remote model", "error", 1))
     loaded, asked = model.loaded_context_tokens, model.requested_context_tokens
@@ -93,7 +95,7 @@ def state_fact(view: View) -> Fact:
     mark = "●" if status.phase not in RESTING or status.hold != "none" else "○"
     is_generating = status.phase == "generating" and status.hold == "none"
     if is_generating and speed.is_live and speed.decode_tok_per_s is not None:
-        detail = f"{detail} {human_rate(speed.decode_tok_per_s)} tok/s"
+        words = f"{words} {human_rate(speed.decode_tok_per_s)} tok/s"
     return Fact(f"{mark} {words}", state_tone(status), 0, detail=detail)
 
 
