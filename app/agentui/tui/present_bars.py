@@ -17,6 +17,7 @@ from agentui_widgets.transcript import Tone
 
 _MARKS = {"added": "A", "modified": "M", "deleted": "D", "mode": "P", "link": "L", "type": "T"}
 _SHOWN_QUEUE = 3
+_LEAST_QUEUE_CHARS = 12
 _UNDO_LINES = 12
 
 
@@ -121,7 +122,10 @@ def footer(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     status = view.status
     keys: list[tuple[str, str, int]] = []
     if status.hold != "none":
-        keys += [("space", "freeze now" if status.hold == "pausing" else "resume", 1), (".", "step", 4)]
+        keys += [
+            ("space", "freeze now" if status.hold == "pausing" and status.can_freeze else "resume", 1),
+            (".", "step", 4),
+        ]
     elif status.is_running or read_only:
         keys += [("space", "pause", 1), (".", "step", 4)]
     if status.is_running:
@@ -203,19 +207,54 @@ def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list
         waiting.append(Fact(f"{plural(len(changes.pending), 'change')}: a apply, r review", "accent", 2))
     if status.is_running:
         return [Fact("enter steers · tab queues", "dim", 0)], waiting
+    if status.phase not in RESTING:
+        return [Fact("enter queues a task", "dim", 0)], waiting
     return [Fact("enter starts a run", "dim", 0)], waiting
 
 
 def queue_rows(status: Status) -> list[list[Fact]]:
-    """Text that has not reached the model."""
+    """Text that has not reached the model, the newest last, with when it goes and what the keys do with it."""
     rows: list[list[Fact]] = []
+    hidden = len(status.queue) - _SHOWN_QUEUE
+    if hidden > 0:
+        rows.append([Fact(f"+{hidden} more before these", "dim", 0)])
     for waiting in status.queue[-_SHOWN_QUEUE:]:
         kind = "steer" if waiting.mode == "steer" else "queued"
-        rows.append([Fact(f"{kind} ▸", "accent", 0), Fact(clean_line(waiting.text), "text", 0)])
+        text = clean_line(waiting.text)
+        # cut at its end before a hint behind it would have to go
+        shown = Fact(text[:_LEAST_QUEUE_CHARS], "text", 0, detail=text[_LEAST_QUEUE_CHARS:])
+        rows.append([Fact(f"{kind} ▸", "accent", 0), shown])
     if rows:
-        hint = "enter now, up takes back" if status.queue[-1].mode == "steer" else "up takes back"
-        rows[-1].append(Fact(hint, "dim", 3))
+        rows[-1].append(Fact(_queue_hint(status), "dim", 3))
     return rows
+
+
+def queue_waits_for(status: Status) -> str:
+    """What queued text waits for; empty where Enter sends it now."""
+    if not status.is_running:
+        if status.phase in RESTING:
+            return ""
+        is_busy = status.phase in ("running_command", "checking", "compacting")
+        return "begins when that is done" if is_busy else "begins when everything is ready"
+    if status.hold in ("paused", "frozen"):
+        return "sent when you resume"
+    match status.phase:
+        case "running_command" | "checking":
+            return "sent when the command ends"
+        case "waiting_for_user":
+            return "sent after your answer"
+        case "compacting":
+            return "sent when the history is summarised"
+        case _:
+            return ""
+
+
+def _queue_hint(status: Status) -> str:
+    if not status.is_running:
+        return f"{queue_waits_for(status) or 'enter starts a run with it'}, up takes back"
+    if status.queue[-1].mode == "steer":
+        return f"{queue_waits_for(status) or 'enter now'}, up takes back"
+    return "up takes back"
 
 
 def question_keys(choices: tuple[str, ...]) -> dict[str, str]:

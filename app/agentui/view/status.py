@@ -109,6 +109,13 @@ class Status:
         return bool(self.questions) and self.questions[0].kind in ("input", "editor")
 
     @property
+    def can_freeze(self) -> bool:
+        """Whether something goes on that a second pause stops at once; where not, it takes the pause back."""
+        if self.phase == "waiting_for_user":
+            return False
+        return self.is_running or self.phase in ("compacting", "running_command", "checking")
+
+    @property
     def needs_user(self) -> bool:
         """True while nothing goes on before the user says something."""
         return self.phase == "waiting_for_user" or bool(self.questions)

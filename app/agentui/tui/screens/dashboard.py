@@ -23,7 +23,7 @@ from agentui.tui.bridge import Bridge
 from agentui.tui.commands import Completer, is_command, run_command
 from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings, empty_prompt_actions
 from agentui.tui.painter import FIGURES_S, Painter, Parts
-from agentui.tui.present_bars import question_keys
+from agentui.tui.present_bars import question_keys, queue_waits_for
 from agentui.tui.screens.deck import DeckScreen
 from agentui.tui.services import Services
 from agentui.view.changes import CHANGES
@@ -219,10 +219,7 @@ class DashboardScreen(DeckScreen):
         status, changes = self.bridge.view.status, self.bridge.view.changes
         now = asyncio.get_running_loop().time()
         is_offered = (
-            self._apply_asks
-            and status.end is not None
-            and bool(changes.pending)
-            and not self.services.read_only
+            self._apply_asks and not status.is_running and bool(changes.pending) and not self.services.read_only
         )
         if is_offered != self.painter.is_apply_offered:
             self.painter.is_apply_offered = is_offered
@@ -260,9 +257,13 @@ class DashboardScreen(DeckScreen):
 
     @on(Prompt.Empty)
     def _empty(self, message: Prompt.Empty) -> None:
-        queue = self.bridge.view.status.queue
+        status = self.bridge.view.status
+        queue = status.queue
         if message.key == "enter":
-            if any(waiting.mode == "steer" for waiting in queue):
+            has_turn = not status.is_running or any(waiting.mode == "steer" for waiting in queue)
+            if queue and has_turn and (words := queue_waits_for(status)):
+                self.say(words)
+            elif queue and has_turn:
                 self.send(SendNow())
         elif queue:
             self.send(TakeBack())

@@ -79,13 +79,14 @@ class DeckScreen(LeavingScreen):
     # --- the run
 
     def action_pause(self) -> None:
-        """Pause; freeze when a pause was asked for; resume when one was reached."""
-        match self.bridge.view.status.hold:
+        """Pause; freeze when a pause was asked for; resume when one was reached, or nothing could be frozen."""
+        status = self.bridge.view.status
+        match status.hold:
             case "none":
                 self.send(Pause())
-            case "pausing":
+            case "pausing" if status.can_freeze:
                 self.send(Pause(freeze=True))
-            case "paused" | "frozen":
+            case "pausing" | "paused" | "frozen":
                 self.send(Resume())
 
     def action_step(self) -> None:
