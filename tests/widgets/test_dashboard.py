@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from agentui.control import (
@@ -21,12 +23,16 @@ from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
     AskId,
+    CallId,
     Hold,
+    MessageEnded,
+    MessageId,
     RunEnded,
     StateChanged,
     SteerId,
     SteerQueued,
     SteerWithdrawn,
+    ToolCallDelta,
     WorkspaceApplied,
     WorkspaceChanged,
 )
@@ -367,3 +373,39 @@ async def test_changes_of_an_earlier_run_are_offered_at_the_start() -> None:
         await pilot.press("a")
         await settle(pilot)
         assert services.sent == [Apply()]
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_no_line_of_a_command_that_wants_a_yes_is_hidden_silently(size: tuple[int, int]) -> None:
+    services = running()
+    app = make_app(services)
+    command = "\n".join(["for f in *; do", *(f"  echo {n} && true" for n in range(40)), "rm -rf EVERYTHING"])
+    async with app.run_test(size=size) as pilot:
+        services.emit(ToolCallDelta(MessageId("m"), 0, "bash", json.dumps({"command": command}), 1))
+        services.emit(MessageEnded(MessageId("m"), "tool_calls"))
+        services.emit(ApprovalAsked(AskId("q"), f"Run {command}", "why", ("yes", "always", "no"), CallId("c")))
+        await settle(pilot)
+        text = screen_text(app)
+        assert "rm -rf EVERYTHING" in text
+        assert "between, v shows all" in text
+        assert "y yes" in text
+        assert "not sent" not in text
+        await pilot.press("v", "end")
+        await settle(pilot)
+        assert services.sent == []
+        assert "rm -rf EVERYTHING" in screen_text(app)
+        await pilot.press("escape", "n")
+        await settle(pilot)
+        assert services.sent == [Answer(AskId("q"), "no")]
+
+
+async def test_a_long_line_that_wants_a_yes_is_wrapped_to_its_end() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(100, 40)) as pilot:
+        services.emit(
+            ApprovalAsked(AskId("q"), "Run " + "echo word && " * 20 + "rm -rf END", "", ("yes", "no"))
+        )
+        await settle(pilot)
+        assert "rm -rf END" in screen_text(app)

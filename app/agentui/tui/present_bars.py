@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agentui.events import Change, ModelFacts
-from agentui.text import UNKNOWN, clean_line, human_bytes, human_context, human_rate, plural
+from agentui.text import UNKNOWN, clean, clean_line, human_bytes, human_context, human_rate, plural
 from agentui.tui.keys import KEYS, shown_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
@@ -14,10 +14,14 @@ from agentui.view.words import RESTING
 from agentui_widgets.changes import ChangeRow
 from agentui_widgets.line_bar import Fact
 from agentui_widgets.transcript import Tone
+from agentui_widgets.wrapping import expand_tabs, wrap_offsets
 
 _MARKS = {"added": "A", "modified": "M", "deleted": "D", "mode": "P", "link": "L", "type": "T"}
 _SHOWN_QUEUE = 3
 _LEAST_QUEUE_CHARS = 12
+_LONG_QUESTION_CHARS = 60
+_QUESTION_EDGE_CELLS = 5
+WHOLE_QUESTION_KEY = "v"
 _UNDO_LINES = 12
 
 
@@ -267,12 +271,31 @@ def question_keys(choices: tuple[str, ...]) -> dict[str, str]:
     return keys
 
 
-def question_rows(status: Status) -> list[list[Fact]]:
-    """The oldest open question, with a key for each answer."""
+def is_long_question(status: Status) -> bool:
+    """Whether the oldest open question is worth a screen of its own, such as a script that wants to run."""
+    asked = status.questions[0].question if status.questions else ""
+    return len(asked) > _LONG_QUESTION_CHARS or "\n" in asked
+
+
+def question_rows(status: Status, width: int, most_rows: int) -> list[list[Fact]]:
+    """The oldest open question in rows of `width` cells, with a key for each answer.
+
+    Of a question longer than `most_rows` beginning and end are shown, and how much lies between.
+    """
     if not status.questions:
         return []
     asked = status.questions[0]
-    rows = [[Fact("?", "accent", 0), Fact(clean_line(asked.question), "accent", 0)]]
+    lines = _wrapped(clean(asked.question), width - _QUESTION_EDGE_CELLS)
+    hidden = len(lines) - most_rows
+    if hidden > 0:
+        head = max(1, (most_rows - 1) // 2)
+        tail = max(1, most_rows - 1 - head)
+        between = f"… {plural(len(lines) - head - tail, 'line')} between, {WHOLE_QUESTION_KEY} shows all"
+        lines = [*lines[:head], between, *lines[-tail:]]
+    rows = [
+        [Fact(" " if number else "?", "accent", 0), Fact(line or " ", "accent", 0)]
+        for number, line in enumerate(lines)
+    ]
     if asked.why:
         rows.append([Fact(" ", "dim", 0), Fact(clean_line(asked.why), "dim", 0)])
     answers = [
@@ -282,8 +305,16 @@ def question_rows(status: Status) -> list[list[Fact]]:
         example = [Fact(clean_line(asked.text), "dim", 2)] if asked.kind == "input" and asked.text else []
         answers = [Fact("type the answer: enter sends it, esc answers nothing", "text", 0), *example]
     more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
+    if is_long_question(status) and not status.wants_text:
+        more.append(Fact(f"{WHOLE_QUESTION_KEY} shows all", "dim", 1))
     rows.append([Fact(" ", "dim", 0), *answers, *more])
     return rows
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, broken where they do not fit."""
+    lines = [expand_tabs(line) for line in text.rstrip("\n").split("\n")]
+    return [line[start:end] for line in lines for start, end in wrap_offsets(line, max(8, width))]
 
 
 def key_table() -> list[tuple[str, str]]:

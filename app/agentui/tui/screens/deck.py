@@ -290,6 +290,12 @@ class DeckScreen(LeavingScreen):
 
         self.app.push_screen(OutputScreen(f"$ {clean_line(entry.command)}", text, aside))
 
+    def open_question(self, question: str) -> None:
+        """All of a question that does not fit below the transcript, to be scrolled."""
+        from agentui.tui.screens.output import OutputScreen
+
+        self.app.push_screen(OutputScreen("asked", clean(question)))
+
     def action_output(self) -> None:
         """Full output of the command chosen in the tool log."""
         row = self.parts.tools.cursor_item
