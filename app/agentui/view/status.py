@@ -113,7 +113,8 @@ class Status:
         """Whether something goes on that a second pause stops at once; where not, it takes the pause back."""
         if self.phase == "waiting_for_user":
             return False
-        return self.is_running or self.phase in ("compacting", "running_command", "checking")
+        working = ("reading_prompt", "generating", "compacting", "running_command", "checking")
+        return self.is_running or self.phase in working
 
     @property
     def needs_user(self) -> bool:
