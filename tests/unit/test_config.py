@@ -81,6 +81,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         url = "http://10.0.0.7:1234/v1/"
         api_key = "sk-x"
         model = "m"
+        models_file = "m.json"
         context_tokens = "64k"
         harness = "loop"
         sandbox = "docker"
@@ -100,6 +101,8 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         pids = 100
         tmp = "64 MiB"
         files = 512
+        [research]
+        allow = ["api.example.com:443"]
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]
@@ -120,6 +123,9 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         [sessions]
         keep_days = 90
         keep_size = "5 GiB"
+        [pi]
+        place = "host"
+        extensions = ["asker"]
     """
     user += f'[checks."{files.project}"]\nimage = "python:3.12-slim"\ntest = "pytest {{args}}"\n'
     loaded = load(files, user=user)
@@ -378,7 +384,7 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 
 
 def test_every_setting_has_one_key_and_one_variable() -> None:
-    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)} - {"checks"}
+    assert set(RULES) == {f.name for f in dataclasses.fields(Settings)} - {"checks", "provider"}
     assert len({rule.key for rule in RULES.values()}) == len(RULES)
     assert len({rule.variable for rule in RULES.values()}) == len(RULES)
     assert RULES["base_image"].variable == "AGENTUI_BASE_IMAGE"

@@ -223,13 +223,15 @@ def unknown_fields(value: Mapping[str, Any]) -> Iterator[KeyPath]:
     for provider_id, provider in value["providers"].items():
         at: KeyPath = ("providers", provider_id)
         yield from ((*at, name) for name in provider if name not in PROVIDER_FIELDS)
-        for number, model in enumerate(provider.get("models") or ()):
+        for number, model in enumerate(provider.get("models", [])):
             yield from ((*at, "models", number, name) for name in model if name not in MODEL_FIELDS)
-        for model_id, model in (provider.get("modelOverrides") or {}).items():
+        for model_id, model in provider.get("modelOverrides", {}).items():
             below = (*at, "modelOverrides", model_id)
             yield from ((*below, name) for name in model if name not in _OVERRIDE_FIELDS)
     for where, compat in _compats(value):
-        yield from ((*where, name) for name in compat if name not in COMPAT_FIELDS)
+        for name in compat:
+            if name not in COMPAT_FIELDS:
+                yield (*where, name)
 
 
 def _compats(value: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
@@ -239,9 +241,9 @@ def _compats(value: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, A
         api = provider.get("api")
         if "compat" in provider and api in (None, "openai-completions"):
             yield (*at, "compat"), provider["compat"]
-        for number, model in enumerate(provider.get("models") or ()):
+        for number, model in enumerate(provider.get("models", [])):
             if "compat" in model and model.get("api", api) == "openai-completions":
                 yield (*at, "models", number, "compat"), model["compat"]
-        for model_id, model in (provider.get("modelOverrides") or {}).items():
+        for model_id, model in provider.get("modelOverrides", {}).items():
             if "compat" in model and api == "openai-completions":
                 yield (*at, "modelOverrides", model_id, "compat"), model["compat"]

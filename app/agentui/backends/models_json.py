@@ -15,6 +15,7 @@ from agentui.backends.models_fields import dotted, problem_of, unknown_fields
 from agentui.config.provider import ProviderRoute
 from agentui.config.url import normal_url
 from agentui.errors import ConfigError
+from agentui.paths import pi_folder
 
 MOST_BYTES = 4 << 20
 CHAT_API = "openai-completions"
@@ -144,6 +145,11 @@ class ModelsFile:
         if ids and model_id not in ids:
             return None
         return provider.model(model_id), None
+
+
+def models_path(named: Path | None, home: Path, environ: Mapping[str, str]) -> Path:
+    """Where the list is: the file that was `named`, else Pi's own."""
+    return named or pi_folder(home, environ) / "models.json"
 
 
 def read_models_file(path: Path, *, must_exist: bool = False) -> ModelsFile:

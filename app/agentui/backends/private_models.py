@@ -22,8 +22,10 @@ PROVIDER = "agentui"
 """The provider of a model that no list names."""
 NO_KEY = "agentui"
 """Pi does not offer a model without a key; the real one stays with us."""
-UNTOLD_CONTEXT_TOKENS = 16_384
-LEAST_RESERVE_TOKENS = 2_048
+UNTOLD_CONTEXT_TOKENS = 32_768
+"""Where nobody says what is loaded: too small costs a compaction, too large the run."""
+LEAST_RESERVE_TOKENS = 6_144
+"""Pi keeps 4,096 tokens of a window free beside the answer and cuts what reaches into them; 2,048 answer."""
 MOST_RETRIES = 6
 """A frozen answer costs Pi one of them, so there are more than a failing server alone would need."""
 
@@ -41,6 +43,13 @@ _OF_THE_MODEL = frozenset(
 _OF_THE_PROVIDER = frozenset(
     {"baseUrl", "api", "apiKey", "headers", "authHeader", "oauth", "compat", "models", "modelOverrides"}
 )
+
+
+_UNLISTED: Mapping[str, Any] = {
+    "reasoning": True,
+    "input": ["text"],
+    "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,9 @@ def private_models(
     facts: ModelFacts,
     base_url: str,
     user_settings: Mapping[str, Any] | None = None,
+    *,
+    sampling: Mapping[str, Any] | None = None,
+    max_tokens: int | None = None,
 ) -> PrivateFiles:
     """The files for a model as it is loaded.
 
@@ -90,17 +102,21 @@ def private_models(
         facts: What the server says of it.
         base_url: Where Pi finds it, with ``/v1``: our gateway, as seen from where Pi runs.
         user_settings: The user's own ``settings.json``.
+        sampling: Parameters of the settings, which win over the list's.
+        max_tokens: Longest answer by the settings, likewise.
     """
     notes: list[Difference] = []
     provider_id = model.provider if model else PROVIDER
-    own = dict(model.fields) if model else {}
+    own = dict(model.fields) if model else dict(_UNLISTED)
     window = _window(own.get("contextWindow"), facts, notes)
     entry: dict[str, Any] = {"id": facts.model, "name": own.get("name") or facts.display_name or facts.model}
     if model is not None and model.id != facts.model:
         notes.append(Difference("id", model.id, facts.model, "the name of the loaded instance"))
     entry |= {name: value for name, value in own.items() if name not in _OF_THE_MODEL}
     entry["contextWindow"] = window
-    entry["maxTokens"] = _answer(own.get("maxTokens"), window, notes)
+    entry["maxTokens"] = _answer(max_tokens or own.get("maxTokens"), window, notes)
+    if sampling:
+        entry["samplingParams"] = {**(own.get("samplingParams") or {}), **sampling}
     if "promptCache" in own:
         reason = "Pi would keep the cache warm with requests of its own; a local server keeps it anyway"
         notes.append(Difference("promptCache", own["promptCache"], None, reason))

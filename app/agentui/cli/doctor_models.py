@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from agentui.backends.models_json import ModelsFile, ProviderModel
@@ -18,6 +17,7 @@ from agentui.config import Settings, host_of, is_private_host
 from agentui.config.trust import TrustStore
 from agentui.errors import AgentuiError
 from agentui.events import ModelFacts
+from agentui.harness.pi.config import read_pi_settings
 from agentui.paths import pi_folder
 from agentui.text import clean, clean_line
 
@@ -43,22 +43,13 @@ def show_models(begun: Start, *, as_json: bool) -> int:
         ConfigError: If the file cannot be used; names line and column.
     """
     file = models_file(begun.loaded.settings, begun.places.home)
-    user_settings = read_pi_settings(begun.places.home)
+    user_settings = read_pi_settings(pi_folder(begun.places.home, os.environ) / "settings.json")
     reports = asyncio.run(_reports(file, begun, user_settings))
     if as_json:
         print(json.dumps(report_object(file, reports)))
     else:
         print("\n".join(report_lines(file, reports)))
     return 0
-
-
-def read_pi_settings(home: Path) -> dict[str, Any]:
-    """The user's own settings of Pi; empty where there are none that can be read. Blocks for the read."""
-    try:
-        held = json.loads((pi_folder(home, os.environ) / "settings.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return held if isinstance(held, dict) else {}
 
 
 async def _reports(file: ModelsFile, begun: Start, user_settings: dict[str, Any]) -> list[ModelReport]:

@@ -13,19 +13,12 @@ from agentui.config import ConfigFiles, Loaded, Settings, host_of, is_private_ho
 from agentui.config.settings import Origin
 from agentui.config.trust import TrustStore
 from agentui.errors import BackendUnavailable, UsageError
-from agentui.paths import pi_folder
 from agentui.text import clean
 
 if TYPE_CHECKING:
     from agentui.backends.models_json import ModelsFile
 
-_MODELS_FILE = "models.json"
 _SAID_BY_OTHERS = ("environment", "project file")
-
-
-def models_path(settings: Settings, home: Path) -> Path:
-    """Where the list of providers is: the setting, else Pi's own."""
-    return settings.models_file or pi_folder(home, os.environ) / _MODELS_FILE
 
 
 def models_file(settings: Settings, home: Path) -> ModelsFile:
@@ -34,9 +27,10 @@ def models_file(settings: Settings, home: Path) -> ModelsFile:
     Raises:
         ConfigError: If it cannot be used; names line and column.
     """
-    from agentui.backends.models_json import read_models_file
+    from agentui.backends.models_json import models_path, read_models_file
 
-    return read_models_file(models_path(settings, home), must_exist=settings.models_file is not None)
+    path = models_path(settings.models_file, home, os.environ)
+    return read_models_file(path, must_exist=settings.models_file is not None)
 
 
 def with_provider(loaded: Loaded, files: ConfigFiles, home: Path) -> Loaded:
@@ -46,12 +40,13 @@ def with_provider(loaded: Loaded, files: ConfigFiles, home: Path) -> Loaded:
 
     Raises:
         ConfigError: If the list of providers or the model in it cannot be used.
-        UsageError: If an address was typed that is another than the provider's.
+        UsageError: If what counts more than the model's name says another address than the provider's.
     """
     name = loaded.settings.model
     if name is None or "/" not in name:
         return loaded
-    found = models_file(loaded.settings, home).find(name)
+    file = models_file(loaded.settings, home)
+    found = file.find(name)
     if found is None:
         return loaded
     model, level = found
@@ -59,14 +54,15 @@ def with_provider(loaded: Loaded, files: ConfigFiles, home: Path) -> Loaded:
     if model.why_not is not None and origin.kind == "flag":
         return loaded
     route = model.route(level)
-    if origin.kind == "flag" and loaded.settings.url != route.url:
+    kind = loaded.origins["model"].kind
+    is_stronger = origin.kind == "flag" or (origin.kind == "environment" and kind != "flag")
+    if is_stronger and loaded.settings.url != route.url:
         raise UsageError(
-            f"--url {loaded.settings.url} is not where {model.label} is: its models.json says {route.url}",
-            hint="leave --url away, or name the model as that server does",
+            f"{origin.where} names {loaded.settings.url}, which is not where {model.label} is: {route.url}",
+            hint=f"leave {origin.where} away, or name the model as that server does",
         )
     settings = replace(loaded.settings, url=route.url, model=route.model, provider=route, api_key=None)
-    where = f"{model.label} in {models_path(loaded.settings, home)}"
-    kind = loaded.origins["model"].kind
+    where = f"{model.label} in {file.path}"
     host = host_of(route.url)
     asks = (
         kind in _SAID_BY_OTHERS and not is_private_host(host) and not TrustStore(files.trust).trusts_host(host)

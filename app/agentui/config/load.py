@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
         layers.put("url", port_url, Origin("LM Studio", str(files.lmstudio)))
     _read_keys(layers, environ)
     settings = Settings(**layers.values)
-    names = [found.name for found in fields(Settings)]
+    names = (*RULES, "checks")
     origins = {name: layers.origins.get(name, Origin("default")) for name in names}
     host = host_of(settings.url)
     asks = origins["url"].kind == "environment" and not is_private_host(host)

@@ -14,12 +14,13 @@ from agentui.events import ModelFacts, SandboxFacts
 from agentui.harness.base import Harness
 from agentui.harness.loop import LoopSettings, OwnLoop
 from agentui.harness.prompt import appendix, find_instructions, system_prompt
-from agentui.paths import PI_EXTENSION, Places, private_folder
+from agentui.paths import PI_EXTENSION, Places, pi_folder, private_folder
 from agentui.run.ports import HarnessFactory
 from agentui.run.resumed import ResumedState
 
 if TYPE_CHECKING:
-    from agentui.harness.pi.launch import PiPlace
+    from agentui.harness.pi.launch import PiFolders, PiPlace
+    from agentui.sandbox.pi_container import PiImage
 
 Ids = Callable[[str], str]
 Checks = Callable[[], Sequence[str]]
@@ -67,7 +68,8 @@ def _pi(
     sandbox: SandboxFacts | None,
     resumed: ResumedState | None,
 ) -> Harness:
-    from agentui.harness.pi.config import ModelOptions
+    from agentui.backends.models_json import models_path, read_models_file
+    from agentui.harness.pi.config import ModelOptions, read_pi_settings
     from agentui.harness.pi.harness import PiHarness, PiSettings
     from agentui.harness.pi.launch import PiFolders
     from agentui.harness.pi.userconfig import remove_ended, user_instructions
@@ -81,11 +83,19 @@ def _pi(
         workdir=private_folder(own / "workdir"),
         extension=PI_EXTENSION,
     )
-    user_folder = Path(os.environ.get("PI_CODING_AGENT_DIR") or where.home / ".pi" / "agent").expanduser()
+    user_folder = pi_folder(where.home, os.environ)
     instructions = (*user_instructions(user_folder), *find_instructions(project, where.config))
+    listed = None
+    if (route := settings.provider) is not None:
+        file = read_models_file(models_path(settings.models_file, where.home, os.environ))
+        found = file.find(f"{route.provider}/{route.model}")
+        listed = found[0] if found is not None else None
     options = PiSettings(
-        options=ModelOptions(settings.sampling, settings.answer_tokens),
+        options=ModelOptions(
+            settings.sampling, settings.answer_tokens, listed, read_pi_settings(user_folder / "settings.json")
+        ),
         api_key=settings.api_key,
+        headers=route.headers if route is not None else (),
         system_file=settings.system_file,
         appendix=appendix(sandbox, instructions, checks()),
         has_tools=sandbox is not None,
@@ -94,19 +104,27 @@ def _pi(
     )
     reference = resumed.harness_ref if resumed is not None else None
     session = Path(reference) if reference is not None else None
-    return PiHarness(_place(settings, where), folders, backend, model, options, ids, session)
+    return PiHarness(_place(settings, where, folders), folders, backend, model, options, ids, session)
 
 
-def _place(settings: Settings, where: Places) -> PiPlace:
-    """Where Pi runs.
+def _place(settings: Settings, where: Places, folders: PiFolders) -> PiPlace:
+    """Where Pi runs; nothing is looked for yet."""
+    if settings.pi_place == "host":
+        from agentui.harness.pi.host import HostPlace
+
+        return HostPlace(private_folder(where.pi))
+    from agentui.harness.pi.container import ContainerPlace
+
+    return ContainerPlace(lambda: pi_image(settings), folders)
+
+
+def pi_image(settings: Settings) -> PiImage:
+    """The image that Pi runs in, with our extension, on this machine's engine. Blocks for a question to it.
 
     Raises:
-        UsageError: If that is nowhere.
+        SandboxUnavailable: If there is no engine.
     """
-    from agentui.harness.pi.host import HostPlace
+    from agentui.sandbox.engine import find_engine
+    from agentui.sandbox.pi_container import PiImage
 
-    if settings.pi_place == "host":
-        return HostPlace(private_folder(where.pi))
-    raise UsageError(
-        "Pi runs on this machine only, so far", hint="add --pi-host; its commands stay in the sandbox"
-    )
+    return PiImage(find_engine(), settings.base_image, PI_EXTENSION)

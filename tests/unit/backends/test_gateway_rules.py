@@ -80,3 +80,9 @@ def test_a_query_may_hold_anything() -> None:
 )
 def test_only_this_machine_is_local(host: str | None, origin: str | None, is_local: bool) -> None:
     assert is_local_caller(host, origin) == is_local
+
+
+def test_headers_of_the_provider_stand_instead_of_the_clients() -> None:
+    sent = to_upstream([("X-Team", "theirs"), ("Accept", "a")], "key", (("x-team", "ours"), ("X-B", "b")))
+    assert [value for name, value in sent if name.lower() == "x-team"] == ["ours"]
+    assert {("Accept", "a"), ("X-B", "b"), ("Authorization", "Bearer key")} <= set(sent)

@@ -12,6 +12,7 @@ import pytest
 from agentui.cli import main
 from agentui.cli.arguments import Start, add_settings, agreed, start
 from agentui.errors import BackendUnavailable, ConfigError, UsageError
+from tests.unit.cli.test_watch import served
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +80,16 @@ def test_the_list_lies_where_pi_has_it_or_where_it_is_said(
         begun("--model", "lms/gemma", "--models-file", "/nowhere/models.json")
 
 
-def test_another_typed_address_is_no_riddle(own_place: Path) -> None:
+def test_another_typed_address_is_no_riddle(own_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(own_place, lms=provider())
     with pytest.raises(UsageError, match="is not where lms/gemma is"):
         begun("--model", "lms/gemma", "--url", "http://127.0.0.1:8")
     assert begun("--model", "lms/gemma", "--url", "127.0.0.1:9").loaded.settings.provider is not None
+    monkeypatch.setenv("AGENTUI_URL", "http://127.0.0.1:8")
+    assert begun("--model", "lms/gemma").loaded.settings.url == "http://127.0.0.1:9"
+    monkeypatch.setenv("AGENTUI_MODEL", "lms/gemma")
+    with pytest.raises(UsageError, match="AGENTUI_URL names"):
+        begun()
 
 
 def test_a_public_host_named_by_a_variable_needs_a_yes(
@@ -170,3 +176,22 @@ def test_doctor_models_shows_each_difference_and_no_key(
     assert "s3cret" not in out
     assert "compat.supportsDeveloperRole" in out
     assert "cannot be used: its api is 'anthropic-messages'" in out
+
+
+def test_the_server_itself_says_what_is_loaded(own_place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with served() as url:
+        gemma = {"id": "google/gemma-4-26b-a4b", "contextWindow": 262144}
+        write(own_place, lms=provider(baseUrl=f"{url}/v1", apiKey="x", models=[gemma]))
+        assert main(["doctor", "models", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["models"][0]
+        assert main(["models", "--json", "--model", "lms/google/gemma-4-26b-a4b"]) == 0
+        listed = json.loads(capsys.readouterr().out)
+    loaded = next(model for model in listed["models"] if model["is_loaded"])["instances"][0]["context_tokens"]
+    assert found["trouble"] is None
+    written = found["written_models"]["providers"]["lms"]["models"][0]["contextWindow"]
+    assert (found["differences"][0]["yours"], written) == (262144, loaded)
+    assert listed["providers"][0]["models"][0] == {
+        "name": "lms/google/gemma-4-26b-a4b",
+        "url": url,
+        "why_not": None,
+    }

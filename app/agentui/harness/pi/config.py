@@ -1,4 +1,4 @@
-"""Pi's private configuration for a session: the model as it is loaded, and settings that suit small windows."""
+"""Pi's private configuration for a session, written where only Pi and we read it."""
 
 from __future__ import annotations
 
@@ -8,91 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentui.events import Json, ModelFacts
-
-PROVIDER = "agentui"
-UNKNOWN_CONTEXT_TOKENS = 32_768
-"""Where the server does not say what it loaded: too small costs a compaction, too large the run."""
-
-COMPAT: Json = {
-    "supportsStore": False,
-    "supportsDeveloperRole": False,
-    "supportsReasoningEffort": False,
-    "maxTokensField": "max_tokens",
-}
-"""Local chat templates refuse other roles, and servers fields that they do not know."""
-
-MOST_RETRIES = 6
-"""A frozen answer costs one of them, so there are more than a failing server alone would need."""
+from agentui.backends.models_json import ProviderModel
+from agentui.backends.private_models import private_models
+from agentui.events import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """What the user set for the model's answers; `compat` wins over ours."""
+    """What the user set for the model's answers.
+
+    Attributes:
+        sampling: Parameters of requests; they win over those of the user's list of providers.
+        max_tokens: Longest answer, likewise.
+        listed: What that list says of the model.
+        user_settings: The user's own ``settings.json`` of Pi.
+    """
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
-    compat: Json = field(default_factory=dict)
-
-
-def window_tokens(model: ModelFacts) -> int:
-    """The context that Pi reckons with: the loaded one, never the most that the model could have."""
-    return model.loaded_context_tokens or UNKNOWN_CONTEXT_TOKENS
-
-
-def compaction_of(context_tokens: int) -> dict[str, int]:
-    """When Pi summarises and how much it keeps, in tokens: an eighth for the answer, a quarter kept.
-
-    Pi's own defaults are larger than a window of 16k and never let it compact.
-    """
-    return {
-        "reserveTokens": min(max(2048, context_tokens // 8), context_tokens // 2),
-        "keepRecentTokens": context_tokens // 4,
-    }
-
-
-def models_json(base_url: str, model: ModelFacts, options: ModelOptions) -> dict[str, Any]:
-    """Pi's `models.json` with the one model in use, behind our gateway. The key is none."""
-    context = window_tokens(model)
-    reserve = compaction_of(context)["reserveTokens"]
-    described: dict[str, Any] = {
-        "id": model.model,
-        "name": model.display_name or model.model,
-        "reasoning": True,
-        "input": ["text"],
-        "contextWindow": context,
-        "maxTokens": min(options.max_tokens or reserve * 2, context // 2),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
-    }
-    if options.sampling:
-        described["samplingParams"] = dict(options.sampling)
-    provider = {
-        "name": "agentui",
-        "baseUrl": base_url,
-        "api": "openai-completions",
-        "apiKey": "none",
-        "compat": {**COMPAT, **options.compat},
-        "models": [described],
-    }
-    return {"providers": {PROVIDER: provider}}
-
-
-def settings_json(model: ModelFacts) -> dict[str, Any]:
-    """Pi's `settings.json`: no time limit on reading a prompt, nothing of a project trusted."""
-    compaction = compaction_of(window_tokens(model))
-    return {
-        "compaction": {
-            "enabled": True,
-            **compaction,
-            "modelOverrides": {f"{PROVIDER}/{model.model}": compaction},
-        },
-        "retry": {"enabled": True, "maxRetries": MOST_RETRIES, "baseDelayMs": 500},
-        "httpIdleTimeoutMs": "disabled",
-        "steeringMode": "all",
-        "followUpMode": "one-at-a-time",
-        "defaultProjectTrust": "never",
-        "enableInstallTelemetry": False,
-    }
+    listed: ProviderModel | None = None
+    user_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -103,16 +38,31 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 
-def write_configuration(folder: Path, base_url: str, model: ModelFacts, options: ModelOptions) -> None:
-    """Write both files into Pi's private agent folder, readable for their owner only.
+def read_pi_settings(path: Path) -> dict[str, Any]:
+    """The user's own settings of Pi; empty where there are none that can be read. Blocks for the read."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def write_configuration(folder: Path, base_url: str, model: ModelFacts, options: ModelOptions) -> str:
+    """Write both files into Pi's private agent folder, readable for their owner only; returns the model's name.
 
     Raises:
         OSError: If they cannot be written.
     """
-    for name, content in (
-        ("models.json", models_json(base_url, model, options)),
-        ("settings.json", settings_json(model)),
-    ):
+    private = private_models(
+        options.listed,
+        model,
+        base_url,
+        options.user_settings,
+        sampling=options.sampling,
+        max_tokens=options.max_tokens,
+    )
+    for name, content in (("models.json", private.models), ("settings.json", private.settings)):
         path = folder / name
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         path.chmod(0o600)
+    return private.label

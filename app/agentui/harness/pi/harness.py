@@ -28,7 +28,7 @@ from agentui.events import (
     Warned,
 )
 from agentui.harness.base import Emit, Gate, HarnessEnd, Note, Prefix
-from agentui.harness.pi.config import ENVIRONMENT, PROVIDER, ModelOptions, write_configuration
+from agentui.harness.pi.config import ENVIRONMENT, ModelOptions, write_configuration
 from agentui.harness.pi.connection import PiConnection
 from agentui.harness.pi.dialogues import dialogue_answer
 from agentui.harness.pi.fold import PiFold
@@ -50,6 +50,7 @@ class PiSettings:
     """What the user may set of Pi.
 
     Attributes:
+        headers: Added to each request to the model server.
         system_file: Takes the place of Pi's own system prompt.
         appendix: Stands at the end of the system prompt.
         has_tools: False where there is no sandbox: then Pi can only talk.
@@ -58,7 +59,8 @@ class PiSettings:
     """
 
     options: ModelOptions = field(default_factory=ModelOptions)
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     system_file: Path | None = None
     appendix: str = ""
     has_tools: bool = True
@@ -132,7 +134,9 @@ class PiHarness:
         for folder in (self._folders.private, self._folders.sessions, self._folders.workdir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         gateway = Gateway(
-            GatewaySettings(self._backend.facts.base_url, self._settings.api_key),
+            GatewaySettings(
+                self._backend.facts.base_url, self._settings.api_key, headers=self._settings.headers
+            ),
             self._from_gateway,
             limit_tokens=lambda: self._model.loaded_context_tokens,
             on_request=self._request_sent,
@@ -153,14 +157,16 @@ class PiHarness:
         """Start Pi and wait until it answers."""
         await self._end_pi()
         try:
-            write_configuration(self._folders.private, self._base_url, self._model, self._settings.options)
+            label = write_configuration(
+                self._folders.private, self._base_url, self._model, self._settings.options
+            )
         except OSError as error:
             raise HarnessUnavailable(f"Pi's configuration cannot be written: {error}") from error
         environment = {
             **ENVIRONMENT,
             "PI_CODING_AGENT_DIR": self._place.seen(self._folders.private),
         }
-        process = await self._place.launch(PiStart(self._arguments(), self._folders, environment))
+        process = await self._place.launch(PiStart(self._arguments(label), self._folders, environment))
         pi = self._pi = PiConnection(process)
         pi.on_record = self._idle_record
         try:
@@ -175,11 +181,11 @@ class PiHarness:
         if session is not None:
             self._session_file = self._folders.sessions / Path(session).name
 
-    def _arguments(self) -> tuple[str, ...]:
+    def _arguments(self, label: str) -> tuple[str, ...]:
         seen = self._place.seen
         settings = self._settings
         tools = ("--tools", "bash", "--no-builtin-tools") if settings.has_tools else ("--no-tools",)
-        arguments = ["--mode", "rpc", "--model", f"{PROVIDER}/{self._model.model}", *tools]
+        arguments = ["--mode", "rpc", "--model", label, *tools]
         arguments += ["-ne", "-e", seen(self._folders.extension)]
         for extension in self._brought.extensions:
             arguments += ["-e", seen(extension)]
