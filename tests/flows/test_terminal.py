@@ -81,14 +81,15 @@ def terminals(tmp_path: Path) -> Iterator[Callable[[int, int], Terminal]]:
         terminal.close()
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(160, 45), (90, 50), (200, 15), (80, 24)])
+@pytest.mark.parametrize(("columns", "lines"), [(160, 45), (90, 50), (200, 15), (80, 24), (40, 10)])
 def test_the_demo_starts_its_task_and_reaches_done_in_every_layout(
     terminals: Callable[[int, int], Terminal], columns: int, lines: int
 ) -> None:
     terminal = terminals(columns, lines)
     terminal.start(command("--demo", "--demo-speed", "25"))
     shown = terminal.wait_for(r"○ done")
-    assert "simulated model" in shown
+    assert "simulated" in shown.splitlines()[0]
+    assert "scripted" in shown.splitlines()[0]
     assert "exit=" not in shown
     for line in shown.splitlines():
         assert len(line) <= columns
@@ -97,7 +98,8 @@ def test_the_demo_starts_its_task_and_reaches_done_in_every_layout(
         assert "Context" in shown
         assert re.search(r"applied", shown)
     terminal.type("C-q")
-    terminal.wait_for("exit=0")
+    left = terminal.wait_for("exit=0")
+    assert re.search(r"session \S+ · agentui replay", left.replace("\n", ""))
 
 
 def test_pause_holds_with_no_request_open_and_a_steer_changes_what_the_model_does(

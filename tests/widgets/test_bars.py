@@ -15,6 +15,20 @@ def test_the_least_important_fact_goes_first_and_rank_zero_stays() -> None:
     assert fit(left, right, 3) == ([], right)
 
 
+def test_a_detail_is_cut_before_any_fact_goes_and_a_short_wording_stays() -> None:
+    left = [Fact("project", rank=4), Fact("simulated model", rank=5, short="simulated")]
+    state = Fact("running", rank=0, detail=": mkdir -p one/two/three")
+    told = "running: mkdir -p one/two/three"
+    assert [f.text for f in fit(left, [state], 80)[1]] == [told]
+    kept, right = fit(left, [state], 48)
+    assert [f.text for f in kept] == ["project", "simulated model"]
+    assert right[0].text == "running: mkdir -p one/…"[: len(right[0].text) - 1] + "…"
+    assert [f.text for f in fit(left, [state], 36)[1]] == ["running"]
+    assert [f.text for f in fit(left, [state], 30)[0]] == ["project", "simulated"]
+    assert [f.text for f in fit(left, [state], 20)[0]] == ["simulated"]
+    assert [f.text for f in fit(left, [state], 5)[0]] == ["simulated"]
+
+
 class BarApp(App[None]):
     CSS = "GaugePanel { height: 14; }"
 

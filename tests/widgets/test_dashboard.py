@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from agentui.control import (
@@ -21,12 +23,16 @@ from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
     AskId,
+    CallId,
     Hold,
+    MessageEnded,
+    MessageId,
     RunEnded,
     StateChanged,
     SteerId,
     SteerQueued,
     SteerWithdrawn,
+    ToolCallDelta,
     WorkspaceApplied,
     WorkspaceChanged,
 )
@@ -295,3 +301,111 @@ async def test_the_line_about_the_project_follows_an_apply() -> None:
         services.emit(WorkspaceApplied("a1", CHANGES[:4], 1, "user"))
         await settle(pilot)
         assert "your project: 4 files applied" in screen_text(app)
+
+
+async def test_a_steer_that_waits_for_a_command_says_so_and_enter_says_it_again() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(StateChanged("running_command", "none", "make"))
+        services.emit(SteerQueued(SteerId("s"), "keep the names of all that is public " * 4, "steer"))
+        await settle(pilot)
+        assert "sent when the command ends, up takes back" in screen_text(app)
+        said = len(app._notifications)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert services.sent == []
+        assert len(app._notifications) == said + 1
+
+
+async def test_text_left_by_an_interrupt_begins_a_run_by_enter() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(SteerQueued(SteerId("s"), "keep the names", "steer"))
+        services.emit(RunEnded("interrupted"), StateChanged("interrupted", "none"))
+        await settle(pilot)
+        assert "enter starts a run with it, up takes back" in screen_text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert services.sent == [SendNow()]
+
+
+async def test_during_the_start_the_title_says_that_a_task_waits_and_none_is_hidden_silently() -> None:
+    services = FakeServices()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(StateChanged("starting", "none"))
+        for number in range(4):
+            services.emit(SteerQueued(SteerId(f"s{number}"), f"task {number}", "follow_up"))
+        await settle(pilot)
+        text = screen_text(app)
+        assert "enter starts a run" not in text
+        assert "enter queues a task" in text
+        assert "+1 more" in text
+        assert "begins when everything is ready" in text
+
+
+async def test_a_pause_during_the_start_is_taken_back_by_the_next_press() -> None:
+    services = FakeServices()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(StateChanged("starting", "none"))
+        await settle(pilot)
+        await pilot.press("space")
+        services.emit(StateChanged("starting", "pausing"))
+        await settle(pilot)
+        assert "space resume" in screen_text(app)
+        assert "freeze now" not in screen_text(app)
+        await pilot.press("space")
+        await settle(pilot)
+        assert services.sent == [Pause(), Resume()]
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
+async def test_changes_of_an_earlier_run_are_offered_at_the_start() -> None:
+    services = FakeServices()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(WorkspaceChanged(CHANGES), StateChanged("idle", "none"))
+        await settle(pilot)
+        assert "a apply, r review" in screen_text(app)
+        await pilot.press("a")
+        await settle(pilot)
+        assert services.sent == [Apply()]
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_no_line_of_a_command_that_wants_a_yes_is_hidden_silently(size: tuple[int, int]) -> None:
+    services = running()
+    app = make_app(services)
+    command = "\n".join(["for f in *; do", *(f"  echo {n} && true" for n in range(40)), "rm -rf EVERYTHING"])
+    async with app.run_test(size=size) as pilot:
+        services.emit(ToolCallDelta(MessageId("m"), 0, "bash", json.dumps({"command": command}), 1))
+        services.emit(MessageEnded(MessageId("m"), "tool_calls"))
+        services.emit(ApprovalAsked(AskId("q"), f"Run {command}", "why", ("yes", "always", "no"), CallId("c")))
+        await settle(pilot)
+        text = screen_text(app)
+        assert "rm -rf EVERYTHING" in text
+        assert "between, v shows all" in text
+        assert "y yes" in text
+        assert "not sent" not in text
+        await pilot.press("v", "end")
+        await settle(pilot)
+        assert services.sent == []
+        assert "rm -rf EVERYTHING" in screen_text(app)
+        await pilot.press("escape", "n")
+        await settle(pilot)
+        assert services.sent == [Answer(AskId("q"), "no")]
+
+
+async def test_a_long_line_that_wants_a_yes_is_wrapped_to_its_end() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(100, 40)) as pilot:
+        services.emit(
+            ApprovalAsked(AskId("q"), "Run " + "echo word && " * 20 + "rm -rf END", "", ("yes", "no"))
+        )
+        await settle(pilot)
+        assert "rm -rf END" in screen_text(app)

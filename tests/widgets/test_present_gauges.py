@@ -106,7 +106,7 @@ def test_what_the_engine_really_holds_replaces_the_upper_estimate_in_the_bar() -
     by_name = {part.name: part for part in bar.parts}
     assert by_name["checkpoint"].text == "~ckpt 3.0"
     assert by_name["compute"].text == "~compute 1.0"
-    assert by_name["own"].text == "agentui 1.0"
+    assert by_name["own"].text == "agentui 1.00 GiB"
     assert by_name["free"].text == "free 24.0"
     assert sum(part.ratio for part in bar.parts) <= 1.0
 

@@ -12,6 +12,11 @@ from agentui_widgets.prompt import Candidate, Completion, Prompt
 
 def complete(before: str) -> Completion | None:
     words = ("/pause", "/play", "/quit")
+    start = before.rfind("@")
+    if start >= 0 and (
+        files := [f for f in ("@src/m.py", "@src/m.pyi", "@top.py") if f.startswith(before[start:])]
+    ):
+        return Completion(len(before) - start, [Candidate(file) for file in files])
     if before.startswith("/") and (found := [w for w in words if w.startswith(before) and w != before]):
         return Completion(len(before), [Candidate(word, "[/x] help") for word in found])
     return None
@@ -142,3 +147,33 @@ async def test_a_space_typed_right_behind_letters_is_text_and_not_a_command() ->
         await pilot.press("space")
         await pilot.pause()
         assert (prompt.text, app.pauses) == ("", 1)
+
+
+async def test_enter_sends_a_completed_file_and_the_popup_does_not_come_back() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("i", "t", "space", "@", "t", "o", "tab")
+        await pilot.pause()
+        assert app.prompt.text == "it @top.py"
+        assert not app.prompt.is_popup_open
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.seen == [("send", "it @top.py")]
+
+
+async def test_a_complete_file_that_begins_another_is_sent_unless_the_arrows_choose_the_other() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("@", "s", "r", "enter")
+        await pilot.pause()
+        assert app.prompt.text == "@src/m.py"
+        assert app.prompt.is_popup_open
+        await pilot.press("enter")
+        await pilot.press("@", "s", "r", "enter")
+        await pilot.pause()
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert app.prompt.text == "@src/m.pyi"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.seen == [("send", "@src/m.py"), ("send", "@src/m.pyi")]

@@ -15,17 +15,26 @@ from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
 
 GAP = 2
-LEAST_CELLS = 12
+LEAST_CELLS = 9
 """What a state is never cut below."""
+LEAST_DETAIL_CELLS = 8
+"""Fewer cells of a detail tell nothing: it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped."""
+    """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped.
+
+    `detail` follows the text while there is room: it is cut before any fact goes. A fact with a `short` wording
+    becomes that when its turn comes, with `short_rank` from then on.
+    """
 
     text: str
     tone: Tone = "text"
     rank: int = 1
+    short: str = ""
+    short_rank: int = 0
+    detail: str = ""
 
 
 class LineBar(Toned):
@@ -131,18 +140,36 @@ class FactRows(Toned):
 
 
 def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[Fact], list[Fact]]:
-    """The facts that fit into `width` cells: while they do not, the one of highest rank goes."""
-    kept_left = [fact for fact in left if fact.text]
-    kept_right = [fact for fact in right if fact.text]
-    while _width(kept_left) + _width(kept_right) + (GAP if kept_left and kept_right else 0) > width:
-        everyone = [*kept_left, *kept_right]
-        worst = max(everyone, key=lambda fact: fact.rank, default=None)
-        if worst is None or worst.rank == 0:
+    """The facts that fit into `width` cells: details are cut first, then the fact of highest rank goes."""
+    facts = [(fact, False) for fact in left if fact.text] + [(fact, True) for fact in right if fact.text]
+    facts = [(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts]
+    while _needed(facts) > width:
+        worst = max(range(len(facts)), key=lambda i: (facts[i][0].rank, -i), default=None)
+        if worst is None or facts[worst][0].rank == 0:
             break
-        side = kept_right if any(fact is worst for fact in kept_right) else kept_left
-        position = max(i for i, fact in enumerate(side) if fact is worst)
-        del side[position]
-    return kept_left, kept_right
+        fact, side = facts.pop(worst)
+        if fact.short:
+            facts.insert(worst, (replace(fact, text=fact.short, short="", rank=fact.short_rank), side))
+    return [fact for fact, is_right in facts if not is_right], [fact for fact, is_right in facts if is_right]
+
+
+def _needed(facts: Sequence[tuple[Fact, bool]]) -> int:
+    """Cells of all facts without their details, with the gaps between them."""
+    return _width([fact for fact, _ in facts])
+
+
+def _room(facts: Sequence[tuple[Fact, bool]], fact: Fact, width: int) -> int:
+    """Cells that are left for the detail of `fact`."""
+    others = sum(cells(other.detail) for other, _ in facts if other is not fact)
+    return width - _needed(facts) - others
+
+
+def _with_detail(fact: Fact, room: int) -> Fact:
+    """The fact with as much of its detail as there is room for."""
+    if not fact.detail:
+        return fact
+    is_told = room >= min(LEAST_DETAIL_CELLS, cells(fact.detail))
+    return replace(fact, text=fact.text + truncate(fact.detail, room) if is_told else fact.text, detail="")
 
 
 def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 from textual import events
@@ -271,10 +271,16 @@ class Prompt(Vertical):
         row, column = self._area.cursor_location
         before = self._area.document.get_line(row)[:column] if self.text else ""
         completion = self._complete(before) if (before and row == 0) or "@" in before else None
-        self._offer(completion if completion and completion.candidates else None)
+        self._offer(completion, before)
         self._tell()
 
-    def _offer(self, completion: Completion | None) -> None:
+    def _offer(self, completion: Completion | None, before: str) -> None:
+        is_complete = False
+        if completion is not None:
+            typed = before[len(before) - completion.replaces :]
+            others = tuple(c for c in completion.candidates if c.text != typed)
+            is_complete = len(others) < len(completion.candidates)
+            completion = replace(completion, candidates=others) if others else None
         self._completion = completion
         self._area.takes_arrows = completion is not None
         self._popup.display = completion is not None
@@ -286,13 +292,16 @@ class Prompt(Vertical):
             label = Text(truncate(candidate.text, 60).ljust(min(width, 60)))
             label.append(candidate.help, style="dim")
             self._popup.add_option(Option(label))
-        self._popup.highlighted = 0
+        # what is complete as it stands is not replaced unasked: Enter sends it until the arrows choose
+        self._popup.highlighted = None if is_complete else 0
 
     def _popup_key(self, key: str) -> None:
         if key == "up":
             self._popup.action_cursor_up()
         elif key == "down":
             self._popup.action_cursor_down()
+        elif self._popup.highlighted is None:
+            self._submit(queue=key != "enter")
         else:
             is_whole = self._accept()
             if key == "enter" and is_whole and self.text.startswith("/"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,9 @@ from agentui.cli import continuing
 from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
-from agentui.events import Recorded
+from agentui.events import Recorded, SessionStarted
 from agentui.paths import STYLES, places
+from agentui.text import clean_line
 
 if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
@@ -94,6 +96,8 @@ async def _live(
     task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
         services.send(Submit(task))
+    begun_sessions: list[str] = []
+    services.subscribe(lambda recorded: _note_session(recorded, begun_sessions))
     app = AgentuiApp(
         services,
         STYLES,
@@ -111,7 +115,20 @@ async def _live(
         await services.stop()
     if app.failure is not None:
         raise app.failure
+    if app.wanted is None and not busy and begun_sessions:
+        print(_farewell(begun_sessions[-1], goes_on=not args.demo))
     return app.wanted
+
+
+def _note_session(recorded: Recorded, begun: list[str]) -> None:
+    if isinstance(recorded.event, SessionStarted):
+        begun.append(recorded.event.session_id)
+
+
+def _farewell(session_id: str, *, goes_on: bool) -> str:
+    """What is left behind, and the ways back to it; the demo's folder is a new one each time."""
+    ways = ["agentui -c goes on"] if goes_on else []
+    return " · ".join([f"session {clean_line(session_id)}", *ways, f"agentui replay {clean_line(session_id)}"])
 
 
 def replay_on_dashboard(
@@ -161,10 +178,13 @@ def need_terminal() -> None:
     """Make sure that a screen can be shown.
 
     Raises:
-        UsageError: If standard input or output is no terminal.
+        UsageError: If standard input or output is no terminal, or one that cannot place text.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the dashboard needs a terminal", hint="without one: agentui -p TASK")
+    if os.environ.get("TERM") == "dumb":
+        hint = "without a screen: agentui -p TASK"
+        raise UsageError("this terminal (TERM=dumb) cannot show the dashboard", hint=hint)
 
 
 @contextmanager

@@ -57,8 +57,7 @@ class Controls:
             case Submit(text, queue):
                 self._submit(text, "follow_up" if queue else "steer")
             case SendNow():
-                if self._desk.run is not None and self._desk.talk.queue.has_steer:
-                    self._desk.run.gate.send_now()
+                self._send_now()
             case TakeBack(steer_id):
                 self._take_back(steer_id)
             case Pause(freeze):
@@ -95,6 +94,16 @@ class Controls:
         self._desk.talk.queue.add(Queued(steer_id, text, mode))
         self._emit(SteerQueued(steer_id, text, mode))
 
+    def _send_now(self) -> None:
+        """Cut what is being asked for a steer that waits; without a run what waits begins one."""
+        desk = self._desk
+        if desk.run is not None:
+            if desk.talk.queue.has_steer:
+                desk.run.gate.send_now()
+        elif not desk.tasks and (item := desk.talk.queue.take_next()) is not None:
+            desk.tasks.add_told(item)
+            desk.wake.set()
+
     def _take_back(self, steer_id: SteerId | None) -> bool:
         if self._desk.tasks.take_back(steer_id):
             if not self._desk.tasks:
@@ -128,7 +137,7 @@ class Controls:
         working = self._desk.run or self._desk.idle_work
         if working is not None:
             working.resume()
-        else:
+        if self._desk.run is None:
             self._let_begin()
 
     def _step(self) -> None:

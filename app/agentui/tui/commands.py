@@ -141,12 +141,12 @@ def _model(deck: Deck, argument: str) -> None:
         deck.open_models()
 
 
-def _text(queue: bool) -> Callable[[Deck, str], None]:
+def _text(name: str, *, queue: bool) -> Callable[[Deck, str], None]:
     def run(deck: Deck, argument: str) -> None:
         if argument.strip():
             deck.send(Submit(argument.strip(), queue=queue))
         else:
-            deck.say("say what: /queue TEXT", is_error=True)
+            deck.say(f"say what: /{name} TEXT", is_error=True)
 
     return run
 
@@ -165,8 +165,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "go on", _simple(Resume())),
     Command("step", "go on to the next safe point", _simple(Step())),
     Command("interrupt", "end the run now; queued text stays", _simple(Interrupt())),
-    Command("queue", "send when the agent would stop", _text(True), "TEXT"),
-    Command("steer", "send before the next request", _text(False), "TEXT"),
+    Command("queue", "send when the agent would stop", _text("queue", queue=True), "TEXT"),
+    Command("steer", "send before the next request", _text("steer", queue=False), "TEXT"),
     Command("now", "cut the answer and ask again with what is queued", _simple(SendNow())),
     Command("takeback", "take the last queued text back", _simple(TakeBack())),
     Command("answer", "answer the open question", lambda deck, a: deck.answer(a.strip()), "WORD"),

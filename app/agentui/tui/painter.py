@@ -157,7 +157,12 @@ class Painter:
         title = bars.prompt_title(self._view, read_only=self._read_only, is_offered=self.is_apply_offered)
         parts.titles["prompt"].show(*title)
         parts.queue.show(bars.queue_rows(status))
-        parts.question.show(bars.question_rows(status))
+        parts.question.show(bars.question_rows(status, *self._room_of_question()))
+
+    def _room_of_question(self) -> tuple[int, int]:
+        """Cells across, and rows that may be taken from what is above."""
+        question = self._parts.question
+        return question.size.width or question.app.size.width, max(3, question.app.size.height // 4)
 
     def _paint_changes(self) -> None:
         parts, changes = self._parts, self._view.changes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentui.events import Change, ModelFacts
-from agentui.text import UNKNOWN, clean_line, human_bytes, human_context, human_rate, plural
+from agentui.text import UNKNOWN, clean, clean_line, human_bytes, human_context, human_rate, plural
 from agentui.tui.keys import KEYS, shown_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
@@ -16,9 +16,14 @@ from agentui.view.words import RESTING
 from agentui_widgets.changes import ChangeRow
 from agentui_widgets.line_bar import Fact
 from agentui_widgets.transcript import Tone
+from agentui_widgets.wrapping import expand_tabs, wrap_offsets
 
 _MARKS = {"added": "A", "modified": "M", "deleted": "D", "mode": "P", "link": "L", "type": "T"}
 _SHOWN_QUEUE = 3
+_LEAST_QUEUE_CHARS = 12
+_LONG_QUESTION_CHARS = 60
+_QUESTION_EDGE_CELLS = 5
+WHOLE_QUESTION_KEY = "v"
 _UNDO_LINES = 12
 
 
@@ -28,19 +33,22 @@ _PROJECT_CHARS = 34
 def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     """Project, model, context and sandbox; the state at the right.
 
-    What keeps the machine safe and the state never go, however narrow the screen is.
+    What keeps the machine safe, that a model is simulated, and the state never go, however narrow the screen
+    is; what the state tells beyond its name goes first.
     """
     status = view.status
-    left = [Fact("agentui", "accent", 9)]
+    left = [Fact("agentui", "accent", 12)]
     if read_only:
         left.append(Fact("replay", "warning", 1))
     if status.project:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
-        left.append(Fact(f"{short_path(clean_line(status.project))}{branch}", "text", 7))
+        path = short_path(clean_line(status.project))
+        folder = path.rsplit("/", 1)[-1]
+        left.append(Fact(f"{path}{branch}", "text", 11, short=f"{folder}{branch}", short_rank=7))
     if status.model is not None:
         left += model_facts(status.model)
     left += _sandbox_facts(status)
-    return left, [Fact(state(view), state_tone(status), 0)]
+    return left, [state_fact(view)]
 
 
 def model_facts(model: ModelFacts) -> list[Fact]:
@@ -48,9 +56,9 @@ def model_facts(model: ModelFacts) -> list[Fact]:
     name = " ".join(
         clean_line(part) for part in (model.model, model.quantization, model.engine) if part is not None
     )
-    facts = [Fact(name, "text", 6)]
+    facts = [Fact(name, "text", 10, short=clean_line(model.model), short_rank=6)]
     if model.is_simulated:
-        facts.append(Fact("simulated model", "warning", 2))
+        facts.append(Fact("simulated model", "warning", 9, short="simulated"))
     if model.is_remote:
         facts.append(Fact("remote model", "error", 1))
     loaded, asked = model.loaded_context_tokens, model.requested_context_tokens
@@ -69,7 +77,7 @@ def _sandbox_facts(status: Status) -> list[Fact]:
         return [Fact(clean_line(sandbox.label), "error", 0)]
     is_plain = status.profile == "default" and not sandbox.has_interpreters
     tone: Tone = "text" if is_plain else "warning"
-    return [Fact(clean_line(sandbox.label), tone, 0)]
+    return [Fact(clean_line(sandbox.label), tone, 1, short=clean_line(sandbox.kind))]
 
 
 def short_path(path: str) -> str:
@@ -87,14 +95,15 @@ def short_path(path: str) -> str:
     return f"…/{short}"
 
 
-def state(view: View) -> str:
+def state_fact(view: View) -> Fact:
     """The state in words, with the speed while it generates."""
     status, speed = view.status, view.gauges.speed
-    words = f"● {status.words}" if status.phase not in RESTING or status.hold != "none" else f"○ {status.words}"
+    words, detail = status.words_and_detail
+    mark = "●" if status.phase not in RESTING or status.hold != "none" else "○"
     is_generating = status.phase == "generating" and status.hold == "none"
     if is_generating and speed.is_live and speed.decode_tok_per_s is not None:
         words = f"{words} {human_rate(speed.decode_tok_per_s)} tok/s"
-    return words
+    return Fact(f"{mark} {words}", state_tone(status), 0, detail=detail)
 
 
 def state_tone(status: Status) -> Tone:
@@ -119,7 +128,10 @@ def footer(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     status = view.status
     keys: list[tuple[str, str, int]] = []
     if status.hold != "none":
-        keys += [("space", "freeze now" if status.hold == "pausing" else "resume", 1), (".", "step", 4)]
+        keys += [
+            ("space", "freeze now" if status.hold == "pausing" and status.can_freeze else "resume", 1),
+            (".", "step", 4),
+        ]
     elif status.is_running or read_only:
         keys += [("space", "pause", 1), (".", "step", 4)]
     if status.is_running:
@@ -209,19 +221,54 @@ def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list
         waiting.append(Fact(f"{plural(len(changes.pending), 'change')}: a apply, r review", "accent", 2))
     if status.is_running:
         return [Fact("enter steers · tab queues", "dim", 0)], waiting
+    if status.phase not in RESTING:
+        return [Fact("enter queues a task", "dim", 0)], waiting
     return [Fact("enter starts a run", "dim", 0)], waiting
 
 
 def queue_rows(status: Status) -> list[list[Fact]]:
-    """Text that has not reached the model."""
+    """Text that has not reached the model, the newest last, with when it goes and what the keys do with it."""
     rows: list[list[Fact]] = []
+    hidden = len(status.queue) - _SHOWN_QUEUE
+    if hidden > 0:
+        rows.append([Fact(f"+{hidden} more before these", "dim", 0)])
     for waiting in status.queue[-_SHOWN_QUEUE:]:
         kind = "steer" if waiting.mode == "steer" else "queued"
-        rows.append([Fact(f"{kind} ▸", "accent", 0), Fact(clean_line(waiting.text), "text", 0)])
+        text = clean_line(waiting.text)
+        # cut at its end before a hint behind it would have to go
+        shown = Fact(text[:_LEAST_QUEUE_CHARS], "text", 0, detail=text[_LEAST_QUEUE_CHARS:])
+        rows.append([Fact(f"{kind} ▸", "accent", 0), shown])
     if rows:
-        hint = "enter now, up takes back" if status.queue[-1].mode == "steer" else "up takes back"
-        rows[-1].append(Fact(hint, "dim", 3))
+        rows[-1].append(Fact(_queue_hint(status), "dim", 3))
     return rows
+
+
+def queue_waits_for(status: Status) -> str:
+    """What queued text waits for; empty where Enter sends it now."""
+    if not status.is_running:
+        if status.phase in RESTING:
+            return ""
+        is_busy = status.phase in ("running_command", "checking", "compacting")
+        return "begins when that is done" if is_busy else "begins when everything is ready"
+    if status.hold in ("paused", "frozen"):
+        return "sent when you resume"
+    match status.phase:
+        case "running_command" | "checking":
+            return "sent when the command ends"
+        case "waiting_for_user":
+            return "sent after your answer"
+        case "compacting":
+            return "sent when the history is summarised"
+        case _:
+            return ""
+
+
+def _queue_hint(status: Status) -> str:
+    if not status.is_running:
+        return f"{queue_waits_for(status) or 'enter starts a run with it'}, up takes back"
+    if status.queue[-1].mode == "steer":
+        return f"{queue_waits_for(status) or 'enter now'}, up takes back"
+    return "up takes back"
 
 
 def question_keys(choices: tuple[str, ...]) -> dict[str, str]:
@@ -234,12 +281,31 @@ def question_keys(choices: tuple[str, ...]) -> dict[str, str]:
     return keys
 
 
-def question_rows(status: Status) -> list[list[Fact]]:
-    """The oldest open question, with a key for each answer."""
+def is_long_question(status: Status) -> bool:
+    """Whether the oldest open question is worth a screen of its own, such as a script that wants to run."""
+    asked = status.questions[0].question if status.questions else ""
+    return len(asked) > _LONG_QUESTION_CHARS or "\n" in asked
+
+
+def question_rows(status: Status, width: int, most_rows: int) -> list[list[Fact]]:
+    """The oldest open question in rows of `width` cells, with a key for each answer.
+
+    Of a question longer than `most_rows` beginning and end are shown, and how much lies between.
+    """
     if not status.questions:
         return []
     asked = status.questions[0]
-    rows = [[Fact("?", "accent", 0), Fact(clean_line(asked.question), "accent", 0)]]
+    lines = _wrapped(clean(asked.question), width - _QUESTION_EDGE_CELLS)
+    hidden = len(lines) - most_rows
+    if hidden > 0:
+        head = max(1, (most_rows - 1) // 2)
+        tail = max(1, most_rows - 1 - head)
+        between = f"… {plural(len(lines) - head - tail, 'line')} between, {WHOLE_QUESTION_KEY} shows all"
+        lines = [*lines[:head], between, *lines[-tail:]]
+    rows = [
+        [Fact(" " if number else "?", "accent", 0), Fact(line or " ", "accent", 0)]
+        for number, line in enumerate(lines)
+    ]
     if asked.why:
         rows.append([Fact(" ", "dim", 0), Fact(clean_line(asked.why), "dim", 0)])
     answers = [
@@ -249,8 +315,16 @@ def question_rows(status: Status) -> list[list[Fact]]:
         example = [Fact(clean_line(asked.text), "dim", 2)] if asked.kind == "input" and asked.text else []
         answers = [Fact("type the answer: enter sends it, esc answers nothing", "text", 0), *example]
     more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
+    if is_long_question(status) and not status.wants_text:
+        more.append(Fact(f"{WHOLE_QUESTION_KEY} shows all", "dim", 1))
     rows.append([Fact(" ", "dim", 0), *answers, *more])
     return rows
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, broken where they do not fit."""
+    lines = [expand_tabs(line) for line in text.rstrip("\n").split("\n")]
+    return [line[start:end] for line in lines for start, end in wrap_offsets(line, max(8, width))]
 
 
 def key_table() -> list[tuple[str, str]]:

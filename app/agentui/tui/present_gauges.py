@@ -9,6 +9,7 @@ from agentui.text import (
     GIB,
     UNKNOWN,
     clean_line,
+    human_bytes,
     human_context,
     human_duration,
     human_gib,
@@ -172,7 +173,12 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
     if memory.own_bytes and memory.own_bytes >= total // _LEAST_SHARE:
         named.append(("own", "agentui", memory.own_bytes, ""))
     parts = [
-        BarPart(name, (size or 0) / total, f"{tilde}{label} {human_gib(size)}")
+        # our own share in the unit and digits of the footer
+        BarPart(
+            name,
+            (size or 0) / total,
+            f"{tilde}{label} {human_bytes(size) if name == 'own' else human_gib(size)}",
+        )
         for name, label, size, tilde in named
         if size is not None
     ]

@@ -126,6 +126,8 @@ def _call_draft(block: CallBlock, view: View) -> Entry:
     tone: Tone = "dim"
     if block.is_open:
         words = "writing a command"
+    elif block.is_asked:
+        words, tone = "waiting for your yes", "accent"
     elif view.status.is_talk_only:
         words, tone = "command refused: no sandbox, talk only", "error"
     return Entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentui.text import clean_line, human_bytes, human_context, human_percent, human_tokens
-from agentui.tui.present_bars import model_facts, state, state_tone
+from agentui.tui.present_bars import model_facts, state_fact
 from agentui.tui.watch_services import SlotShown, WatchServices
 from agentui.view.fold import View
 from agentui_widgets.line_bar import Fact
@@ -24,7 +24,7 @@ def header(view: View, services: WatchServices) -> tuple[list[Fact], list[Fact]]
     if view.status.model is not None:
         left += model_facts(view.status.model)
     left.append(Fact(clean_line(server), "dim", 6))
-    return left, [Fact(state(view), state_tone(view.status), 0)]
+    return left, [state_fact(view)]
 
 
 def footer(view: View, services: WatchServices) -> tuple[list[Fact], list[Fact]]:

@@ -85,9 +85,13 @@ class ThinkingBlock(BlockBase):
 
 @dataclass(slots=True, kw_only=True)
 class CallBlock(BlockBase):
-    """A tool call: its raw arguments while the model writes them, then a reference into the tool log."""
+    """A tool call: its raw arguments while the model writes them, then a reference into the tool log.
+
+    `is_asked`: it waits for a word of the user's.
+    """
 
     call_id: CallId | None = None
+    is_asked: bool = False
     body: TextParts = field(default_factory=TextParts)
     tokens: int = 0
 

@@ -86,6 +86,11 @@ class Status:
     @property
     def words(self) -> str:
         """The state in words."""
+        return "".join(self.words_and_detail)
+
+    @property
+    def words_and_detail(self) -> tuple[str, str]:
+        """The state in words, and what of it can be left out where room is scarce."""
         return state_words(
             self.phase,
             self.hold,
@@ -104,6 +109,14 @@ class Status:
     def wants_text(self) -> bool:
         """True while the oldest open question is answered by what the user types, and not by a choice."""
         return bool(self.questions) and self.questions[0].kind in ("input", "editor")
+
+    @property
+    def can_freeze(self) -> bool:
+        """Whether something goes on that a second pause stops at once; where not, it takes the pause back."""
+        if self.phase == "waiting_for_user":
+            return False
+        working = ("reading_prompt", "generating", "compacting", "running_command", "checking")
+        return self.is_running or self.phase in working
 
     @property
     def needs_user(self) -> bool:

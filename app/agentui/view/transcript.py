@@ -323,14 +323,22 @@ class Transcript:
             call_id=event.call_id,
         )
         self._questions[event.ask_id] = block
-        return self._add(block)
+        return self._add(block) | self._mark_asked(recorded, event.call_id, is_asked=True)
+
+    def _mark_asked(self, recorded: Recorded, call_id: CallId | None, *, is_asked: bool) -> frozenset[BlockId]:
+        """A question about a command is about the oldest draft: commands begin in order."""
+        if call_id is None or not self._drafts:
+            return NOTHING
+        draft = self._drafts[0]
+        draft.is_asked = is_asked
+        return _touched(draft, recorded.seq)
 
     def _answered(self, recorded: Recorded, ask_id: str, verdict: str, by: str) -> frozenset[BlockId]:
         block = self._questions.pop(ask_id, None)
         if block is None:
             return NOTHING
         block.verdict, block.by, block.is_open = clean_line(verdict), by, False
-        return _touched(block, recorded.seq)
+        return _touched(block, recorded.seq) | self._mark_asked(recorded, block.call_id, is_asked=False)
 
     def _sandbox_line(self, recorded: Recorded, text: str) -> frozenset[BlockId]:
         changed = NOTHING

@@ -34,8 +34,10 @@ def state_words(
     progress_ratio: float | None = None,
     eta_s: float | None = None,
     retry_in_s: float | None = None,
-) -> str:
-    """The state in words. Asked-for and reached are different: ``pausing``, then ``paused``.
+) -> tuple[str, str]:
+    """The state in words, and what can be left out where room is scarce; together they are one sentence.
+
+    Asked-for and reached are different: ``pausing``, then ``paused``.
 
     Args:
         phase: What the run does or would do.
@@ -48,9 +50,9 @@ def state_words(
     words = _PHASE_WORDS[phase]
     short = clean_line(detail)
     if hold in ("paused", "frozen") and phase != "waiting_for_user" and short:
-        return f"{hold} {short}"
+        return hold, f" {short}"
     if hold in ("paused", "frozen"):
-        return hold if phase in RESTING else f"{hold} ({words})"
+        return hold, "" if phase in RESTING else f" ({words})"
     if phase == "retrying" and retry_in_s is not None:
         words = f"retrying in {human_duration(retry_in_s)}"
     elif progress_ratio is not None:
@@ -58,5 +60,5 @@ def state_words(
         if eta_s is not None:
             words = f"{words}, ~{human_duration(eta_s)}"
     if hold == "pausing":
-        return f"pausing after {words}"
-    return f"{words}: {short}" if short else words
+        return "pausing", f" after {words}"
+    return words, f": {short}" if short else ""

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.cli.sessions import a_run, recorded_session
 
 
-def _opened(journal: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _opened(journal: Path, term: str = "xterm-256color") -> tuple[subprocess.Popen[bytes], int]:
     main_end, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(
@@ -24,7 +24,7 @@ def _opened(journal: Path) -> tuple[subprocess.Popen[bytes], int]:
         stdout=terminal,
         stderr=terminal,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "TERM": term, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     os.close(terminal)
     return process, main_end
@@ -54,4 +54,12 @@ def test_a_replay_opens_on_the_dashboard_and_ends_when_asked(end: str | signal.S
         os.write(main_end, b"\x11")
     _read_to_the_end(main_end)
     assert process.wait(60) == 0
+    os.close(main_end)
+
+
+def test_a_terminal_that_cannot_place_text_gets_a_sentence_that_points_to_print() -> None:
+    process, main_end = _opened(recorded_session(Path.cwd(), a_run("look at the report")), "dumb")
+    _read_until(main_end, b"agentui -p TASK")
+    _read_to_the_end(main_end)
+    assert process.wait(60) == 2
     os.close(main_end)

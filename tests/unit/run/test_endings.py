@@ -16,7 +16,9 @@ from agentui.control import (
     Interrupt,
     Pause,
     Quit,
+    Resume,
     RunCommand,
+    SendNow,
     Submit,
     SwitchModel,
     TakeBack,
@@ -348,3 +350,29 @@ async def test_no_sandbox_at_first_can_be_tried_again() -> None:
         supervisor.send(Submit("look"))
         await log.wait_for(RunEnded)
     assert sandbox.ran == ["ls"]
+
+
+async def test_text_that_an_interrupt_left_waiting_begins_a_run_when_it_is_sent_now() -> None:
+    hang = Hang()
+    log, backend = Log(), PlayedBackend([[hang, *says("never")], says("two")])
+    async with serving(backend, log) as supervisor:
+        supervisor.send(Submit("first"))
+        await asyncio.wait_for(hang.reached.wait(), 10)
+        supervisor.send(Submit("second", queue=True))
+        supervisor.send(Interrupt())
+        await log.wait_for(RunEnded)
+        supervisor.send(SendNow())
+        await log.wait_for(RunEnded, lambda e: len(log.of(RunEnded)) == 2)
+    assert [e.task for e in log.of(RunStarted)] == ["first", "second"]
+    assert [e.why for e in log.of(SteerWithdrawn)] == ["begins"]
+
+
+async def test_a_pause_before_the_run_is_taken_back_by_resume() -> None:
+    log, backend = Log(), LoadsFirst(says("one"))
+    async with serving(backend, log, policy=replace(ATTENDED, model="big"), ready=False) as supervisor:
+        await asyncio.wait_for(backend.loading.reached.wait(), 10)
+        for control in (Submit("first"), Pause(), Resume()):
+            supervisor.send(control)
+        backend.loading.open.set()
+        assert (await log.wait_for(RunEnded)).reason == "done"
+    assert not log.of(Paused)

@@ -15,19 +15,28 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_phase_has_words_in_every_hold(phase: Phase) -> None:
-    words = [state_words(phase, hold) for hold in get_args(Hold)]
+    words = ["".join(state_words(phase, hold)) for hold in get_args(Hold)]
     assert len(set(words)) == 4, "asked-for and reached are different words"
     assert all("_" not in word for word in words)
 
 
 def test_details_progress_and_delays_are_said() -> None:
-    assert state_words("loading_model", "none", progress_ratio=0.42) == "loading model 42 %"
-    assert state_words("retrying", "none", retry_in_s=4.0) == "retrying in 4.0 s"
-    assert state_words("generating", "pausing") == "pausing after generating"
-    assert state_words("running_command", "frozen") == "frozen (running command)"
-    assert state_words("working", "paused", "before the next command") == "paused before the next command"
-    assert state_words("interrupted", "none") == "interrupted"
-    assert state_words("waiting_for_user", "none", "allow \x1b[31mrm?") == "waiting for you: allow rm?"
+    assert "".join(state_words("loading_model", "none", progress_ratio=0.42)) == "loading model 42 %"
+    assert "".join(state_words("retrying", "none", retry_in_s=4.0)) == "retrying in 4.0 s"
+    assert "".join(state_words("generating", "pausing")) == "pausing after generating"
+    assert "".join(state_words("running_command", "frozen")) == "frozen (running command)"
+    assert (
+        "".join(state_words("working", "paused", "before the next command")) == "paused before the next command"
+    )
+    assert "".join(state_words("interrupted", "none")) == "interrupted"
+    assert "".join(state_words("waiting_for_user", "none", "allow \x1b[31mrm?")) == "waiting for you: allow rm?"
+
+
+def test_what_can_be_left_out_of_a_state_is_told_apart_from_its_name() -> None:
+    assert state_words("running_command", "none", "mkdir -p a") == ("running command", ": mkdir -p a")
+    assert state_words("generating", "pausing") == ("pausing", " after generating")
+    assert state_words("working", "paused", "before the next command")[0] == "paused"
+    assert state_words("failed", "none", "no server") == ("failed", ": no server")
 
 
 @given(

@@ -23,7 +23,7 @@ from agentui.tui.bridge import Bridge
 from agentui.tui.commands import Completer, is_command, run_command
 from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings, empty_prompt_actions
 from agentui.tui.painter import FIGURES_S, Painter, Parts
-from agentui.tui.present_bars import question_keys
+from agentui.tui.present_bars import WHOLE_QUESTION_KEY, is_long_question, question_keys, queue_waits_for
 from agentui.tui.screens.deck import DeckScreen
 from agentui.tui.services import Services
 from agentui.view.changes import CHANGES
@@ -157,6 +157,7 @@ class DashboardScreen(DeckScreen):
         if before == "one" and (self.forced_layout or layout_for(*event.size)) != "one":
             self.zoom = None
         self._lay_out(event.size)
+        self.call_after_refresh(self.painter.repaint_offer)
 
     def set_zoom(self, pane: Pane | None) -> None:
         """Show one pane alone, or all that fit; one with a cursor is focused, so that keys move in it."""
@@ -219,10 +220,7 @@ class DashboardScreen(DeckScreen):
         status, changes = self.bridge.view.status, self.bridge.view.changes
         now = asyncio.get_running_loop().time()
         is_offered = (
-            self._apply_asks
-            and status.end is not None
-            and bool(changes.pending)
-            and not self.services.read_only
+            self._apply_asks and not status.is_running and bool(changes.pending) and not self.services.read_only
         )
         if is_offered != self.painter.is_apply_offered:
             self.painter.is_apply_offered = is_offered
@@ -233,7 +231,10 @@ class DashboardScreen(DeckScreen):
             self.prompt.text = clean(asked[-1].text)
         if bool(status.questions) != (self._asked_s != float("inf")):
             self._asked_s = now if status.questions else float("inf")
-        self.prompt.set_hot_keys(question_keys(status.questions[0].choices) if status.questions else ())
+        hot_keys = set(question_keys(status.questions[0].choices) if status.questions else ())
+        if is_long_question(status) and not status.wants_text:
+            hot_keys.add(WHOLE_QUESTION_KEY)
+        self.prompt.set_hot_keys(hot_keys)
         ended = any(isinstance(r.event, RunEnded) for r in batch)
         if (ended or (status.needs_user and not self._was_waiting)) and not self.app.app_focus:
             self.announce(status.end.reason if ended and status.end else "it waits for you")
@@ -260,9 +261,13 @@ class DashboardScreen(DeckScreen):
 
     @on(Prompt.Empty)
     def _empty(self, message: Prompt.Empty) -> None:
-        queue = self.bridge.view.status.queue
+        status = self.bridge.view.status
+        queue = status.queue
         if message.key == "enter":
-            if any(waiting.mode == "steer" for waiting in queue):
+            has_turn = not status.is_running or any(waiting.mode == "steer" for waiting in queue)
+            if queue and has_turn and (words := queue_waits_for(status)):
+                self.say(words)
+            elif queue and has_turn:
                 self.send(SendNow())
         elif queue:
             self.send(TakeBack())
@@ -294,6 +299,8 @@ class DashboardScreen(DeckScreen):
         word = question_keys(questions[0].choices).get(message.key)
         if word is not None:
             self.send(Answer(questions[0].ask_id, word))
+        else:
+            self.open_question(questions[0].question)
 
     def _is_too_soon(self, since_s: float) -> bool:
         return asyncio.get_running_loop().time() - since_s < OFFER_QUIET_S

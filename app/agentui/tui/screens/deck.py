@@ -77,13 +77,14 @@ class DeckScreen(LeavingScreen):
     # --- the run
 
     def action_pause(self) -> None:
-        """Pause; freeze when a pause was asked for; resume when one was reached."""
-        match self.bridge.view.status.hold:
+        """Pause; freeze when a pause was asked for; resume when one was reached, or nothing could be frozen."""
+        status = self.bridge.view.status
+        match status.hold:
             case "none":
                 self.send(Pause())
-            case "pausing":
+            case "pausing" if status.can_freeze:
                 self.send(Pause(freeze=True))
-            case "paused" | "frozen":
+            case "pausing" | "paused" | "frozen":
                 self.send(Resume())
 
     def action_step(self) -> None:
@@ -271,6 +272,12 @@ class DeckScreen(LeavingScreen):
         from agentui.tui.screens.output import OutputScreen
 
         self.app.push_screen(OutputScreen(f"$ {clean_line(entry.command)}", text, aside))
+
+    def open_question(self, question: str) -> None:
+        """All of a question that does not fit below the transcript, to be scrolled."""
+        from agentui.tui.screens.output import OutputScreen
+
+        self.app.push_screen(OutputScreen("asked", clean(question)))
 
     def action_output(self) -> None:
         """Full output of the command chosen in the tool log."""
