@@ -1,3 +1,5 @@
+"""The dashboard under keys and events; longer than other files, as its screens and services are set up once."""
+
 from __future__ import annotations
 
 import json
