@@ -27,6 +27,7 @@ def test_a_detail_is_cut_before_any_fact_goes_and_a_short_wording_stays() -> Non
     assert [f.text for f in fit(left, [state], 30)[0]] == ["project", "simulated"]
     assert [f.text for f in fit(left, [state], 20)[0]] == ["simulated"]
     assert [f.text for f in fit(left, [state], 5)[0]] == ["simulated"]
+    assert fit([Fact("keep the pu", rank=0, detail="blic names")], [], 12)[0][0].text == "keep the p…"
 
 
 class BarApp(App[None]):

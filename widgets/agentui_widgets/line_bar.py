@@ -168,8 +168,12 @@ def _with_detail(fact: Fact, room: int) -> Fact:
     """The fact with as much of its detail as there is room for."""
     if not fact.detail:
         return fact
-    is_told = room >= min(LEAST_DETAIL_CELLS, cells(fact.detail))
-    return replace(fact, text=fact.text + truncate(fact.detail, room) if is_told else fact.text, detail="")
+    text = fact.text
+    if room >= min(LEAST_DETAIL_CELLS, cells(fact.detail)):
+        text += truncate(fact.detail, room)
+    elif fact.detail[0].isalnum():
+        text = truncate(text + fact.detail, cells(text))  # a word goes on there
+    return replace(fact, text=text, detail="")
 
 
 def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:

@@ -236,7 +236,8 @@ def queue_rows(status: Status) -> list[list[Fact]]:
         kind = "steer" if waiting.mode == "steer" else "queued"
         text = clean_line(waiting.text)
         # cut at its end before a hint behind it would have to go
-        shown = Fact(text[:_LEAST_QUEUE_CHARS], "text", 0, detail=text[_LEAST_QUEUE_CHARS:])
+        least = max(1, len(text[:_LEAST_QUEUE_CHARS].rstrip()) - 1)
+        shown = Fact(text[:least], "text", 0, detail=text[least:])
         rows.append([Fact(f"{kind} ▸", "accent", 0), shown])
     if rows:
         rows[-1].append(Fact(_queue_hint(status), "dim", 3))
