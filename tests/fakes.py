@@ -91,6 +91,9 @@ class PlayedBackend:
     async def processing_state(self, instance_id: str) -> ProcessingState | None:
         return None
 
+    async def prepare_chat(self) -> None:
+        return None
+
     async def chat(self, request: ChatRequest) -> AsyncIterator[ChatPart]:
         self.requests.append(request)
         if not self._answers:
@@ -161,6 +164,9 @@ class _NoCopy:
     async def manifest(self) -> tuple[Entry, ...]:
         return ()
 
+    async def identity(self) -> str | None:
+        return None
+
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         return None
 
@@ -209,7 +215,7 @@ class Log:
                 if isinstance(event, kind) and test(event):
                     return event
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
+            await asyncio.wait_for(self._changed.wait(), 60)
 
 
 def run_parts(

@@ -2,8 +2,9 @@
 
 What it cannot say, or says otherwise on purpose, is here and nowhere else: the read-only /proc and the overlay
 volume of a copy (no words for them in Compose); the relay's main process, which ends with agentui's input, and
-its network, which a person chooses; the egress proxy, which is a part of agentui itself; Pi's terminal, the
-user's files in its agent folder, and its commands, which without agentui run on the volume beside it.
+its network, which a person chooses; the egress proxy, which is a part of agentui itself; `way-out`, whose
+program agentui starts inside of the research container; Pi's terminal, the user's files in its agent folder,
+and its commands, which without agentui run on the volume beside it.
 """
 
 from __future__ import annotations
@@ -125,8 +126,17 @@ def test_research_shell_finds_the_proxy_the_same_way() -> None:
     assert SERVICES["research"]["environment"] == PROXY_ENVIRONMENT
 
 
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(MADE)))
+def test_what_only_compose_needs_is_shut_as_well(name: str) -> None:
+    described = SERVICES[name]
+    assert (described["read_only"], described["cap_drop"], described["init"]) == (True, ["ALL"], True)
+    assert described["security_opt"] == ["no-new-privileges:true"]
+    assert {"pids_limit", "mem_limit", "memswap_limit", "ulimits"} <= set(described)
+    assert described["user"] == f"{RELAY_UID}:{RELAY_UID}"
+
+
 def test_who_runs_what() -> None:
-    assert SERVICES["relay"]["user"] == SERVICES["egress"]["user"] == f"{RELAY_UID}:{RELAY_UID}"
+    assert SERVICES["relay"]["user"] == f"{RELAY_UID}:{RELAY_UID}"
     assert SERVICES["pi"]["user"] == "1000:1000"
 
 

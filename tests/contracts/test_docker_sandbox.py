@@ -176,6 +176,7 @@ async def test_a_container_removed_under_a_command_is_lost(sandbox: DockerSandbo
     assert (await play(sandbox, "echo next")).stdout == b"next\n"
 
 
+@pytest.mark.case("container-removed")
 async def test_a_container_removed_between_two_commands_is_replaced(
     sandbox: DockerSandbox, engine: Engine
 ) -> None:
@@ -285,6 +286,7 @@ async def test_a_sandbox_that_does_not_hold_does_not_start(
     assert containers_of(engine, sandbox) == []
 
 
+@pytest.mark.case("image-missing")
 async def test_a_missing_image_is_said_and_not_built_unasked(engine: Engine) -> None:
     sandbox = DockerSandbox(engine, ToolsImage(engine, "nowhere.invalid/base:1"), "test-missing")
     with pytest.raises(SandboxUnavailable, match="not built yet") as caught:
@@ -326,3 +328,23 @@ async def test_the_tools_it_promises_work(sandbox: DockerSandbox) -> None:
     )
     assert (ran.result.outcome, ran.stderr) == ("ok", b"")
     assert b"[1]\n" in ran.stdout
+
+
+async def test_a_volume_that_was_made_again_under_its_name_is_told_from_the_one_before(
+    tools_image: ToolsImage,
+) -> None:
+    first = docker_sandbox(tools_image)
+    await first.open_copy()
+    identity = await first.copy.identity()
+    second = DockerSandbox(tools_image.engine, tools_image, first.workspace_id, is_throwaway=True)
+    await second.open_copy()
+    assert identity
+    assert await second.copy.identity() == identity
+    await first.aclose()
+    await second.aclose()
+    third = DockerSandbox(tools_image.engine, tools_image, first.workspace_id, is_throwaway=True)
+    await third.open_copy()
+    try:
+        assert await third.copy.identity() not in (None, identity)
+    finally:
+        await third.aclose()

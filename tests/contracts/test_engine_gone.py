@@ -75,6 +75,7 @@ async def door(engine: Engine, tmp_path: Path) -> AsyncIterator[Door]:
     await door.shut()
 
 
+@pytest.mark.case("engine-stops-mid")
 async def test_an_engine_that_stops_under_a_command_loses_it_and_the_copy_stays(
     door: Door, tools_image: ToolsImage
 ) -> None:

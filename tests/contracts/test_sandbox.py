@@ -58,6 +58,7 @@ ENVIRONMENT = shipped("env")
 EDIT = shipped(
     "printf 'a\\nb\\n' >f; edit f <<'END'\n<<<<<<< SEARCH\nb\n=======\nc\n>>>>>>> REPLACE\nEND\ncat f"
 )
+CHECK_INSIDE = shipped("cd . && check test")
 WRITES = shipped("mkdir -p new/deep; echo hi >new/deep/f; ln -s ../x new/l; chmod 640 new/deep/f; rm -f old")
 
 
@@ -330,6 +331,6 @@ async def test_what_commands_write_shows_in_the_copy(sandbox: Sandbox, tmp_path:
 
 
 async def test_a_check_inside_of_a_longer_line_is_told_how_it_is_called(sandbox: Sandbox) -> None:
-    ran = await play(sandbox, "cd . && check test")
+    ran = await play(sandbox, CHECK_INSIDE)
     assert ran.result.exit_code == 127
     assert b"Call one as the whole command" in ran.stderr

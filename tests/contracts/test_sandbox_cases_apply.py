@@ -176,6 +176,7 @@ async def test_the_whole_class_of_an_attack_is_held(
     assert place.snapshot() == before
 
 
+@pytest.mark.case("user-edit-race")
 async def test_a_file_that_the_user_changed_meanwhile_is_a_conflict_and_another_one_survives(
     place: Place,
 ) -> None:

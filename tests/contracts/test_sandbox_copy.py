@@ -293,3 +293,15 @@ async def test_seeding_below_a_folder_leaves_the_mode_that_the_commands_gave_it(
     assert [(entry.path, entry.mode) for entry in await sandbox.copy.manifest()] == [(b"d", 0o500)]
     await sandbox.copy.seed(host, [b"d"], lambda *_: None)
     assert [(entry.path, entry.mode) for entry in await sandbox.copy.manifest()] == [(b"d", 0o755)]
+
+
+async def test_a_copy_that_holds_something_keeps_its_identity_whatever_commands_do(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "keep").write_text("k")
+    await sandbox.copy.seed(tmp_path, [b"keep"], quiet)
+    before = await sandbox.copy.identity()
+    assert before
+    await play(sandbox, SPECIAL)
+    await sandbox.copy.seed(tmp_path, [b"keep"], quiet)
+    assert await sandbox.copy.identity() == before

@@ -126,6 +126,7 @@ async def test_exit_codes_say_how_it_ended(server: RunningSimulator, project: Pa
     assert "-p" in err
 
 
+@pytest.mark.case("engine-absent")
 async def test_without_an_engine_nothing_runs_unless_none_is_typed(
     server: RunningSimulator, project: Path
 ) -> None:

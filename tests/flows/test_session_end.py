@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from agentui.config.settings import Settings
+from agentui.control import Control, Pause
 from agentui.errors import WorkspaceError
 from agentui.events import StateChanged, Warned
 from agentui.wire import open_session
 from tests.fakes import Log
+from tests.unit.session.fakes import files_end_at
 
 
 @pytest.mark.parametrize("error", [WorkspaceError("no room"), RuntimeError("no room")])
@@ -29,3 +31,21 @@ async def test_a_session_that_breaks_says_so_on_the_screen(
         assert (await log.wait_for(StateChanged)).phase == "failed"
     finally:
         await asyncio.wait_for(session.aclose(), 20)
+
+
+@pytest.mark.parametrize(("interactive", "sent"), [(True, [Pause()]), (False, [])])
+async def test_a_full_disk_pauses_the_run_where_somebody_can_make_room_and_nothing_is_lost(
+    interactive: bool, sent: list[Control], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(Settings(), project=tmp_path, interactive=interactive)
+    asked: list[Control] = []
+    monkeypatch.setattr(session.supervisor, "send", asked.append)
+    with files_end_at(session.journal.stat().st_size + 10):
+        session.recorder.emit(Warned("x", "while there is no room"))
+        assert session.recorder.unwritten > 0
+    assert asked == sent
+    session.recorder.emit(Warned("x", "there is room again"))
+    assert session.recorder.unwritten == 0
+    codes = [r.event.code for r in session.recorder.past if isinstance(r.event, Warned)]
+    assert codes == ["x", "journal-not-written", "x"]
+    await asyncio.wait_for(session.aclose(), 20)

@@ -101,6 +101,8 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         pids = 100
         tmp = "64 MiB"
         files = 512
+        [research]
+        allow = ["api.example.com:443"]
         [seed]
         include = ["data/*.csv"]
         exclude = ["big/"]
@@ -123,9 +125,7 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         keep_size = "5 GiB"
         [pi]
         place = "host"
-        extensions = ["ext.ts"]
-        [research]
-        allow = ["docs.python.org"]
+        extensions = ["asker"]
     """
     user += f'[checks."{files.project}"]\nimage = "python:3.12-slim"\ntest = "pytest {{args}}"\n'
     loaded = load(files, user=user)

@@ -27,30 +27,79 @@ class Curve:
     unit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DepthCurve:
+    """Speeds in tokens per second at depths of the context in tokens, in any order."""
+
+    depths: Sequence[int]
+    speeds: Sequence[float]
+
+
 def chart_strips(curve: Curve, width: int, height: int, style: Style) -> list[Strip]:
     """The curve as `height` rows; empty with fewer than two points or too little room. Costs some 6 ms."""
     if len(curve.values) < 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
         return []
-    # plotext costs 60 ms to import: only when the first curve is drawn
-    import plotext
-
     last = curve.seconds[-1]
     minutes = [(second - last) / 60 for second in curve.seconds]
     high = curve.top if curve.top else max(curve.values)
+    marks = _minute_marks(minutes[0])
+    line = _Line(minutes, curve.values, marks, [_ago(mark) for mark in marks])
+    return _drawn(line, high if high > 0 else 1.0, curve.unit, width, height, style)
+
+
+def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> list[Strip]:
+    """Speed over depth as `height` rows, from zero up; empty as for `chart_strips`."""
+    if len(curve.depths) < 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
+        return []
+    points = sorted(zip(curve.depths, curve.speeds, strict=True))
+    marks = _token_marks(points[0][0], points[-1][0])
+    line = _Line(
+        [float(depth) for depth, _ in points],
+        [speed for _, speed in points],
+        marks,
+        [f"{mark / 1000:g}k" for mark in marks],
+    )
+    high = max(curve.speeds)
+    return _drawn(line, high if high > 0 else 1.0, " tok/s", width, height, style)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    xs: Sequence[float]
+    ys: Sequence[float]
+    marks: Sequence[float]
+    labels: Sequence[str]
+
+
+def _drawn(line: _Line, high: float, unit: str, width: int, height: int, style: Style) -> list[Strip]:
+    # plotext costs 60 ms to import: only when the first curve is drawn
+    import plotext
+
     figure = plotext.figure
     # the figure is one global: it is drawn and built here without giving way to anything else
     figure.clear.all()
     figure.theme("colorless")
     figure.plot_size(width, height)
-    figure.draw(figure.signal(minutes, list(curve.values), marker="braille").lines())
+    figure.draw(figure.signal(list(line.xs), list(line.ys), marker="braille").lines())
     figure.axes(False)
-    high = high if high > 0 else 1.0
     figure.ruler("y").lim(0, high)
-    figure.ruler("y").ticks([0, high], [f"{0:.1f}", f"{high:.1f}{curve.unit}"])
-    marks = _minute_marks(minutes[0])
-    figure.ruler("x").ticks(marks, [_ago(mark) for mark in marks])
+    figure.ruler("y").ticks([0, high], [f"{0:.1f}", f"{high:.1f}{unit}"])
+    figure.ruler("x").ticks(list(line.marks), list(line.labels))
     text = Text.from_ansi(figure.build().string(), no_wrap=True)
-    return [_row(line.plain, width, style) for line in text.split("\n", allow_blank=True)[:height]]
+    return [_row(row.plain, width, style) for row in text.split("\n", allow_blank=True)[:height]]
+
+
+def _token_marks(first: float, last: float) -> list[float]:
+    """Round depths between the two, not at the very ends."""
+    span = max(1.0, last - first)
+    step = next(
+        (s for s in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000) if s * 6 >= span), 100_000
+    )
+    mark, marks = (first // step + 1) * step, []
+    while mark < last - span * 0.05:
+        marks.append(float(mark))
+        mark += step
+    return marks
 
 
 def _minute_marks(first: float) -> list[float]:

@@ -24,6 +24,7 @@ _FILLS = {
     "own": "▞",
     "rest": "▪",
 }
+_WALLS = {"wall": "│", "end": "▐"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class BarPart:
 
 @dataclass(frozen=True, slots=True)
 class BarRow:
-    """A stacked bar; `wall_ratio` marks a limit on it."""
+    """A stacked bar, as long as all there is: its end is a limit. `wall_ratio` marks another one before it."""
 
     parts: tuple[BarPart, ...]
     wall_ratio: float | None = None
@@ -152,10 +153,12 @@ class GaugePanel(Toned):
                 names[cell] = part.name
         if row.wall_ratio is not None and row.wall_ratio < 1:
             names[min(room - 1, round(row.wall_ratio * room))] = "wall"
+        if row.parts:
+            names[-1] = "end"
         spans: list[Span] = [(" ", style("rows--text"))]
         for name, run in itertools.groupby(names):
-            fill = "│" if name == "wall" else _FILLS.get(name, "─")
-            spans.append((fill * len(list(run)), style(f"gauge--{name}")))
+            fill = _WALLS.get(name) or _FILLS.get(name, "─")
+            spans.append((fill * len(list(run)), style(f"gauge--{name if name != 'end' else 'wall'}")))
         return spans
 
     def _legend_spans(self, row: LegendRow, width: int) -> list[Span]:

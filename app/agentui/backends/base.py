@@ -196,6 +196,14 @@ class Backend(Protocol):
         """What the server is doing; ``None`` where it cannot say. Cheap enough for twice a second."""
         ...
 
+    async def prepare_chat(self) -> None:
+        """Wait until a request can leave at once. Takes a second or two the first time, nothing later.
+
+        Raises:
+            BackendError: If it cannot be prepared.
+        """
+        ...
+
     def chat(self, request: ChatRequest) -> AsyncIterator[ChatPart]:
         """Send one request and yield its parts; ends after a `FinishPart`.
 

@@ -36,7 +36,7 @@ from agentui.backends.gateway_exchange import (
 from agentui.backends.gateway_prompts import Prompt, PromptAccount
 from agentui.backends.gateway_rules import is_local_caller, is_passable, to_upstream
 from agentui.backends.gateway_tee import AnswerTee, Ending, Translate, translation
-from agentui.backends.meter import RequestMeter
+from agentui.backends.meter import GUESS_EVERY_S, RequestMeter
 from agentui.backends.prefix import PrefillPace
 from agentui.errors import UsageError
 from agentui.events import Event, RequestId, Usage
@@ -275,11 +275,14 @@ class Gateway:
             )
             ending = Ending("cut", None, Usage())
             try:
-                response, ending = await self._attempt(passing)
+                response, ending = await self._attempt(passing, meter)
+            except asyncio.CancelledError:
+                ending = _hung_up(passing)
+                raise
             finally:
                 meter.ended(ending.outcome, ending.error)
-            if ending.outcome == "done":
-                self._prompts.answered(prompt, ending.usage)
+                if ending.outcome == "done":
+                    self._prompts.answered(prompt, ending.usage)
             if response is not None:
                 return response
 
@@ -290,12 +293,16 @@ class Gateway:
         finally:
             self._held -= 1
 
-    async def _attempt(self, passing: Passing) -> tuple[web.StreamResponse | None, Ending]:
+    async def _attempt(self, passing: Passing, meter: RequestMeter) -> tuple[web.StreamResponse | None, Ending]:
         """One way to the server and back; no response when it is to be asked again."""
         task = asyncio.create_task(self._forward(passing), name="gateway")
         self._generating[task] = passing
         try:
-            await asyncio.wait({task})
+            while not meter.tokens and not task.done():
+                await asyncio.wait({task}, timeout=GUESS_EVERY_S)
+                meter.waiting()
+            if not task.done():
+                await asyncio.wait({task})
         finally:
             # Left by cancellation when the client has gone: then the server is to stop as well.
             self._generating.pop(task, None)
@@ -310,7 +317,7 @@ class Gateway:
         if not isinstance(error, aiohttp.ClientError | OSError):
             raise error
         if is_gone(passing.request):
-            return self._broken(passing, error), Ending("cut", None, Usage())
+            return self._broken(passing, error), _hung_up(passing)
         return self._broken(passing, error), Ending("failed", self._words(error), Usage())
 
     async def _forward(self, passing: Passing) -> None:
@@ -332,6 +339,7 @@ class Gateway:
                     passing.tee.feed(piece)
                 passing.passed_bytes += len(piece)
                 await response.write(piece)
+            passing.is_answered = True
             await response.write_eof()
         finally:
             close_upstream(upstream)
@@ -364,3 +372,10 @@ class Gateway:
             return f"there is no model server at {self._settings.root}: {error.os_error}"
         found = from_exception(error, self._settings.root)
         return found.message if found else f"{self._settings.root}: {error or type(error).__name__}"
+
+
+def _hung_up(passing: Passing) -> Ending:
+    """The client has gone: in the middle of the answer, or as soon as it had read the last record."""
+    if passing.tee is not None and (passing.is_answered or passing.tee.is_done):
+        return passing.tee.end()
+    return Ending("cut", None, Usage())

@@ -13,7 +13,10 @@ from agentui.backends.gateway_tee import AnswerTee
 
 @dataclass(slots=True)
 class Passing:
-    """An answer on its way; `response` is set once the client has seen its head, then bytes of its body."""
+    """An answer on its way; `response` is set once the client has seen its head, then bytes of its body.
+
+    `is_answered` is set when all of the server's answer has been handed on.
+    """
 
     request: web.Request
     body: bytes
@@ -21,6 +24,7 @@ class Passing:
     response: web.StreamResponse | None = None
     passed_bytes: int = 0
     is_frozen: bool = False
+    is_answered: bool = False
 
     @property
     def can_be_asked_again(self) -> bool:

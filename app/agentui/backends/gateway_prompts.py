@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from agentui.backends.fields import as_list, as_object, as_text, parse_json
+from agentui.backends.prefix import reusable_tokens
 from agentui.events import Json, Usage
 
 BYTES_PER_TOKEN = 3.6
@@ -40,7 +41,8 @@ class _Answered:
     model: str
     messages: tuple[Json, ...]
     body_bytes: int
-    tokens: int
+    prompt_tokens: int
+    held_tokens: int
 
 
 class PromptAccount:
@@ -66,8 +68,10 @@ class PromptAccount:
         known = self._known(model, messages)
         estimated = round(len(body) / self._bytes_per_token)
         if known is not None:
-            estimated = known.tokens + round(max(0, len(body) - known.body_bytes) / self._bytes_per_token)
-        likely = known.tokens if known is not None else None if self._answered else 0
+            estimated = known.prompt_tokens + round(
+                max(0, len(body) - known.body_bytes) / self._bytes_per_token
+            )
+        likely = known.held_tokens if known is not None else None if self._answered else 0
         changed = _first_changed(self._last_messages, messages)
         self._last_messages = messages
         return Prompt(body, model, len(messages), estimated, likely, self._turn, self._attempt, changed)
@@ -78,9 +82,9 @@ class PromptAccount:
             self._open_body = b""
         if usage.prompt_tokens is None:
             return
-        tokens = usage.prompt_tokens + (usage.completion_tokens or 0)
+        held = reusable_tokens(usage) or 0
         messages = _messages(as_object(parse_json(prompt.body)))
-        self._answered.append(_Answered(prompt.model, messages, len(prompt.body), tokens))
+        self._answered.append(_Answered(prompt.model, messages, len(prompt.body), usage.prompt_tokens, held))
         if usage.prompt_tokens > _LEAST_LEARNT_TOKENS:
             self._bytes_per_token = min(6.0, max(2.0, len(prompt.body) / usage.prompt_tokens))
 

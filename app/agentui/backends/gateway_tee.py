@@ -58,6 +58,11 @@ class AnswerTee:
         self._error: str | None = None
         self._is_blind = False
 
+    @property
+    def is_done(self) -> bool:
+        """Whether a stream has said its last word."""
+        return self._events is not None and self._events.is_done
+
     def begin(self, status: int, content_type: str) -> None:
         """The head of the answer has come."""
         self._status = status

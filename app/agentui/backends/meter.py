@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentui.backends.base import (
     ChatPart,
@@ -37,12 +37,17 @@ from agentui.events import (
 )
 
 WINDOW_S = 2.0
+LEAST_SPAN_S = 0.5
+"""Over less a rate says how packets came: the first tokens often come in one."""
 LEAST_PREFILL_TOKENS = 128
 """Tokens read for one answer from which a prefill speed is worth telling."""
 
 LOST_RATIO = 2.0
 LOST_LEAST_TOKENS = 1024
 """A first token that took the time of so many more tokens than are new: the server read old ones again."""
+
+LEAST_DECODE_S = 0.02
+"""An answer that came in less came in one piece, from a server that held it back or while we were late."""
 
 SAMPLE_EVERY_S = 0.25
 GUESS_EVERY_S = 0.5
@@ -127,6 +132,10 @@ class RequestMeter:
         count = messages if isinstance(messages, int) else len(messages)
         self._emit(RequestStarted(self._id, turn, count, body_bytes, estimated_prompt_tokens, attempt))
 
+    def leaves(self) -> None:
+        """Only now does it leave: what was prepared since `sent` is not the server's time."""
+        self._sent = replace(self._sent, at_s=self._clock())
+
     def part(self, part: ChatPart) -> None:
         """Fold one part."""
         match part:
@@ -147,13 +156,13 @@ class RequestMeter:
         now, pace, sent = self._clock(), self._pace.tok_per_s, self._sent
         if self._first_at_s is not None or self._prefill is not None or pace is None:
             return
-        if sent.likely_cached_tokens is None or now - self._guessed_at_s < GUESS_EVERY_S:
+        if now - self._guessed_at_s < GUESS_EVERY_S:
             return
         self._guessed_at_s = now
-        total = max(sent.estimated_prompt_tokens, sent.likely_cached_tokens + 1)
-        read = min(total - 1, sent.likely_cached_tokens + round(pace * (now - sent.at_s)))
+        cached = sent.likely_cached_tokens or 0
+        total = max(sent.estimated_prompt_tokens, cached + 1)
+        read = min(total - 1, cached + round(pace * (now - sent.at_s)))
         eta_s = (total - read) / pace
-        cached = sent.likely_cached_tokens
         self._emit(PrefillProgressed(self._id, read, total, cached, eta_s, "estimated"))
 
     def ended(self, outcome: RequestOutcome, error: str | None = None) -> None:
@@ -162,7 +171,9 @@ class RequestMeter:
         usage, usage_source = self._final_usage()
         decode_s = self._last_at_s - self._first_at_s if self._first_at_s is not None else None
         timings = self._usage.timings if self._usage and self._usage.timings else Timings()
-        decode = timings.decode_tok_per_s or _per_second((usage.completion_tokens or 0) - 1, decode_s)
+        decode = timings.decode_tok_per_s
+        if decode is None and decode_s is not None and decode_s >= LEAST_DECODE_S:
+            decode = _per_second((usage.completion_tokens or 0) - 1, decode_s)
         prefill = timings.prefill_tok_per_s or self._measured_prefill(usage)
         source: Source = "reported" if timings.decode_tok_per_s else "measured"
         self._emit(
@@ -302,7 +313,8 @@ class _RollingRate:
         if not self._marks:
             return None
         began_s, began_tokens = self._marks[0]
-        return _per_second(self._now[1] - began_tokens, self._now[0] - began_s)
+        span_s = self._now[0] - began_s
+        return _per_second(self._now[1] - began_tokens, span_s) if span_s >= LEAST_SPAN_S else None
 
 
 def _per_second(tokens: int, seconds: float | None) -> float | None:

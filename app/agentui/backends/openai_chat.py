@@ -108,6 +108,17 @@ class OpenAiChat:
             )
             self._warming = asyncio.create_task(build)
 
+    async def prepare(self) -> None:
+        """Wait for what `warm_up` begins.
+
+        Raises:
+            BackendError: If there can be no client.
+        """
+        try:
+            await self._connected()
+        except Exception as error:
+            raise self._classified(error) from error
+
     async def aclose(self) -> None:
         """Close the client; running requests are cut."""
         warming, self._warming = self._warming, None

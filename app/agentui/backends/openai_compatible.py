@@ -103,6 +103,10 @@ class OpenAiCompatibleBackend:
         """Begin to prepare the first chat request, in a thread; returns at once."""
         self._route().warm_up()
 
+    async def prepare_chat(self) -> None:
+        """See `Backend.prepare_chat`."""
+        await self._route().prepare()
+
     async def models(self) -> tuple[ServerModel, ...]:
         """See `Backend.models`. Empty where the server has no listing."""
         if self._facts.kind == "ollama":

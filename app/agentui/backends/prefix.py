@@ -59,8 +59,18 @@ class PrefixAccount:
 
     def answered(self, usage: Usage) -> None:
         """The server has counted the last prompt and its answer, both of which it holds now."""
-        if usage.prompt_tokens is not None:
-            self._tokens = usage.prompt_tokens + (usage.completion_tokens or 0)
+        tokens = reusable_tokens(usage)
+        self._tokens = self._tokens if tokens is None else tokens
+
+
+def reusable_tokens(usage: Usage) -> int | None:
+    """How much of a counted prompt and its answer begins the next prompt of the conversation.
+
+    Thoughts are not sent back, so what was written after them stands elsewhere and is read again.
+    """
+    if usage.prompt_tokens is None or usage.reasoning_tokens:
+        return usage.prompt_tokens
+    return usage.prompt_tokens + (usage.completion_tokens or 0)
 
 
 class PrefillPace:

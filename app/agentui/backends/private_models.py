@@ -24,7 +24,8 @@ NO_KEY = "agentui"
 """Pi does not offer a model without a key; the real one stays with us."""
 UNTOLD_CONTEXT_TOKENS = 32_768
 """Where nobody says what is loaded: too small costs a compaction, too large the run."""
-LEAST_RESERVE_TOKENS = 2_048
+LEAST_RESERVE_TOKENS = 6_144
+"""Pi keeps 4,096 tokens of a window free beside the answer and cuts what reaches into them; 2,048 answer."""
 MOST_RETRIES = 6
 """A frozen answer costs Pi one of them, so there are more than a failing server alone would need."""
 

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "steer": ("agentui.cli.steer", "say something to the agent of a running session"),
     "interrupt": ("agentui.cli.interrupt", "end the run of a session"),
     "sessions": ("agentui.cli.sessions", "list recorded sessions, show their run cards, remove them"),
+    "compare": ("agentui.cli.compare", "the same task with different models, beside each other"),
+    "export": ("agentui.cli.export", "write a session as Markdown, JSON or one HTML file"),
     "models": ("agentui.cli.models", "list the server's models"),
     "load": ("agentui.cli.load", "load a model"),
     "unload": ("agentui.cli.unload", "remove a model from memory"),

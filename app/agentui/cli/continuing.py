@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from agentui.errors import SessionBusy, SessionError, UsageError
 from agentui.paths import Places, places
-from agentui.session.store import SessionInfo, SessionStore
 
 if TYPE_CHECKING:
+    from agentui.session.store import SessionInfo, SessionStore
     from agentui.tui.services import SessionChoice
 
 PICK = ""
@@ -51,6 +51,8 @@ def wanted_session(args: argparse.Namespace) -> Path | None:
         raise UsageError("-r needs an id with -p: there is no screen to choose on")
     if not args.continues and not args.resume:
         return None
+    from agentui.session.store import SessionStore
+
     where = places()
     store = SessionStore(where.sessions)
     if args.continues:
@@ -100,6 +102,8 @@ def _stay_in_its_folder(args: argparse.Namespace, store: SessionStore, journal: 
 
 def why_busy(journal: Path) -> str:
     """Why the session can only be looked at; empty if it can go on."""
+    from agentui.session.store import SessionStore
+
     try:
         SessionStore(places().sessions).open(journal.parent).close()
     except SessionBusy as busy:
@@ -116,6 +120,7 @@ async def session_choices() -> list[SessionChoice]:
 
 def _choices() -> list[SessionChoice]:
     from agentui.session.listing import summarise
+    from agentui.session.store import SessionStore
     from agentui.tui.services import SessionChoice
 
     choices: list[SessionChoice] = []

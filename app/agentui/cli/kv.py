@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,7 @@ from agentui.text import clean, human_bytes, human_context
 Engine = Literal["llama.cpp", "mlx"]
 
 _SERVER_S = 5.0
+BATCH, UBATCH = 2048, 512
 _TOKENS_LIMIT = 1 << 32
 _MLX_BITS = {"q8_0": 8, "q4_0": 4}
 _MLX_ITEMSIZE_BYTES = {"f16": 2, "bf16": 2, "f32": 4}
@@ -64,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--swa-full", action="store_true", help="full-size cache for sliding layers too (llama.cpp)"
     )
-    parser.add_argument("--batch", type=int, default=2048, metavar="N", help="logical batch (default 2048)")
-    parser.add_argument("--ubatch", type=int, default=512, metavar="N", help="physical batch (default 512)")
+    parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help="logical batch (default 2048)")
+    parser.add_argument("--ubatch", type=int, default=UBATCH, metavar="N", help="physical batch (default 512)")
     parser.add_argument("--flash-attn", choices=("on", "off", "auto"), default="auto")
     parser.add_argument(
         "--tokens", type=_tokens, metavar="T", help="live tokens of one sequence (default: the context)"
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     shape = found.model.shape
     settings = _settings(args)
     report = _report(shape, settings, args)
+    for flag in _meaningless(args):
+        print(f"agentui: {flag} means nothing to MLX and changes no figure", file=sys.stderr)
     if args.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
@@ -192,6 +196,20 @@ def _settings(args: argparse.Namespace) -> LlamaCppCache | MlxCache:
         ubatch=args.ubatch,
         flash_attention=args.flash_attn,
     )
+
+
+def _meaningless(args: argparse.Namespace) -> list[str]:
+    """Flags that were given and are llama.cpp's alone, for another engine."""
+    if args.engine != "mlx":
+        return []
+    given = {
+        "--separate": args.separate,
+        "--swa-full": args.swa_full,
+        "--batch": args.batch != BATCH,
+        "--ubatch": args.ubatch != UBATCH,
+        "--flash-attn": args.flash_attn != "auto",
+    }
+    return [flag for flag, is_given in given.items() if is_given]
 
 
 def _mlx_settings(args: argparse.Namespace) -> MlxCache:

@@ -70,7 +70,7 @@ async def _fit(backend: Backend, name: str) -> tuple[ModelFit | None, bool]:
     if found is None or backend.facts.is_remote:
         return None, False
     model, instance = found
-    fits = await wire.ModelFits(model_folders(places().home), memory_reader()).fits([model])
+    fits = await wire.ModelFits(model_folders(places().home), memory_reader()).fits([model], backend.facts)
     return fits.get(model.key), instance is not None
 
 

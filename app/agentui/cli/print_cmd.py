@@ -22,7 +22,7 @@ from agentui.control import Interrupt, Quit
 from agentui.errors import UsageError
 from agentui.events import EndReason, Recorded, RunEnded, RunStarted
 from agentui.text import plural
-from agentui.workspace.select import refuse_unfit
+from agentui.workspace.fitness import refuse_unfit
 
 EXIT_CODES: dict[EndReason, int] = {
     "done": 0,

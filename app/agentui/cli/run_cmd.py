@@ -89,7 +89,7 @@ async def _live(
 
         services = FollowServices(journal)
     else:
-        services = wire.OpeningServices(open_session)
+        services = wire.OpeningServices(open_session, has_past=journal is not None)
     picks = args.resume == continuing.PICK
     task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
@@ -129,6 +129,7 @@ def replay_on_dashboard(
     from agentui.view.timeline import Timeline
 
     timeline = Timeline(records)
+    gc.freeze()  # the session stays as it is: a search through all of it takes longer than a seek
     services = ReplayServices(records, speed, folder)
     if at_s is not None:
         at_s = min(at_s, timeline.duration_s)

@@ -292,7 +292,7 @@ class OwnLoop:
             return
         sent = self._history[:-1]
         size = body_bytes(sent, self._tools)
-        self._estimate.measured(len(sent), size, usage.prompt_tokens, usage.completion_tokens)
+        self._estimate.measured(len(sent), size, usage)
 
     async def compact(self, why: str, gate: Gate, emit: Emit) -> None:
         """See `Harness.compact`; on failure the history stays as it was and the event says so."""

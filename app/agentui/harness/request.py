@@ -131,6 +131,8 @@ class Requester:
         # Closed by name: a generator left to the garbage collector would keep the connection open.
         guessing = asyncio.create_task(_guess_progress(meter), name="prefill guess")
         try:
+            await self._backend.prepare_chat()
+            meter.leaves()
             async with aclosing(watched) as parts:
                 async for part in parts:
                     guessing.cancel()

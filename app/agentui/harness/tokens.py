@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from agentui.backends.prefix import reusable_tokens
 from agentui.errors import ContextOverflow
-from agentui.events import Json, ModelFacts
+from agentui.events import Json, ModelFacts, Usage
 
 BYTES_PER_TOKEN = 3.6
 """English prose and code run at 3.2 to 4.2 bytes a token with Gemma's vocabulary; low is the safe side."""
@@ -44,12 +45,15 @@ class TokenEstimate:
 
     def __init__(self) -> None:
         self._known_tokens = 0
+        self._held_tokens = 0
         self._known_messages = 0
         self._bytes_per_token = BYTES_PER_TOKEN
 
-    def measured(self, messages: int, prompt_bytes: int, prompt_tokens: int, completion_tokens: int) -> None:
+    def measured(self, messages: int, prompt_bytes: int, usage: Usage) -> None:
         """An answer told the truth about a request of `messages` messages and `prompt_bytes` bytes."""
-        self._known_tokens = prompt_tokens + completion_tokens
+        prompt_tokens = usage.prompt_tokens or 0
+        self._held_tokens = reusable_tokens(usage) or 0
+        self._known_tokens = prompt_tokens + (usage.completion_tokens or 0) - (usage.reasoning_tokens or 0)
         self._known_messages = messages + 1  # the answer itself becomes a message
         if prompt_tokens > 200:
             self._bytes_per_token = min(6.0, max(2.0, prompt_bytes / prompt_tokens))
@@ -57,11 +61,11 @@ class TokenEstimate:
     @property
     def known_tokens(self) -> int:
         """Tokens that the server has read before: the prefix it may still hold."""
-        return self._known_tokens
+        return self._held_tokens
 
     def forget(self) -> None:
         """The history was replaced: what was measured no longer holds."""
-        self._known_tokens = 0
+        self._known_tokens = self._held_tokens = 0
         self._known_messages = 0
 
     def prompt_tokens(self, messages: Sequence[Json], tools: Sequence[Json]) -> int:

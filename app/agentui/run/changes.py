@@ -45,16 +45,23 @@ class Changes:
         """How many changes wait in the copy that could be applied."""
         return sum(change.rule != "never" for change in self.current)
 
+    async def recover(self) -> None:
+        """Take the project for this process and finish what a crash left; the sandbox need not be started.
+
+        Raises:
+            ProjectBusy: If another process works on the project.
+        """
+        async with self.lock:
+            if recovered := await self._workspace.recover():
+                self._emit(Warned("recovered", recovered))
+
     async def prepare(self) -> None:
-        """Seed the copy, or bring a kept one up to date; finishes what a crash left.
+        """Seed the copy, or bring a kept one up to date.
 
         Raises:
             WorkspaceError: If the copy cannot be made.
         """
         async with self.lock:
-            recovered = await self._workspace.recover()
-            if recovered:
-                self._emit(Warned("recovered", recovered))
             await self._workspace.prepare(self._emit)
         await self.refresh()
 

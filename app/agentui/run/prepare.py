@@ -227,7 +227,7 @@ class Preparation:
             return model
         reload = f"reload with {human_context(wider)}"
         question = f"Only {human_context(model.loaded_context_tokens)} of context. Reload?"
-        why = f"{advice.warning.text}; {human_context(wider)} fits both walls with 8 GiB to spare"
+        why = f"{advice.warning.text}; {human_context(wider)} fits both walls"
         if await self._approvals.ask(question, why, (reload, GO_ON)) != reload:
             return model
         try:
@@ -314,6 +314,9 @@ class Preparation:
             changes = Changes(workshop.workspace, self._emit, self._parts.flush, self._notice)
         is_started = False
         try:
+            if changes is not None:
+                # Before the copy is mounted: two mounts of one copy at once would harm it.
+                await changes.recover()
             await workshop.sandbox.start(lambda text: self._emit(SandboxProgressed(text)))
             is_started = True
             self._emit(SandboxStarted(workshop.sandbox.facts))

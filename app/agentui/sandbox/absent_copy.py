@@ -20,6 +20,10 @@ class AbsentCopy:
         """Refused."""
         self._refuse()
 
+    async def identity(self) -> str | None:
+        """Refused."""
+        self._refuse()
+
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         """Refused."""
         self._refuse()

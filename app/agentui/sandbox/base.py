@@ -85,6 +85,13 @@ class Copy(Protocol):
         """Every entry of the copy but its root, in no particular order. O(entries)."""
         ...
 
+    async def identity(self) -> str | None:
+        """A text that stays as long as this is the copy that was once made here. Cheap.
+
+        ``None`` where that cannot be told, or where the copy may be empty: then `manifest` must be asked.
+        """
+        ...
+
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         """Bring `paths` (files, links, directories) of the host tree `root` into the copy, replacing.
 

@@ -109,7 +109,11 @@ class DockerSandbox:
         self._memory_bytes: int | None = None
         self._one_at_a_time = asyncio.Lock()
         self._freezing = asyncio.Lock()
-        self._copy = DockerCopy(lambda: open_container(engine, self._plan("copy")), uid)
+        self._copy = DockerCopy(
+            lambda: open_container(engine, self._plan("copy")),
+            uid,
+            lambda: self._volume.identity if self._volume is not None else None,
+        )
         self.checks: tuple[Check, ...] = ()
         """What the self-test of the last start found."""
 
@@ -270,9 +274,10 @@ class DockerSandbox:
     async def aclose(self) -> None:
         """End both containers; a running command is lost. The volume stays unless it is throwaway."""
         container, self._container = self._container, None
-        await self._copy.aclose()
+        ending = [self._copy.aclose()]
         if container is not None:
-            await asyncio.to_thread(container.close)
+            ending.append(asyncio.to_thread(container.close))
+        await asyncio.gather(*ending)
         if self._way_out is not None:
             await self._way_out.aclose()
         # Also those that could not be removed while the engine was away.

@@ -48,9 +48,13 @@ class DockerCopy:
     Args:
         open_helper: Makes the helper container; blocks; called again if the helper is gone.
         uid: Who owns what is brought in.
+        identity: Names the volume; ``None`` if it has no name of its own.
     """
 
-    def __init__(self, open_helper: Callable[[], Container], uid: int) -> None:
+    def __init__(
+        self, open_helper: Callable[[], Container], uid: int, identity: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._identity = identity
         self._open_helper = open_helper
         self._uid = uid
         self._helper: Container | None = None
@@ -60,6 +64,10 @@ class DockerCopy:
         """Every entry of the copy but its root; reads names and times, no content."""
         output = await self._call("manifest")
         return await asyncio.to_thread(parse_manifest, output)
+
+    async def identity(self) -> str | None:
+        """What the volume was named when it was made; needs no helper."""
+        return self._identity()
 
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         """Bring host paths in; see the protocol. Progress comes on the event loop.

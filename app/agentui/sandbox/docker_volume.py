@@ -8,8 +8,12 @@ note.
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Mapping
+import secrets
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +23,9 @@ from agentui.sandbox.engine import Engine, explanation
 
 _log = logging.getLogger(__name__)
 _UID = "agentui.uid"
-_PREPARE = (
-    "mkdir -p /data/lower /data/upper /data/work"
-    ' && chown "$1:$1" /data/upper && chmod 700 /data/upper /data/work && chmod 755 /data/lower'
-)
+_IDENTITY = "agentui.identity"
+_FOLDERS = (("lower", 0o755), ("upper", 0o700), ("work", 0o700))
+"""What an overlay is made of, with modes; the agent owns the upper one, where its files lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class WorkspaceVolume:
     is_noexec: bool
     names: tuple[str, ...]
     """All volumes that belong to it, in the order in which they can be removed."""
+    identity: str | None = None
+    """Given to the data when it was made: it tells a volume from one that was made again under its name."""
     has_source: bool = False
     """Whether it began with what the workspace it was to lie over holds."""
 
@@ -65,24 +70,25 @@ def open_volume(
     names = (base, f"{base}-exec", data)
     try:
         had_data = _inspect(engine, data) is not None
-        path = _make(engine, data, {}, labels)["Mountpoint"]
-        if engine.facts.is_rootless:
-            return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+        record = _make(engine, data, {}, {**labels, _IDENTITY: secrets.token_hex(8)})
+        path, identity = record["Mountpoint"], (record.get("Labels") or {}).get(_IDENTITY)
         lower = _lower_of(engine, over) if over else f"{path}/lower"
-        if lower is None:
+        if engine.facts.is_rootless or lower is None:
             return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
         flags = "nosuid,nodev" if may_execute else "noexec,nosuid,nodev"
         # Else a folder that came from below could not be renamed.
         flags += ",redirect_dir=on" if over else ""
         paths = f"lowerdir={lower},upperdir={path}/upper,workdir={path}/work,{flags}"
         options = {"type": "overlay", "device": "overlay", "o": paths}
-        opened = WorkspaceVolume(name, not may_execute, names, has_source=bool(over))
+        opened = WorkspaceVolume(name, not may_execute, names, identity, bool(over))
         if had_data and _is_prepared(_inspect(engine, name), options, uid):
             return opened
         _prepare(engine, image, data, uid)
         try:
+            is_proven = _has_mounted(engine, flags)
             _remake(engine, name, options, {**labels, _UID: str(uid)})
-            _try_mount(engine, image, name)
+            if not is_proven:
+                _try_mount(engine, image, name)
             return opened
         except DockerException as error:
             _log.warning("no overlay volume on this engine: %s", explanation(error))
@@ -209,7 +215,23 @@ def _plain(engine: Engine, image: str, name: str, uid: int, labels: Mapping[str,
 
 
 def _prepare(engine: Engine, image: str, data: str, uid: int) -> None:
-    _run(engine, image, data, _PREPARE, str(uid))
+    """Lay out the folders; those that are there keep what they hold. Nothing is run, so it needs no start."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for name, mode in _FOLDERS:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, mode
+            entry.uid = entry.gid = uid if name == "upper" else 0
+            archive.addfile(entry)
+    with _container(engine, image, data, []) as container:
+        engine.api.put_archive(container, "/data", tar.getvalue())
+
+
+def _has_mounted(engine: Engine, flags: str) -> bool:
+    """Whether a volume with these flags was mounted on this engine before: then another one can be, too."""
+    listed = engine.api.volumes(filters={"label": _UID})
+    options = [str((record.get("Options") or {}).get("o", "")) for record in listed.get("Volumes") or []]
+    return any(option.partition("/work,")[2] == flags for option in options)
 
 
 def _try_mount(engine: Engine, image: str, name: str) -> None:
@@ -223,12 +245,25 @@ def _run(engine: Engine, image: str, volume: str, script: str, argument: str) ->
         docker.errors.DockerException: If the engine refuses or the script fails.
     """
     from docker.errors import DockerException
+
+    api = engine.api
+    with _container(engine, image, volume, ["/bin/bash", "-c", script, "prepare", argument]) as container:
+        api.start(container)
+        code = int(api.wait(container)["StatusCode"])
+        if code != 0:
+            text = api.logs(container).decode("utf-8", "replace").strip()
+            raise DockerException(text or f"preparing the volume failed with exit code {code}")
+
+
+@contextmanager
+def _container(engine: Engine, image: str, volume: str, command: list[str]) -> Iterator[str]:
+    """The id of a container that is not started, with the volume at /data; it is removed afterwards."""
     from docker.types import Mount
 
     api = engine.api
     container = api.create_container(
         image,
-        ["/bin/bash", "-c", script, "prepare", argument],
+        command or ["/bin/true"],
         user="0:0",
         environment={"BASH_ENV": ""},
         # If we are killed before it is removed, the next start finds it.
@@ -243,10 +278,6 @@ def _run(engine: Engine, image: str, volume: str, script: str, argument: str) ->
         ),
     )
     try:
-        api.start(container["Id"])
-        code = int(api.wait(container["Id"])["StatusCode"])
-        if code != 0:
-            text = api.logs(container["Id"]).decode("utf-8", "replace").strip()
-            raise DockerException(text or f"preparing the volume failed with exit code {code}")
+        yield str(container["Id"])
     finally:
         api.remove_container(container["Id"], force=True)

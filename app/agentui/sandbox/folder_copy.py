@@ -40,6 +40,10 @@ class FolderCopy:
         """Every entry but the root; opens folders that the commands closed, and closes them again."""
         return await self._in_thread(lambda _root, _stop: tuple(_walk(os.fsencode(self.folder), b"")))
 
+    async def identity(self) -> str | None:
+        """The folder's own number; ``None`` while nothing lies in it."""
+        return await self._in_thread(lambda here, _stop: _identity_of(here))
+
     async def seed(self, root: Path, paths: Sequence[bytes], progress: OnBytes) -> None:
         """Bring host paths in; see the protocol. Progress comes on the event loop.
 
@@ -117,6 +121,12 @@ class FolderCopy:
 
 async def _done(running: asyncio.Future[T]) -> None:
     await asyncio.wait({running})
+
+
+def _identity_of(folder: int) -> str | None:
+    st = os.fstat(folder)
+    with os.scandir(folder) as entries:
+        return f"{st.st_dev}:{st.st_ino}" if next(entries, None) is not None else None
 
 
 def _walk(base: bytes, prefix: bytes) -> Iterator[Entry]:

@@ -41,6 +41,9 @@ PI_UID = 1000
 MODEL_PORT = 1234
 """Of the container's loopback: leads to the relay."""
 EXTENSION = "/opt/agentui/extension"
+AGENT_FOLDER = "/home/agent/.pi/agent"
+PRIVATE = "/private"
+"""Copied into the agent folder at the start, by the image's entry point."""
 MEMORY_BYTES = 1024 * MIB
 PIDS = 256
 _TMPFS = "rw,noexec,nosuid,nodev"
@@ -152,12 +155,11 @@ class PiContainer:
     stream: EngineStream
 
     def wait(self) -> int:
-        """Wait for its end; the exit code, -9 where the engine no longer knows the container."""
+        """Its exit code, soon after its streams have ended; -9 where the engine does not know it any more."""
         import requests
         from docker.errors import DockerException
 
         client = self.engine.new_client()
-        client.timeout = None  # type: ignore[assignment]  # waits as long as Pi lives
         try:
             return int(client.wait(self.id)["StatusCode"])
         except (DockerException, requests.RequestException, OSError) as error:
@@ -252,7 +254,7 @@ def pi_config(engine: Engine, mounts: PiMounts, relay_volume: str) -> dict[str, 
         tmpfs={
             "/tmp": f"{_TMPFS},size=64m,nr_inodes=16384,mode=1777",
             # Pi makes locks and caches beside its configuration.
-            "/home/agent/.pi/agent": f"{_TMPFS},size=16m,nr_inodes=4096,{owner}",
+            AGENT_FOLDER: f"{_TMPFS},size=64m,nr_inodes=16384,{owner}",
         },
         mounts=[
             *(

@@ -21,7 +21,7 @@ from agentui.sandbox.limits import MIB
 if TYPE_CHECKING:
     from docker.types import Mount
 
-RELAY_UID = 1001
+RELAY_UID = 61017
 """Nobody else's: what runs as it in another container is out of the agent's reach."""
 RELAY_FOLDER = "/relay"
 """Where the shared volume is mounted, on both sides."""

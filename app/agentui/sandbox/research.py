@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from agentui.sandbox.egress.proxy import EgressProxy
 from agentui.sandbox.engine import Engine
 from agentui.sandbox.relay import CONNECTIONS, RELAY_UID, SOCAT, SOCKET, Relay, RelayPlan, open_relay
+from agentui.sandbox.settle import settled
 
 SHIM_PORT = 3128
 _PROXY = f"http://127.0.0.1:{SHIM_PORT}"
@@ -54,10 +55,14 @@ class WayOut:
             return
         port = await self._proxy.listen_loopback()
         try:
-            self._relay = await asyncio.to_thread(open_relay, engine, RelayPlan(image, port, labels))
+            # A cancel waits for it: what is made after the clean-up would be left.
+            await settled(asyncio.to_thread(self._open_relay, engine, RelayPlan(image, port, labels)))
         except BaseException:
             await self._proxy.aclose()
             raise
+
+    def _open_relay(self, engine: Engine, plan: RelayPlan) -> None:
+        self._relay = open_relay(engine, plan)
 
     async def aclose(self) -> None:
         """End both."""

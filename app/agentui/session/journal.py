@@ -21,6 +21,8 @@ from agentui.events import Recorded
 from agentui.session.format import FORMAT_VERSION, upgraded
 from agentui.session.parts import Block, all_parts, read_blocks
 
+_HEAD_BYTES = 256
+"""A line's number and type stand in its first bytes."""
 _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}\Z')
 
 
@@ -80,9 +82,16 @@ class JournalScan:
     """Reads records one by one, so that a long session needs no memory of its own; damage is collected.
 
     `torn_bytes` and `damage` are complete when `records` has come to its end.
+
+    Args:
+        skipped: Names of events that are checked but not yielded; they cost a tenth. The very last record is
+            yielded whatever it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, skipped: Iterable[str] = ()) -> None:
+        names = "|".join(map(re.escape, skipped))
+        self._skips = re.compile(rf'"seq":(\d+),.*?"type":"(?:{names})"'.encode()) if names else None
+        self._skipped_line = b""
         self.damage: list[Damage] = []
         self.torn_bytes = 0
         self._previous_seq: int | None = None
@@ -99,6 +108,8 @@ class JournalScan:
             *lines, last = block.content.split(b"\n")
             for line in lines:
                 self._line += 1
+                if self._is_skipped(line):
+                    continue
                 recorded = self._record(line)
                 if recorded is not None:
                     yield recorded
@@ -108,8 +119,28 @@ class JournalScan:
                     recorded = decode_record(last)[0]
                 except SessionError:
                     continue
-                self.torn_bytes = 0
+                self.torn_bytes, self._skipped_line = 0, b""
                 yield recorded
+        if self._skipped_line:
+            yield decode_record(self._skipped_line)[0]
+
+    def _is_skipped(self, line: bytes) -> bool:
+        """Whether a whole line of a skipped kind stands here; its number is followed all the same."""
+        if self._skips is None:
+            return False
+        head, seal = self._skips.search(line, 0, _HEAD_BYTES), _CHECKSUM.search(line)
+        if head is None or seal is None:
+            return False
+        if zlib.crc32(b"}", zlib.crc32(memoryview(line)[: seal.start()])) != int(seal[1], 16):
+            return False
+        self._follow(int(head[1]))
+        self._skipped_line = line
+        return True
+
+    def _follow(self, seq: int) -> None:
+        if self._previous_seq is not None and (text := _gap(self._previous_seq, seq)):
+            self._tell(self._line, text)
+        self._previous_seq = seq
 
     def _record(self, line: bytes) -> Recorded | None:
         try:
@@ -118,9 +149,11 @@ class JournalScan:
             self._tell(self._line, error.message)
             self._previous_seq = None
             return None
-        if self._previous_seq is not None and is_sealed and (text := _gap(self._previous_seq, recorded.seq)):
-            self._tell(self._line, text)
-        self._previous_seq = recorded.seq if is_sealed else None
+        if is_sealed:
+            self._follow(recorded.seq)
+        else:
+            self._previous_seq = None
+        self._skipped_line = b""
         return recorded
 
     def _tell(self, line: int, text: str) -> None:

@@ -38,6 +38,7 @@ class SimulatorConfig:
         v_cache_type: The same for V.
         prefill_tok_per_s: Uncached prompt tokens read in one second.
         decode_tok_per_s: Tokens written in one second with an empty context.
+        pace_by_model: Share of these speeds that a model decodes with, by its key; 1 where it is not named.
         decode_full_ratio: Share of that speed that is left when the context is full (0..1).
         jitter_ratio: Largest deviation of one token's time, up and down (0..1).
         headers_first: Whether a stream's HTTP headers are sent before the prompt is read.
@@ -71,6 +72,7 @@ class SimulatorConfig:
     v_cache_type: str = "f16"
     prefill_tok_per_s: float = 400.0
     decode_tok_per_s: float = 45.0
+    pace_by_model: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     decode_full_ratio: float = 0.6
     jitter_ratio: float = 0.1
     headers_first: bool = True

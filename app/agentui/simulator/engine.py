@@ -287,7 +287,7 @@ class Engine:
                 yield Finished("length")
                 return
             mean_s = self.pace.token_s(len(slot.tokens), context_length) * len(piece.tokens)
-            await clock.tick(mean_s)
+            await clock.tick(mean_s / self.config.pace_by_model.get(instance.model.key, 1.0))
             if job.is_gone():
                 self._note_gone(record, "answer")
             if instance.crashes != crashes:

@@ -162,21 +162,22 @@ class ContextAdvice:
     wider_tokens: int | None
 
 
-def context_advice(model: ModelFacts, default_tokens: int | None) -> ContextAdvice | None:
+def context_advice(model: ModelFacts, fit: ModelFit | None) -> ContextAdvice | None:
     """What to say before the first request of a model that is loaded with too little context for work.
 
-    `default_tokens` is a length that fits both walls, ``None`` where that is not known.
+    What is offered is the default length, or what just fits where that leaves too little to spare.
     """
     loaded = model.loaded_context_tokens
     if loaded is None or loaded >= SMALL_CONTEXT_TOKENS:
         return None
     if model.trained_context_tokens is not None and model.trained_context_tokens <= loaded:
         return None
-    wider = default_tokens if default_tokens is not None and default_tokens > loaded else None
+    fitting = 0 if fit is None else fit.default_tokens or min(fit.largest_tokens, MOST_DEFAULT_TOKENS)
+    wider = fitting if fitting > loaded else None
     hint = "/context lists what fits"
     if wider is not None:
         length = human_context(wider)
-        hint = f"/context {wider} reloads it with {length}, which fits both walls with 8 GiB to spare"
+        hint = f"/context {wider} reloads it with {length}, which fits both walls"
     words = f"{model.model} is loaded with {human_context(loaded)} of context: a few files fill that"
     return ContextAdvice(Warned("small_context", words, hint), wider)
 

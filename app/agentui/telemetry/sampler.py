@@ -119,11 +119,13 @@ class Sampler:
         self._tasks = [asyncio.create_task(loop(), name=f"sampler-{name}") for name, loop in loops.items()]
 
     async def aclose(self) -> None:
-        """Stop sampling. A reading that is still running in a thread ends by itself, unheard."""
+        """Stop sampling; what was worked out already is told. A reading in a thread ends by itself, unheard."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            self._emit_waiting()
 
     def observe(self, recorded: Recorded) -> None:
         """Take in one event. Constant cost; emits nothing by itself, so it may be called while emitting."""
@@ -258,12 +260,15 @@ class Sampler:
         if kv is not None and kv != last.kv:
             last.kv = kv
             self._emit(kv)
-        waiting, last.waiting = last.waiting, []
-        for event in waiting:
-            self._emit(event)
+        self._emit_waiting()
         if last.is_forecast_due:
             last.is_forecast_due = False
             self._emit(self._memory_forecast())
+
+    def _emit_waiting(self) -> None:
+        waiting, self._last.waiting = self._last.waiting, []
+        for event in waiting:
+            self._emit(event)
 
     def _memory_forecast(self) -> ForecastMade:
         """When the nearer wall is hit, from the cache's own growth."""

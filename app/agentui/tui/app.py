@@ -29,6 +29,7 @@ STYLE_FILES: tuple[str, ...] = (
     "pick.tcss",
     "question.tcss",
     "sessions.tcss",
+    "speed.tcss",
 )
 
 

@@ -61,6 +61,14 @@ class Deck(Protocol):
         """Show a command's full output; the last one's without a number."""
         ...
 
+    def open_gauges(self) -> None:
+        """Show how sure each gauge is, and how old."""
+        ...
+
+    def open_speed(self) -> None:
+        """Show speed over the depth of the context."""
+        ...
+
     def use_theme(self, name: str) -> None:
         """Change colours; without a name choose them."""
         ...
@@ -183,6 +191,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
+    Command("gauges", "each gauge: how sure it is, and how old", lambda deck, _: deck.open_gauges()),
+    Command("speed", "speed over the depth of the context: when to compact", lambda deck, _: deck.open_speed()),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
     Command(
         "copy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentui.events import KvSample, MemorySample, PrefillProgressed, Source
+from agentui.events import KvSample, MemorySample, ModelFacts, PrefillProgressed, Source
 from agentui.text import (
     GIB,
     UNKNOWN,
@@ -160,7 +160,7 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
         return ()
     total = memory.total_bytes
     named: list[tuple[str, str, int | None, str]] = [("weights", "weights", memory.weights_bytes, "")]
-    if kv is not None and _is_held_here(kv, memory):
+    if kv is not None and not _is_on_paper(gauges.model) and _is_held_here(kv, memory):
         named.append(("kv", "kv", kv.allocated_bytes, mark(kv.source)))
         held = memory.engine_rest_bytes
         checkpoints = kv.checkpoint_bytes if held is None else held
@@ -183,8 +183,13 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
     return tuple(parts)
 
 
+def _is_on_paper(model: ModelFacts | None) -> bool:
+    """Whether what the model takes is computed only: a simulated one holds no memory."""
+    return model is not None and model.is_simulated
+
+
 def _is_held_here(kv: KvSample, memory: MemorySample | None) -> bool:
-    """Whether the cache can lie in the memory that is shown; a simulated model's exists on paper only."""
+    """Whether the cache can lie in the memory that is shown."""
     if memory is None or memory.used_bytes is None or kv.allocated_bytes is None:
         return True
     return kv.allocated_bytes + (kv.checkpoint_bytes or 0) <= memory.used_bytes

@@ -27,6 +27,11 @@ from agentui.events import (
     RunEnded,
     RunStarted,
     Source,
+    Stalled,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolStarted,
     TurnTimed,
 )
 from agentui.frozen import frozen
@@ -99,6 +104,7 @@ class Gauges:
     depths: deque[DepthPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     model: ModelFacts | None = None
     memory_t_s: float = 0.0
+    seen_t_s: dict[BlockId, float] = field(default_factory=dict)
     last_t_s: float = 0.0
     process: ProcessSample | None = None
     guard: GuardLevel = "ok"
@@ -122,7 +128,10 @@ class Gauges:
         """Fold one event; constant cost."""
         self.last_t_s = recorded.t_s
         changed = self._apply_sample(recorded) or self._apply_request(recorded.event)
-        return frozenset() if changed is None else frozenset((changed,))
+        if changed is None:
+            return frozenset()
+        self.seen_t_s[changed] = recorded.t_s
+        return frozenset((changed,))
 
     def _apply_sample(self, recorded: Recorded) -> BlockId | None:
         event = recorded.event
@@ -163,6 +172,12 @@ class Gauges:
                 return SPEED
             case PrefillProgressed():
                 self.prefill = event
+                return SPEED
+            case TextDelta() | ThinkingDelta() | ToolCallDelta() | ToolStarted() if self.prefill is not None:
+                self.prefill = None
+                return SPEED
+            case Stalled():
+                self.speed.decode_tok_per_s = None
                 return SPEED
             case RequestEnded():
                 return self._request_ended(event)

@@ -16,6 +16,7 @@ from agentui.events import (
     ModelSeen,
     Phase,
     PrefillProgressed,
+    RateSample,
     Recorded,
     RequestEnded,
     RunEnded,
@@ -24,6 +25,7 @@ from agentui.events import (
     SandboxFacts,
     SandboxStarted,
     SessionStarted,
+    Stalled,
     StateChanged,
     SteerApplied,
     SteerId,
@@ -35,7 +37,7 @@ from agentui.events import (
     WorkspaceSeedProgressed,
 )
 from agentui.frozen import frozen
-from agentui.text import clean
+from agentui.text import clean, human_duration
 from agentui.view.blocks import BlockId
 from agentui.view.words import RESTING, state_words
 
@@ -170,6 +172,10 @@ class Status:
                 self.eta_s = event.eta_s
             case RequestEnded():
                 self.progress_ratio = self.eta_s = None
+            case Stalled(_, silent_s):
+                self.detail = f"nothing for {human_duration(silent_s)}"
+            case RateSample(decode_tok_per_s=float()) if self.detail and self.phase == "generating":
+                self.detail = ""
             case WorkspaceSeedProgressed() if event.total_files:
                 self.progress_ratio = min(1.0, event.files / event.total_files)
             case WorkspaceSeeded():

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from agentui.wire.caches import ModelFits, served_model
     from agentui.wire.check_run import run_check
     from agentui.wire.checks import project_image, shell_image
+    from agentui.wire.compare import COMPARABLE, CompareRuns
     from agentui.wire.demo import DEMO_TASK
+    from agentui.wire.harnesses import pi_image
     from agentui.wire.live import LiveSession, open_session
     from agentui.wire.opening import OpeningServices
     from agentui.wire.sandboxes import probe_sandbox, sandbox_limits
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Bench": "agentui.wire.bench",
+    "COMPARABLE": "agentui.wire.compare",
+    "CompareRuns": "agentui.wire.compare",
     "list_workspaces": "agentui.wire.bench",
     "open_bench": "agentui.wire.bench",
     "project_image": "agentui.wire.checks",
@@ -37,12 +41,15 @@ _MODULES = {
     "served_model": "agentui.wire.caches",
     "probe_sandbox": "agentui.wire.sandboxes",
     "sandbox_limits": "agentui.wire.sandboxes",
+    "pi_image": "agentui.wire.harnesses",
     "tools_image": "agentui.wire.servers",
 }
 
 __all__ = [
+    "COMPARABLE",
     "DEMO_TASK",
     "Bench",
+    "CompareRuns",
     "LiveSession",
     "ModelFits",
     "OpeningServices",
@@ -51,6 +58,7 @@ __all__ = [
     "list_workspaces",
     "open_bench",
     "open_session",
+    "pi_image",
     "probe_sandbox",
     "project_image",
     "run_check",

@@ -80,9 +80,8 @@ class Bench:
         self._workshop = workshop = await self._workshops.open()
         assert isinstance(workshop.workspace, Workspace)
         self._workspace = workshop.workspace
+        await self._recover(note)
         await workshop.sandbox.start(note)
-        if recovered := await self.workspace.recover():
-            note(recovered)
         await self.workspace.prepare(emit)
 
     async def open_changes(self, note: Callable[[str], None]) -> None:
@@ -94,11 +93,16 @@ class Bench:
         """
         if self._kind() == "folder":
             self._workspace = self._workshops.workspace(FolderCopy(private_folder(self.place.files)), "folder")
+            await self._recover(note)
         else:
             sandbox = await self._docker_sandbox()
             self._copy_owner = sandbox
             self._workspace = self._workshops.workspace(sandbox.copy, "volume")
+            await self._recover(note)
             await sandbox.open_copy()
+
+    async def _recover(self, note: Callable[[str], None]) -> None:
+        """Take the project before its copy is mounted: two mounts of one copy at once would harm it."""
         if recovered := await self.workspace.recover():
             note(recovered)
 
@@ -122,8 +126,10 @@ class Bench:
             await self.open_changes(note)
         except SandboxUnavailable as error:
             note(f"the copy follows at the next start: {error.message}")
+            if self._workspace is not None:
+                await self._workspace.aclose()
             self._workspace = self._workshops.workspace(AbsentCopy(error), self._kind())
-            await self._workspace.recover()
+            await self._recover(note)
 
     async def open_trash(self) -> None:
         """Reach only what applies replaced."""

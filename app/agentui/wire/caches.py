@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from agentui.backends.base import Backend, ServerModel
+from agentui.backends.base import Backend, ServerFacts, ServerModel
 from agentui.errors import UsageError
 from agentui.events import ModelFacts
 from agentui.telemetry.cache import CacheModel, cache_model, settings_from_lmstudio
@@ -82,6 +82,11 @@ async def _served_path(backend: Backend) -> Path | None:
     return None
 
 
+def _held_bytes(model: ServerModel, weights_bytes: int | None, server: ServerFacts) -> int:
+    """What a reload gives back first: a simulated model is loaded in name only."""
+    return (weights_bytes or 0) if model.is_loaded and not server.is_simulated else 0
+
+
 class ModelFits:
     """Which contexts of the server's models fit on this machine. Shapes are read once per model."""
 
@@ -90,21 +95,21 @@ class ModelFits:
         self._reader = reader
         self._known: dict[str, KnownModel | None] = {}
 
-    async def fits(self, models: Sequence[ServerModel]) -> dict[str, ModelFit]:
+    async def fits(self, models: Sequence[ServerModel], server: ServerFacts) -> dict[str, ModelFit]:
         """The fits by key, without models on other machines and those of unknown shape."""
-        return await asyncio.to_thread(self._fits, models)
+        return await asyncio.to_thread(self._fits, models, server)
 
-    async def notes(self, model: ServerModel, lengths: Sequence[int]) -> dict[int, str]:
+    async def notes(self, model: ServerModel, lengths: Sequence[int], server: ServerFacts) -> dict[int, str]:
         """What contexts of a model would take here and whether they fit; empty if that is not known."""
-        return await asyncio.to_thread(self._notes, model, lengths)
+        return await asyncio.to_thread(self._notes, model, lengths, server)
 
-    def _notes(self, model: ServerModel, lengths: Sequence[int]) -> dict[int, str]:
-        found = self._fits([model]).get(model.key)
+    def _notes(self, model: ServerModel, lengths: Sequence[int], server: ServerFacts) -> dict[int, str]:
+        found = self._fits([model], server).get(model.key)
         known = self._known.get(model.key)
         if found is None or known is None:
             return {}
         weights = found.weights_bytes
-        walls = walls_of(self._reader.machine(), (weights or 0) if model.is_loaded else 0)
+        walls = walls_of(self._reader.machine(), _held_bytes(model, weights, server))
         settings = load_settings(model.engine)
         try:
             fits = [context_fit(known.shape, settings, tokens, weights, walls) for tokens in lengths]
@@ -112,7 +117,7 @@ class ModelFits:
             return {}
         return {fit.context_tokens: fit.in_words for fit in fits}
 
-    def _fits(self, models: Sequence[ServerModel]) -> dict[str, ModelFit]:
+    def _fits(self, models: Sequence[ServerModel], server: ServerFacts) -> dict[str, ModelFit]:
         try:
             machine = self._reader.machine()
         except OSError:
@@ -123,7 +128,7 @@ class ModelFits:
                 continue
             known = self._find(model)
             weights = model.size_bytes or (known.weights_bytes if known else None)
-            held = (weights or 0) if model.is_loaded else 0
+            held = _held_bytes(model, weights, server)
             shape = known.shape if known else None
             fit = fit_of_model(shape, model.engine, weights, walls_of(machine, held))
             if fit is not None:

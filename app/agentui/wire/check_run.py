@@ -40,7 +40,7 @@ async def run_check(
         return result
     note("on a fresh copy of the folder")
     with tempfile.TemporaryDirectory(prefix="check-", dir=private_folder(where.cache)) as folder:
-        copy = await _seeded(settings, where, project, Path(folder))
+        copy = await seed_folder(settings, where, project, Path(folder))
         checks = open_checks(settings, where, project, "", copy, "")
         return await _run(checks, command, on_output)
 
@@ -89,7 +89,12 @@ async def _run(checks: Checks, command: str, on_output: OnOutput) -> CommandResu
     return await checks.run(call, on_output)
 
 
-async def _seeded(settings: Settings, where: Places, project: Path, folder: Path) -> Copy:
+async def seed_folder(settings: Settings, where: Places, project: Path, folder: Path) -> Copy:
+    """Copy a project to ``copy`` in `folder`, as an agent would get it.
+
+    Raises:
+        WorkspaceError: If the project cannot be copied.
+    """
     from agentui.sandbox.folder_copy import FolderCopy
     from agentui.workspace.workspace import Workspace
 

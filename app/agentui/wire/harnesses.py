@@ -19,7 +19,8 @@ from agentui.run.ports import HarnessFactory
 from agentui.run.resumed import ResumedState
 
 if TYPE_CHECKING:
-    from agentui.harness.pi.launch import PiPlace
+    from agentui.harness.pi.launch import PiFolders, PiPlace
+    from agentui.sandbox.pi_container import PiImage
 
 Ids = Callable[[str], str]
 Checks = Callable[[], Sequence[str]]
@@ -103,19 +104,27 @@ def _pi(
     )
     reference = resumed.harness_ref if resumed is not None else None
     session = Path(reference) if reference is not None else None
-    return PiHarness(_place(settings, where), folders, backend, model, options, ids, session)
+    return PiHarness(_place(settings, where, folders), folders, backend, model, options, ids, session)
 
 
-def _place(settings: Settings, where: Places) -> PiPlace:
-    """Where Pi runs.
+def _place(settings: Settings, where: Places, folders: PiFolders) -> PiPlace:
+    """Where Pi runs; nothing is looked for yet."""
+    if settings.pi_place == "host":
+        from agentui.harness.pi.host import HostPlace
+
+        return HostPlace(private_folder(where.pi))
+    from agentui.harness.pi.container import ContainerPlace
+
+    return ContainerPlace(lambda: pi_image(settings), folders)
+
+
+def pi_image(settings: Settings) -> PiImage:
+    """The image that Pi runs in, with our extension, on this machine's engine. Blocks for a question to it.
 
     Raises:
-        UsageError: If that is nowhere.
+        SandboxUnavailable: If there is no engine.
     """
-    from agentui.harness.pi.host import HostPlace
+    from agentui.sandbox.engine import find_engine
+    from agentui.sandbox.pi_container import PiImage
 
-    if settings.pi_place == "host":
-        return HostPlace(private_folder(where.pi))
-    raise UsageError(
-        "Pi runs on this machine only, so far", hint="add --pi-host; its commands stay in the sandbox"
-    )
+    return PiImage(find_engine(), settings.base_image, PI_EXTENSION)

@@ -211,11 +211,11 @@ class LiveSession:
             return None
         fits: Mapping[str, ModelFit] = {}
         try:
-            fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded])
+            fits = await self.fits.fits([m for m in await backend.models() if m.is_loaded], backend.facts)
         except AgentuiError as error:
             log.info("what fits is not known: %s", error.message)
         fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
-        return context_advice(model, fit.default_tokens if fit else None)
+        return context_advice(model, fit)
 
     def _make_sampler(self) -> Sampler:
         reader = self._reader

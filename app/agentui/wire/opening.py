@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Listener = Callable[[Recorded], None]
 
 _PARTS = "agentui.wire.live"
+_BATCH = 500
 LOAD_AFTER_S = 0.1
 """Loading takes some 0.2 s of the processor; keys that were typed ahead are shown before."""
 
@@ -25,12 +26,14 @@ LOAD_AFTER_S = 0.1
 class OpeningServices:
     """The screen's side of a session that `start` opens; see `agentui.tui.services.Services`.
 
-    What is sent before waits and keeps its order. Who subscribed before gets everything from the first record.
+    With `has_past` a session is opened that may be long: it is read in a thread, and told in portions. What is
+    sent before waits and keeps its order. Who subscribed before gets everything from the first record.
     """
 
     read_only = False
 
-    def __init__(self, open_session: Callable[[], LiveSession]) -> None:
+    def __init__(self, open_session: Callable[[], LiveSession], *, has_past: bool = False) -> None:
+        self._has_past = has_past
         self._open_session = open_session
         self._session: LiveSession | None = None
         self._waiting: list[Control] = []
@@ -47,10 +50,15 @@ class OpeningServices:
         await asyncio.to_thread(importlib.import_module, _PARTS)
         if self._is_closed:
             return
-        self._session = session = self._open_session()
-        for recorded in session.recorder.past:
-            for listener in tuple(self._listeners):
-                listener(recorded)
+        is_long = self._has_past
+        self._session = session = (
+            await asyncio.to_thread(self._open_session) if is_long else self._open_session()
+        )
+        past = await asyncio.to_thread(lambda: session.recorder.past) if is_long else session.recorder.past
+        for number, recorded in enumerate(past, start=1):
+            self._tell(recorded)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
         session.recorder.subscribe(self._tell)
         for control in self._waiting:
             session.services.send(control)

@@ -37,6 +37,20 @@ BRANCHED = (
     "rely on what you saw of a file."
 )
 
+NOT_FOLDED = (
+    "TextDelta",
+    "ThinkingDelta",
+    "ToolCallDelta",
+    "ToolOutput",
+    "PrefillProgressed",
+    "MemorySample",
+    "KvSample",
+    "RateSample",
+    "ProcessSample",
+    "ForecastMade",
+)
+"""Most of a journal, and nothing of what goes on is in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Continued:
@@ -157,7 +171,7 @@ def _copy_outputs(origin: Path, target: Path) -> None:
 
 
 def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
-    scan = JournalScan()
+    scan = JournalScan(NOT_FOLDED)
     first: SessionStarted | None = None
     last: Recorded | None = None
 

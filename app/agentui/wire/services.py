@@ -87,7 +87,7 @@ class LiveServices:
         if backend is None:
             raise BackendUnavailable("no model server has been found yet")
         models = [model for model in await backend.models() if model.kind != "embedding"]
-        fits = {} if backend.facts.is_remote else await self._session.fits.fits(models)
+        fits = {} if backend.facts.is_remote else await self._session.fits.fits(models, backend.facts)
         return [_choice(model, fits.get(model.key), can_load=backend.facts.can_load) for model in models]
 
     async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
@@ -100,7 +100,7 @@ class LiveServices:
         if backend is None or model is None or model.is_remote:
             return {}
         found = find_model(await backend.models(), model.model)
-        return {} if found is None else await self._session.fits.notes(found[0], lengths)
+        return {} if found is None else await self._session.fits.notes(found[0], lengths, backend.facts)
 
     def apply_always(self) -> None:
         """Apply what waits, and from now on without asking in this project."""

@@ -48,7 +48,7 @@ class Known:
 
 
 class Baseline:
-    """The persisted base. Blocking; one writer at a time. `entries` is held in memory and always current.
+    """The persisted base. Blocking; one writer at a time.
 
     Raises:
         WorkspaceError: From the constructor, if the file is damaged or of another format.
@@ -56,7 +56,7 @@ class Baseline:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.entries: dict[bytes, Known] = {}
+        self._entries: dict[bytes, Known] | None = None
         try:
             with self._db() as db:
                 db.executescript(_SCHEMA)
@@ -68,7 +68,6 @@ class Baseline:
                         f"{file} was written by another version (format {found[0]})",
                         hint="remove the workspace and start again; pending changes in it are lost",
                     )
-                self._load(db)
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(
                 f"the workspace's state {file} cannot be read: {error}",
@@ -85,12 +84,29 @@ class Baseline:
         finally:
             db.close()
 
-    def _load(self, db: sqlite3.Connection) -> None:
+    @property
+    def entries(self) -> dict[bytes, Known]:
+        """Every copied path. Read at the first use, then held in memory and always current."""
+        if self._entries is None:
+            with self._db() as db:
+                self._entries = self._load(db)
+        return self._entries
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether there are any; does not read them."""
+        with self._db() as db:
+            return db.execute("select 1 from entries limit 1").fetchone() is not None
+
+    @staticmethod
+    def _load(db: sqlite3.Connection) -> dict[bytes, Known]:
+        entries: dict[bytes, Known] = {}
         for path, kind, mode, size, mtime, sha, target, host, copy, copy_mode in db.execute(
             "select path, type, mode, size, mtime, sha, target, host_mark, copy_mark, copy_mode from entries"
         ):
             node = Node(cast(EntryType, kind), mode, size, mtime, sha, target)
-            self.entries[path] = Known(node, host, copy, copy_mode)
+            entries[path] = Known(node, host, copy, copy_mode)
+        return entries
 
     @property
     def is_seeded(self) -> bool:
@@ -115,7 +131,8 @@ class Baseline:
             db.execute("delete from conflicts")
             db.executemany(_INSERT, map(_row, entries.items()))
             db.execute("insert or replace into meta values ('seeded', 'yes')")
-        self.entries = dict(entries)
+            db.execute(_FORGET_WITNESS)
+        self._entries = dict(entries)
 
     def begin_seeding(self) -> None:
         """Forget everything: the copy is being made anew and is worth nothing until `replace`."""
@@ -123,7 +140,8 @@ class Baseline:
             db.execute("delete from entries")
             db.execute("delete from conflicts")
             db.execute("insert or replace into meta values ('seeded', 'no')")
-        self.entries = {}
+            db.execute(_FORGET_WITNESS)
+        self._entries = {}
 
     def update(self, put: Mapping[bytes, Known], drop: Iterable[bytes] = ()) -> None:
         """Set and forget entries in one step; nothing is written if nothing would change."""
@@ -134,6 +152,7 @@ class Baseline:
         with self._db() as db:
             db.executemany("delete from entries where path = ?", ((path,) for path in gone))
             db.executemany(_INSERT, map(_row, new.items()))
+            db.execute(_FORGET_WITNESS)
         for path in gone:
             del self.entries[path]
         self.entries.update(new)
@@ -179,6 +198,9 @@ class Baseline:
             db.executemany("insert into conflicts values (?, ?)", told.items())
 
 
+WITNESS = "witness"
+"""The value that says what the host was when it last agreed with this base; any change of the base drops it."""
+_FORGET_WITNESS = f"delete from meta where key = '{WITNESS}'"
 _INSERT = "insert or replace into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 

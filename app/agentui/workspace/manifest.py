@@ -13,10 +13,7 @@ from agentui.workspace.folding import folds_to
 from agentui.workspace.hosttree import HostChanged, HostTree, Node, NotPlain, entry_type, mark_of, node_of
 from agentui.workspace.ignore import text_of
 from agentui.workspace.select import Selection
-
-# A file written again within one tick of its clock, with the same size, would show the same mark. Two seconds
-# cover the coarsest file systems (FAT). As git's "racily clean" entries, younger files are compared by content.
-_RACY_NS = 2_000_000_000
+from agentui.workspace.sources import RACY_NS
 
 
 @dataclass(slots=True)
@@ -74,7 +71,7 @@ def look(
 def settled_mark(st: os.stat_result) -> str:
     """The mark of a stat result, empty if the file is so young that another write might leave no trace."""
     age_ns = time.time_ns() - st.st_ctime_ns
-    return mark_of(st) if age_ns > _RACY_NS else ""
+    return mark_of(st) if age_ns > RACY_NS else ""
 
 
 def is_git_path(path: bytes) -> bool:

@@ -15,7 +15,7 @@ from agentui.errors import WorkspaceError
 from agentui.events import Event, WorkspaceSeedProgressed
 from agentui.sandbox.base import Entry
 from agentui.workspace import sync
-from agentui.workspace.baseline import Baseline, Known
+from agentui.workspace.baseline import WITNESS, Baseline, Known
 from agentui.workspace.copystate import CopyState, remove_tree
 from agentui.workspace.diff import compare
 from agentui.workspace.hosttree import HostTree, Node, NotPlain
@@ -23,11 +23,13 @@ from agentui.workspace.ignore import text_of
 from agentui.workspace.manifest import HostView, is_git_path, is_text, look
 from agentui.workspace.merge import merge3
 from agentui.workspace.rules import Delta
-from agentui.workspace.select import ask_about_size, select
+from agentui.workspace.select import Selection, ask_about_size, select
 from agentui.workspace.settings import WorkspaceSettings
 from agentui.workspace.threads import in_thread
+from agentui.workspace.witness import Witness, parse_witness, witness_of
 
 _PROGRESS_S = 0.1
+_IDENTITY = "copy identity"
 # A write in the same tick of the file system's clock as ours would leave no trace in the times.
 _TICK_S = 0.02
 
@@ -70,6 +72,18 @@ class Seeder:
         self._state = state
         self._scratch = scratch
 
+    async def is_kept(self) -> bool:
+        """Whether the copy that was once made is still there."""
+        if not await in_thread(lambda: self._baseline.is_seeded and self._baseline.has_entries):
+            return False
+        identity = await self._state.copy.identity()
+        if identity is not None and identity == await in_thread(self._baseline.meta, _IDENTITY):
+            return True
+        if not await self._state.copy.manifest():
+            return False
+        await in_thread(self._baseline.set_meta, _IDENTITY, identity or "")
+        return True
+
     async def seed(self, progress: SeedProgress) -> HostView:
         """Make the copy anew. What was in it is gone.
 
@@ -77,7 +91,9 @@ class Seeder:
             SeedTooLarge: Before anything was copied.
             WorkspaceError: If the copy does not hold what it should.
         """
-        view = await in_thread(self._look, lambda files, size: progress.tell(files, size, None, None))
+        selection, view = await in_thread(
+            self._look, lambda files, size: progress.tell(files, size, None, None)
+        )
         await in_thread(self._baseline.begin_seeding)
         await self._state.copy.clear()
         total_files, total = len(view.nodes), view.size_bytes
@@ -96,10 +112,24 @@ class Seeder:
             )
         await in_thread(self._baseline.add_texts, view.texts)
         await in_thread(self._baseline.replace, _known(view, view.nodes, entries))
+        await in_thread(self._baseline.set_meta, _IDENTITY, await self._state.copy.identity() or "")
+        await in_thread(self._remember, selection, view)
         await asyncio.sleep(_TICK_S)
         return view
 
-    def _look(self, progress: Callable[[int, int], None] = lambda files, size: None) -> HostView:
+    def _remember(self, selection: Selection, view: HostView) -> None:
+        """Host and base agree: the next look may be a stat walk."""
+        if witness := witness_of(self._root, self._settings, selection, view):
+            self._baseline.set_meta(WITNESS, witness.text())
+
+    def _as_before(self) -> Witness | None:
+        """What was seen when host and base last agreed, if the host is still the same."""
+        witness = parse_witness(self._baseline.meta(WITNESS))
+        return witness if witness is not None and witness.holds(self._root, self._settings) else None
+
+    def _look(
+        self, progress: Callable[[int, int], None] = lambda files, size: None
+    ) -> tuple[Selection, HostView]:
         known = self._baseline.entries
         with HostTree(self._root) as tree:
             selection = select(tree, self._settings, known)
@@ -107,7 +137,7 @@ class Seeder:
             before = sum(entry.node.size_bytes for entry in known.values())
             if limit is not None and before <= limit:
                 ask_about_size(selection, self._settings)
-            return look(tree, selection, known, progress)
+            return selection, look(tree, selection, known, progress)
 
     def _absent(self, paths: Collection[bytes]) -> list[bytes]:
         with HostTree(self._root) as tree:
@@ -127,19 +157,22 @@ class Seeder:
                     continue
         return gone
 
-    async def edits_in(self) -> tuple[Synced, HostView]:
+    async def edits_in(self) -> tuple[Synced, HostView | Witness]:
         """Bring the user's edits into the copy. Cheap if there are none: one stat walk of the host.
 
         Raises:
             SeedTooLarge: If the project has grown beyond the limit; nothing was copied.
         """
-        view = await in_thread(self._look)
+        if same := await in_thread(self._as_before):
+            await in_thread(self._no_conflicts)
+            return Synced(), same
+        selection, view = await in_thread(self._look)
         edits = await in_thread(lambda: sync.host_edits(self._baseline.entries, view, self._gone(view)))
         if edits.refreshed:
             await in_thread(self._baseline.update, edits.refreshed)
         if not edits.edited and not edits.git:
-            if self._baseline.has_told_conflicts:
-                await in_thread(self._baseline.set_told_conflicts, {})
+            await in_thread(self._no_conflicts)
+            await in_thread(self._remember, selection, view)
             return Synced(), view
         comparison = await compare(self._root, self._baseline, self._state)
         await in_thread(self._baseline.add_texts, view.texts)
@@ -157,6 +190,10 @@ class Seeder:
         fresh = await in_thread(self._fresh_conflicts, decision.conflicts, view)
         copied = worth_telling(decision.seed | decision.remove)
         return Synced(copied, tuple(map(text_of, merged)), fresh), view
+
+    def _no_conflicts(self) -> None:
+        if self._baseline.has_told_conflicts:
+            self._baseline.set_told_conflicts({})
 
     async def _carry_out(self, decision: sync.Decision, of_git: sync.Decision, view: HostView) -> None:
         copy = self._state.copy
@@ -232,7 +269,7 @@ class Seeder:
 
     async def revert(self, deltas: Mapping[bytes, Delta], git: Collection[bytes]) -> None:
         """Make the copy at these paths what the host has now; what the host has not, or keeps back, goes."""
-        view = await in_thread(self._look)
+        _, view = await in_thread(self._look)
         roots = set(git)
         known = self._baseline.entries
         git_paths = {path for path in view.nodes if is_git_path(path) and _below(path, roots)}

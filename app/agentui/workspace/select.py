@@ -10,19 +10,20 @@ says nothing.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pathspec
 
-from agentui.errors import ProjectUnfit
 from agentui.workspace import gitindex
 from agentui.workspace.folding import folds_to
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain, entry_type
 from agentui.workspace.ignore import MAX_IGNORE_BYTES, IgnoreRules, bytes_of, parse, patterns, text_of
 from agentui.workspace.secrecy import git_config_has_secret, secret_reason
 from agentui.workspace.settings import FolderSize, SeedQuestion, SeedTooLarge, WorkspaceSettings
+from agentui.workspace.sources import source_mark
 
 _MAX_DEPTH = 120
 _MAX_LEFT_OUT = 200
@@ -37,33 +38,23 @@ _CACHES = patterns(
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the host has for the copy: stat results by path, and what was left out, in words."""
+    """What the host has for the copy: stat results by path, and what was left out, in words.
+
+    `seen` is every name of every folder that was looked into, `sources` marks of the files that rules came from
+    and that lie elsewhere. `is_whole` says that no folder went away or changed its kind meanwhile.
+    """
 
     entries: Mapping[bytes, os.stat_result]
     left_out: tuple[str, ...]
+    seen: Mapping[bytes, Mapping[bytes, os.stat_result]]
+    sources: Mapping[str, str]
+    is_whole: bool
+    began_ns: int
 
     @property
     def size_bytes(self) -> int:
         """Apparent size of all selected files. O(entries)."""
         return sum(st.st_size for st in self.entries.values() if entry_type(st.st_mode) == "file")
-
-
-def refuse_unfit(project: Path, state: Path, home: Path | None) -> None:
-    """Refuse projects whose copy would be the whole machine or hold our own state.
-
-    Raises:
-        ProjectUnfit: If `project` is no folder, the root, the home folder or above it, or overlaps `state`.
-    """
-    real, home = project.resolve(), (home or Path.home()).resolve()
-    if not real.is_dir():
-        raise ProjectUnfit(f"{project} is not a folder", hint="start in the folder of a project, or use -C DIR")
-    if real == home or real in home.parents or real == Path(real.anchor):
-        raise ProjectUnfit(
-            f"{real} is too much to be copied for an agent", hint="start in the folder of one project"
-        )
-    held = state.resolve()
-    if real == held or real in held.parents or held in real.parents:
-        raise ProjectUnfit(f"{real} and agentui's own folder {held} lie inside each other")
 
 
 def select(tree: HostTree, settings: WorkspaceSettings, known: Collection[bytes] = ()) -> Selection:
@@ -74,9 +65,11 @@ def select(tree: HostTree, settings: WorkspaceSettings, known: Collection[bytes]
     Raises:
         OSError: If the project itself cannot be read.
     """
+    began_ns = time.time_ns()
     walk = _Walk(tree, settings, known)
     walk.start()
-    return Selection(walk.entries, tuple(walk.left_out))
+    left_out = tuple(walk.left_out)
+    return Selection(walk.entries, left_out, walk.seen, walk.sources, walk.is_whole, began_ns)
 
 
 def ignored_prefixes(
@@ -168,6 +161,9 @@ class _Walk:
         self._tracked.add(known)
         self.entries: dict[bytes, os.stat_result] = {}
         self.left_out: list[str] = []
+        self.seen: dict[bytes, dict[bytes, os.stat_result]] = {}
+        self.sources: dict[str, str] = {}
+        self.is_whole = True
         self._unnamed = 0
 
     def start(self) -> None:
@@ -178,7 +174,7 @@ class _Walk:
     def outer_rules(self) -> IgnoreRules:
         rules = IgnoreRules()
         user = self._settings.global_ignore
-        if user is not None and user.is_file():
+        if user is not None and self._source(user).is_file():
             rules = rules.above("", parse(user.read_bytes()))
         repository = gitindex.find_repository(self._tree.root)
         if repository is None:
@@ -191,13 +187,14 @@ class _Walk:
         for folder in reversed(self._tree.root.parents):
             if folder != repository.worktree and repository.worktree not in folder.parents:
                 continue
-            file = folder / ".gitignore"
+            file = self._source(folder / ".gitignore")
             if file.is_file():
                 outer = text_of(os.fsencode(self._tree.root.relative_to(folder))) + "/"
                 rules = IgnoreRules((("", outer, parse(file.read_bytes())), *rules.levels))
         return rules
 
     def _track(self, repository: gitindex.Repository, inside: bytes, at: bytes = b"") -> None:
+        self._source(repository.git_dir / "index")
         try:
             tracked = gitindex.tracked_paths(repository)
         except gitindex.IndexUnreadable as error:
@@ -207,10 +204,15 @@ class _Walk:
 
     def _excludes(self, repository: gitindex.Repository, rules: IgnoreRules, outer: str) -> IgnoreRules:
         try:
-            spec = parse(repository.exclude_file.read_bytes())
+            spec = parse(self._source(repository.exclude_file).read_bytes())
         except OSError:
             return rules
         return IgnoreRules((("", outer, spec), *rules.levels))
+
+    def _source(self, file: Path) -> Path:
+        """Note what a file of rules is before it is read."""
+        self.sources[os.fspath(file)] = source_mark(file)
+        return file
 
     def _leave(self, path: bytes, why: str, is_dir: bool = False) -> None:
         if len(self.left_out) >= _MAX_LEFT_OUT:
@@ -220,17 +222,25 @@ class _Walk:
 
     def _folder(self, folder: _Folder) -> bool:
         """Select what lies in a folder; whether it is worth keeping: something was taken, or it is empty."""
-        try:
-            with self._tree.folder(folder.path) as fd:
-                names = self._names(fd)
-        except (PermissionError, NotPlain, FileNotFoundError):
-            self._leave(folder.path, "unreadable", is_dir=True)
+        names = self._look_into(folder.path)
+        if names is None:
             return False
         rules = self._inner_rules(folder, names)
         folder = _Folder(folder.path, rules, folder.is_ignored, folder.depth)
         prefix = folder.path + b"/" if folder.path else b""
         taken = [self._entry(prefix + name, name, st, folder) for name, st in names.items()]
         return any(taken) or (not names and not folder.is_ignored)
+
+    def _look_into(self, path: bytes) -> dict[bytes, os.stat_result] | None:
+        """What lies in a folder; ``None`` if that cannot be read."""
+        try:
+            with self._tree.folder(path) as fd:
+                names = self.seen[path] = self._names(fd)
+        except (PermissionError, NotPlain, FileNotFoundError) as error:
+            self._leave(path, "unreadable", is_dir=True)
+            self.is_whole = self.is_whole and isinstance(error, PermissionError)
+            return None
+        return names
 
     @staticmethod
     def _names(fd: int) -> dict[bytes, os.stat_result]:
@@ -266,6 +276,7 @@ class _Walk:
             try:
                 rules = rules.within(folder.path, parse(self._tree.read(path, found)))
             except (OSError, NotPlain, HostChanged) as error:
+                self.is_whole = False
                 self._leave(path, f"not read: {error}")
         return rules
 
@@ -353,11 +364,8 @@ class _Walk:
 
     def _git_folder(self, path: bytes, st: os.stat_result, git_dir: bytes) -> bool:
         self.entries[path] = st
-        try:
-            with self._tree.folder(path) as fd:
-                names = self._names(fd)
-        except (PermissionError, NotPlain, FileNotFoundError):
-            self._leave(path, "unreadable", is_dir=True)
+        names = self._look_into(path)
+        if names is None:
             return True
         for name, below in names.items():
             inner = path + b"/" + name

@@ -47,6 +47,7 @@ from agentui.workspace.commits import (
 from agentui.workspace.copystate import CopyState, remove_tree
 from agentui.workspace.diff import Comparison, compare
 from agentui.workspace.difftext import DiffTexts
+from agentui.workspace.fitness import refuse_unfit
 from agentui.workspace.folding import folder_folds_case
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain
 from agentui.workspace.ignore import text_of
@@ -54,7 +55,6 @@ from agentui.workspace.lock import ProjectLock
 from agentui.workspace.record import APPLIES, base_file, write_record
 from agentui.workspace.rules import mass_deletion, tree_facts
 from agentui.workspace.seed import Seeder, SeedProgress, Synced, worth_telling
-from agentui.workspace.select import refuse_unfit
 from agentui.workspace.settings import CopyKind, WorkspaceSettings
 from agentui.workspace.threads import in_thread
 from agentui.workspace.undo import History, PastApply, UndoPreview, nothing_to
@@ -127,8 +127,7 @@ class Workspace:
         started_s = time.monotonic()
         async with self._opened() as parts:
             progress = SeedProgress(emit)
-            is_seeded = await in_thread(lambda: parts.baseline.is_seeded)
-            reused = is_seeded and bool(parts.baseline.entries) and bool(await self._copy.manifest())
+            reused = await parts.seeder.is_kept()
             if reused:
                 synced, view = await parts.seeder.edits_in()
                 self._note(synced)
@@ -257,7 +256,7 @@ class Workspace:
 
             apply_id, paths = await in_thread(work)
             self._last = None
-            if parts.baseline.entries:
+            if parts.baseline.has_entries:
                 await self._follow(parts)
             return WorkspaceUndone(apply_id, worth_telling(set(paths)), redo)
 

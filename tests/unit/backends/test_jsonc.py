@@ -43,7 +43,7 @@ def test_any_text_is_read_as_json_reads_it_or_refused_with_a_place_inside(text: 
         expected = json.loads(text, parse_constant=_no)
     except (ValueError, RecursionError):
         expected = _REFUSED
-    problem = None
+    problem, found = None, None
     try:
         found = parse_jsonc(text).value
     except JsonTextError as error:

@@ -69,8 +69,8 @@ def test_the_guides_examples_come_out_as_they_are_shown(
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
-        (16_384, Compaction(2_048, 4_096)),
-        (32_768, Compaction(4_096, 8_192)),
+        (16_384, Compaction(6_144, 4_096)),
+        (32_768, Compaction(6_144, 8_192)),
         (131_072, Compaction(16_384, 32_768)),
         (2_048, Compaction(1_024, 512)),
     ],
@@ -156,7 +156,7 @@ def test_the_users_own_compaction_is_kept_where_it_fits_the_window() -> None:
     }
     assert written(3072, 3000)["enabled"] is False
     for reserve, keep in ((16384, 20000), ("a", 1), (None, None), (True, 5)):
-        assert written(reserve, keep)["reserveTokens"] == 2048
+        assert written(reserve, keep)["reserveTokens"] == 6144
 
 
 def test_a_model_that_no_list_names_gets_safe_flags_too() -> None:

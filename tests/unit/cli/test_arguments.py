@@ -34,9 +34,11 @@ def test_flags_reach_the_settings() -> None:
         "loop",
     ]
     words += ["--profile", "default", "--seed-limit", "2g", "--models-file", "m.json"]
+    words += ["--pi-host", "--allow", "a.test:443,b.test:8443"]
     loaded = begun(*words).loaded
     assert {name for name, origin in loaded.origins.items() if origin.kind == "flag"} == set(ALL_FLAGS)
     assert loaded.settings.context_tokens == 32768
+    assert loaded.settings.research_allow == ("a.test:443", "b.test:8443")
     assert loaded.settings.system_file == Path("s.md")
 
 

@@ -147,3 +147,14 @@ def test_names_from_files_are_cleaned_before_they_are_printed(
     printed = run(capsys, source)
     assert "\x1b" not in printed
     assert printed.encode()
+
+
+def test_what_means_nothing_to_mlx_is_said_and_leaves_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = run(capsys, GEMMA_26B, "--engine", "mlx", "--json")
+    parser = argparse.ArgumentParser()
+    kv.add_arguments(parser)
+    flags = ["--engine", "mlx", "--json", "--separate", "--swa-full", "--ubatch", "1024"]
+    kv.run(parser.parse_args([str(GEMMA_26B), *flags]))
+    said = capsys.readouterr()
+    assert said.out == plain
+    assert [line.split()[1] for line in said.err.splitlines()] == ["--separate", "--swa-full", "--ubatch"]

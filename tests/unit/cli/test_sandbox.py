@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import psutil
 import pytest
 
 from agentui.cli import main
+from agentui.errors import SandboxUnavailable
+from agentui.sandbox.none import NoSandbox
+from agentui.workspace.lock import ProjectLock
 from tests.unit.workspace.trees import snapshot, write
 
 NONE = ("--sandbox", "none")
@@ -82,6 +86,7 @@ def test_how_a_command_was_ended_has_a_code_of_its_own(
     assert (found_code, found["outcome"], found["exit_code"]) == (code, outcome, exit_code)
 
 
+@pytest.mark.case("engine-absent")
 def test_without_an_engine_a_command_is_refused_and_nothing_runs(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,3 +257,23 @@ def test_a_signal_ends_the_command_with_all_it_started(number: int, project: Pat
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     child.stdout.close()
     child.stderr.close()
+
+
+def test_a_copy_that_another_process_works_on_is_refused_before_anything_starts(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = keep(capsys, "true")
+    state = next(Path(os.environ["AGENTUI_HOME"]).rglob(f"{name}/lock"))
+    other = ProjectLock(state)
+    other.take()
+
+    async def start(self: NoSandbox, note: object) -> None:
+        raise SandboxUnavailable("it was started")
+
+    monkeypatch.setattr(NoSandbox, "start", start)
+    code, found = ran(capsys, "run", *NONE, "--keep", "--json", "--", "true")
+    assert (code, found["outcome"]) == (75, "refused")
+    assert f"another agentui (process {os.getpid()}) works on this project" in found["message"]
+    other.free()
+    _, found = ran(capsys, "run", *NONE, "--keep", "--json", "--", "true")
+    assert "it was started" in found["message"]

@@ -13,7 +13,7 @@ from agentui.errors import ModelLoadFailed
 from agentui.events import ApprovalAsked, Event, ModelFacts, ModelSeen, RequestStarted, RunEnded, Warned
 from agentui.run.ports import RunPolicy
 from agentui.run.supervisor import Supervisor
-from agentui.telemetry.fit import ContextAdvice, context_advice
+from agentui.telemetry.fit import ContextAdvice, ModelFit, context_advice
 from tests.fakes import ATTENDED, UNATTENDED, Log, PlayedBackend, run_parts, says
 
 
@@ -42,7 +42,7 @@ class SmallBackend(PlayedBackend):
 
 async def advise(backend: Backend, model: ModelFacts) -> ContextAdvice | None:
     await asyncio.sleep(0)  # what reads a file gives way: the first request must wait all the same
-    return context_advice(model, 65_536)
+    return context_advice(model, ModelFit((), 200_000, 65_536, None, True))
 
 
 @asynccontextmanager

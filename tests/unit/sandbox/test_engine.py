@@ -101,6 +101,7 @@ def test_an_engine_that_is_too_old_is_refused_with_both_versions(home: Path) -> 
     assert "20.10" in caught.value.hint
 
 
+@pytest.mark.case("engine-absent")
 def test_no_engine_names_what_was_tried_and_what_to_do(home: Path) -> None:
     with pytest.raises(SandboxUnavailable) as caught:
         find_engine({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, home)

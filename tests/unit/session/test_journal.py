@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from agentui.errors import SessionError
 from agentui.event_json import recorded_object
-from agentui.events import Change, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
-from agentui.session.journal import decode_record, encode_record, parse_journal, read_journal
+from agentui.events import Change, Event, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
+from agentui.session.journal import JournalScan, decode_record, encode_record, parse_journal, read_journal
+from agentui.session.parts import Block
 from agentui.session.writer import JournalWriter
 from tests.unit.session.fakes import files_end_at
 
@@ -140,6 +141,21 @@ def test_damaged_lines_are_told_and_skipped(line: bytes, said: str) -> None:
     assert [r.seq for r in read.records] == [1, 2]
     assert [d.line for d in read.damage] == [2]
     assert said in read.damage[0].text
+
+
+def test_skipped_records_are_checked_and_the_last_one_is_yielded_all_the_same() -> None:
+    events: list[Event] = [TurnStarted(1), Warned("x", "a"), Warned("x", "b"), TurnStarted(2), Warned("x", "c")]
+    records = [Recorded(seq, 0.0, "", RunId(""), event) for seq, event in enumerate(events, start=1)]
+    lines = [encode_record(item) for item in records]
+    scan = JournalScan(("Warned",))
+    read = list(scan.records([Block("j", b"".join(lines))]))
+    assert read == [records[0], records[3], records[4]]
+    assert scan.damage == []
+    for broken in (lines[1].replace(b'"a"', b'"z"'), b""):
+        scan = JournalScan(("Warned",))
+        read = list(scan.records([Block("j", b"".join([lines[0], broken, *lines[2:]]))]))
+        assert read == [records[0], records[3], records[4]]
+        assert [damage.line for damage in scan.damage] == [2]
 
 
 def test_a_write_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agentui.events import ModelFacts
 from agentui.telemetry.fit import (
     SPARE_BYTES,
+    ModelFit,
     Walls,
     context_advice,
     context_fit,
@@ -82,16 +83,20 @@ def test_a_reload_gives_back_what_the_model_holds() -> None:
 
 def test_a_context_too_small_for_work_is_said_with_one_that_fits() -> None:
     small = ModelFacts("gemma", loaded_context_tokens=4096, trained_context_tokens=262_144)
-    advice = context_advice(small, 65_536)
+    roomy = ModelFit((), 200_000, 65_536, None, True)
+    advice = context_advice(small, roomy)
     assert advice is not None
     assert "loaded with 4k" in advice.warning.text
     assert "/context 65536 reloads it with 64k" in advice.warning.hint
     assert advice.wider_tokens == 65_536
+    tight = context_advice(small, replace(roomy, largest_tokens=9984, default_tokens=None))
+    assert tight is not None
+    assert tight.wider_tokens == 9984
     unknown = context_advice(small, None)
     assert unknown is not None
     assert (unknown.warning.hint, unknown.wider_tokens) == ("/context lists what fits", None)
-    assert context_advice(replace(small, loaded_context_tokens=32_768), 65_536) is None
-    assert context_advice(replace(small, trained_context_tokens=4096), 65_536) is None
+    assert context_advice(replace(small, loaded_context_tokens=32_768), roomy) is None
+    assert context_advice(replace(small, trained_context_tokens=4096), roomy) is None
 
 
 def test_an_unknown_shape_has_no_fit() -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from agentui.backends.base import Backend, ServerModel
+from agentui.backends.base import Backend, LoadedInstance, ServerFacts, ServerModel
 from agentui.backends.discover import find_server
 from agentui.events import ModelFacts
 from agentui.simulator.config import GEMMA_26B, SimulatorConfig
@@ -62,6 +63,9 @@ async def test_a_file_of_another_architecture_is_not_taken_for_the_model(tmp_pat
     assert await loaded_cache(None, facts, model_folders(tmp_path, {})) is None
 
 
+SERVER = ServerFacts("lmstudio", "http://127.0.0.1:1234")
+
+
 class _Machine:
     """A machine with walls of known height."""
 
@@ -78,11 +82,27 @@ async def test_models_that_could_be_loaded_say_what_fits() -> None:
         ServerModel("far", engine="gguf", is_remote=True, size_bytes=GIB),
         ServerModel("nobody/knows-7b", engine="gguf", size_bytes=GIB),
     ]
-    fits = await ModelFits(NOWHERE, _Machine()).fits(models)
+    fits = await ModelFits(NOWHERE, _Machine()).fits(models, SERVER)
     assert list(fits) == [GEMMA_26B]
     assert fits[GEMMA_26B].in_words == "64k fits, 128k passes the GPU wall by ~1.0 GiB"
     assert fits[GEMMA_26B].default_tokens is None
-    notes = await ModelFits(NOWHERE, _Machine()).notes(models[0], [65_536, 131_072])
+    notes = await ModelFits(NOWHERE, _Machine()).notes(models[0], [65_536, 131_072], SERVER)
     assert notes[65_536].endswith(" GiB, fits")
     assert notes[131_072].endswith("passes the GPU wall by ~1.0 GiB")
-    assert await ModelFits(NOWHERE, _Machine()).notes(models[2], [4096]) == {}
+    assert await ModelFits(NOWHERE, _Machine()).notes(models[2], [4096], SERVER) == {}
+
+
+async def test_a_model_that_is_loaded_in_name_only_gives_no_memory_back() -> None:
+    size = 17 * GIB
+    loaded = ServerModel(
+        GEMMA_26B, architecture="gemma4", engine="gguf", size_bytes=size, instances=(LoadedInstance(GEMMA_26B),)
+    )
+    simulated = replace(SERVER, is_simulated=True)
+    fits = ModelFits(NOWHERE, _SmallMachine())
+    assert not (await fits.fits([loaded], simulated))[GEMMA_26B].contexts[0].fits
+    assert (await fits.fits([loaded], SERVER))[GEMMA_26B].contexts[0].fits
+
+
+class _SmallMachine(_Machine):
+    def machine(self) -> MachineMemory:
+        return MachineMemory(total_bytes=24 * GIB, available_bytes=6 * GIB, gpu_limit_bytes=None)

@@ -48,9 +48,13 @@ class Folder:
 
 Tree: TypeAlias = File | Link | Folder
 
-_files = st.builds(
-    File, st.sampled_from([b"", b"x", b"one\ntwo\n", b"\0bin", b"y" * 50]), st.sampled_from(FILE_MODES)
-)
+HOLE = bytes(8 * 1024)
+"""Written as a hole where a content has it."""
+CONTENTS = (b"", b"x", b"one\ntwo\n", b"\0bin", b"y" * 50, HOLE, b"head" + HOLE + b"tail", HOLE + b"tail")
+
+# By number: the holes themselves would make examples unreadable.
+_contents = st.integers(0, len(CONTENTS) - 1).map(lambda number: CONTENTS[number])
+_files = st.builds(File, _contents, st.sampled_from(FILE_MODES))
 _links = st.builds(Link, st.sampled_from(TARGETS))
 
 
@@ -92,7 +96,11 @@ def _build(base: bytes, tree: Folder) -> None:
         match node:
             case File(content, mode):
                 with open(path, "wb") as stream:
-                    stream.write(content)
+                    head, hole, tail = content.partition(HOLE)
+                    stream.write(head)
+                    stream.seek(len(hole), os.SEEK_CUR)
+                    stream.write(tail)
+                    stream.truncate(len(content))
                 os.chmod(path, mode)
             case Link(target):
                 os.symlink(target, path)

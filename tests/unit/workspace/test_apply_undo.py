@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,40 @@ async def test_a_folder_swapped_for_a_link_is_a_conflict_and_the_link_is_not_fol
     assert os.readlink(p.project / "d") == str(p.root / "outside")
     with pytest.raises(ApplyConflict):
         await workspace.apply(("d/x",), True, "user")
+
+
+@pytest.mark.parametrize(
+    ("link", "agents"),
+    [
+        ("left", "left/evil"),
+        ("left", "left/deep/evil"),
+        ("left/out", "left/out/evil"),
+        ("left/out", "left/out/deep/evil"),
+    ],
+)
+async def test_a_link_outwards_that_was_left_out_is_not_followed_where_the_agent_made_a_folder(
+    link: str, agents: str, tmp_path: Path
+) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {".gitignore": "left\n", "a": "1\n"})
+    write(p.root, {"outside/x": "x\n", "outside/deep/y": "y\n"})
+    (p.project / link).parent.mkdir(exist_ok=True)
+    os.symlink(p.root / "outside", p.project / link)
+    workspace = await p.prepared()
+    assert b"left" not in snapshot(p.folder)
+    write(p.folder, {agents: "from the agent\n", "a": "2\n"})
+    outside, host = snapshot(p.root / "outside"), snapshot(p.project)
+    await workspace.changes()
+    await workspace.apply(("a",), True, "user")
+    with pytest.raises(WorkspaceError):
+        await workspace.apply((agents,), True, "user")
+    with suppress(WorkspaceError):
+        await workspace.apply(None, True, "user")
+    assert snapshot(p.root / "outside") == outside
+    assert os.readlink(p.project / link) == str(p.root / "outside")
+    await workspace.undo()
+    assert snapshot(p.project) == host
+    assert snapshot(p.root / "outside") == outside
 
 
 async def test_undo_of_a_file_edited_since_writes_nothing(tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.case("app-killed-mid-apply")
 @pytest.mark.parametrize("point", [0, 9, 24])
 async def test_a_killed_process_leaves_a_host_that_the_next_start_mends(point: int, tmp_path: Path) -> None:
     p = Place(tmp_path, HOME)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agentui.errors import WorkspaceError
+from agentui.workspace.fitness import refuse_unfit
 from agentui.workspace.hosttree import HostTree
-from agentui.workspace.select import ask_about_size, refuse_unfit, select
+from agentui.workspace.select import ask_about_size, select
 from agentui.workspace.settings import SeedTooLarge, WorkspaceSettings
 from tests.unit.workspace.trees import Place, write
 

@@ -88,6 +88,10 @@ class LmStudioBackend:
         """Begin to prepare the first chat request, in a thread; returns at once."""
         self._chat.warm_up()
 
+    async def prepare_chat(self) -> None:
+        """See `Backend.prepare_chat`."""
+        await self._chat.prepare()
+
     async def models(self) -> tuple[ServerModel, ...]:
         """See `Backend.models`. The WebSocket adds which models run on another machine of the user's."""
         models = await self._rest.models()

@@ -150,9 +150,8 @@ class EgressProxy:
             if hello is None:
                 return
             self._on_decision(Decision(target.host, target.port, "allowed", "on the allow-list"))
-            upstream_writer.write(hello)
             await _Tunnel(self._limits, target, self._on_decision).run(
-                (reader, writer), (upstream_reader, upstream_writer), len(hello)
+                (reader, writer), (upstream_reader, upstream_writer), hello
             )
         finally:
             upstream_writer.close()
@@ -238,20 +237,24 @@ class _Tunnel:
         self,
         client: Streams,
         server: Streams,
-        sent_bytes: int,
+        first: bytes,
     ) -> None:
-        """Pass bytes until both sides are done, or a limit is reached."""
+        """Pass `first` to the server, then bytes until both sides are done, or a limit is reached."""
         with contextlib.suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(
-                    self._pump(client[0], server[1], self._limits.sent_bytes - sent_bytes, "sent")
-                )
+                pumps.create_task(self._pump(client[0], server[1], self._limits.sent_bytes, "sent", first))
                 pumps.create_task(self._pump(server[0], client[1], self._limits.received_bytes, "received"))
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, left_bytes: int, word: str
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        left_bytes: int,
+        word: str,
+        first: bytes = b"",
     ) -> None:
-        while piece := await self._piece(source):
+        while piece := first or await self._piece(source):
+            first = b""
             left_bytes -= len(piece)
             if left_bytes < 0:
                 why = f"cut: more was {word} than one connection may"

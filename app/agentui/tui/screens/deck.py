@@ -21,14 +21,12 @@ from agentui.control import (
     Redo,
     Resume,
     Step,
-    SwitchModel,
     Undo,
 )
 from agentui.errors import AgentuiError
 from agentui.text import clean, clean_line, human_bytes, plural
 from agentui.tui.arrange import LAYOUTS, LayoutKind
 from agentui.tui.bridge import Bridge
-from agentui.tui.commands import run_command
 from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_conflict_text, undo_lines
@@ -222,59 +220,38 @@ class DeckScreen(LeavingScreen):
 
     # --- looking
 
-    def action_help(self) -> None:
-        """Keys and commands."""
-        self.open_help()
-
     def open_help(self) -> None:
         """Keys and commands, with the keys as they are bound now."""
         from agentui.tui.screens.help import HelpScreen
 
         self.app.push_screen(HelpScreen(dict(getattr(self.app, "rebound_keys", {}))))
 
+    action_help = open_help
+
+    def open_speed(self) -> None:
+        """Speed over the depth of the context."""
+        from agentui.tui.screens.speed import SpeedScreen
+
+        self.app.push_screen(SpeedScreen(self.bridge.view.gauges))
+
+    def open_gauges(self) -> None:
+        """Every gauge with how sure it is and how old."""
+        from agentui.tui.present_sources import gauge_report
+        from agentui.tui.screens.output import OutputScreen
+
+        self.app.push_screen(OutputScreen("Gauges", gauge_report(self.bridge.view.gauges)))
+
     def open_models(self) -> None:
         """Choose a model."""
-        from agentui.tui.choices import model_choices, reload_cost
-        from agentui.tui.screens.pick import Choice, PickScreen
+        from agentui.tui.screens.picking import pick_model
 
-        view = self.bridge.view
-        current = view.status.model.model if view.status.model else None
-
-        lengths: dict[str, int | None] = {}
-        loadable: set[str] = set()
-
-        async def load() -> Sequence[Choice]:
-            models = await self.services.models()
-            loadable.update(m.name for m in models if m.can_load)
-            lengths.update({m.name: m.default_context_tokens for m in models if not m.is_loaded})
-            return model_choices(models, current)
-
-        def chosen(name: str | None) -> None:
-            if name is not None and name not in loadable:
-                self.say("this server cannot load models from here: start with --model NAME for another one")
-            elif name is not None:
-                self.send(SwitchModel(model=name, context_tokens=lengths.get(name)))
-
-        none = "the server has no models"
-        self.app.push_screen(PickScreen("Models", load, note=reload_cost(view.gauges), none=none), chosen)
+        pick_model(self)
 
     def open_contexts(self) -> None:
         """Choose a context length."""
-        from agentui.tui.choices import context_choices, context_lengths, reload_cost
-        from agentui.tui.screens.pick import Choice, PickScreen
+        from agentui.tui.screens.picking import pick_context
 
-        view = self.bridge.view
-
-        async def load() -> Sequence[Choice]:
-            lengths = context_lengths(view.status.model)
-            return context_choices(view.status.model, await self.services.context_notes(lengths))
-
-        def chosen(length: str | None) -> None:
-            if length is not None:
-                run_command(self, f"/context {length}")
-
-        none = "no model is known yet; /context 64k asks for one"
-        self.app.push_screen(PickScreen("Context", load, note=reload_cost(view.gauges), none=none), chosen)
+        pick_context(self)
 
     def open_output(self, number: str) -> None:
         """Full output of the last command, or of the one with that number."""
@@ -375,8 +352,6 @@ class DeckScreen(LeavingScreen):
             return
         self.app.copy_to_clipboard(text)
         self.say("copied")
-
-    # --- the editor
 
     def action_editor(self) -> None:
         """Write the prompt in $VISUAL or $EDITOR."""

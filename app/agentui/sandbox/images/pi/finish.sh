@@ -16,10 +16,10 @@ chmod -R u=rwX,go=rX /opt /usr/local/lib/agentui
 grep -q '^agent:' /etc/passwd || echo 'agent:x:1000:1000:agent:/home/agent:/bin/bash' >>/etc/passwd
 grep -q '^agent:' /etc/group || echo 'agent:x:1000:' >>/etc/group
 # Owned by the agent, so that a new volume mounted there belongs to it as well.
-install -d -o 1000 -g 1000 -m 700 /home/agent /home/agent/.pi /home/agent/.pi/agent /sessions
+install -d -o 1000 -g 1000 -m 755 /home/agent /home/agent/.pi /home/agent/.pi/agent /sessions
 install -d -o 1000 -g 1000 -m 755 /workspace
 # Owned by the user that the relay runs as, so that a new volume is as well.
-install -d -o 1001 -g 1001 -m 755 /relay
+install -d -o 61017 -g 61017 -m 755 /relay
 
 rm -rf /usr/bin/perl* /usr/share/perl* /usr/lib/*/perl* /usr/bin/python3* /usr/lib/python3* /usr/bin/curl /usr/bin/wget
 find / -xdev -perm /6000 -exec chmod a-s {} +

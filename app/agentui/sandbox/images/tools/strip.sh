@@ -24,9 +24,9 @@ if [[ $profile == research ]]; then
     network=("${network[@]/#curl/}")
     # Only its own user may start it: it is what leads to the proxy, not one more client for the agent.
     mv "$(type -P socat)" /usr/local/lib/agentui/socat
-    chown 1001:1001 /usr/local/lib/agentui/socat
+    chown 61017:61017 /usr/local/lib/agentui/socat
     chmod 500 /usr/local/lib/agentui/socat
-    install -d -o 1001 -g 1001 -m 755 /relay
+    install -d -o 61017 -g 61017 -m 755 /relay
 else
     forbidden+=(curl)
 fi

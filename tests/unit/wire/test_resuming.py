@@ -1,0 +1,157 @@
+"""Opening a session again, and a branch of it, from the files alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agentui.errors import SessionBusy, SessionError
+from agentui.events import (
+    CallId,
+    Event,
+    HistoryAppended,
+    ModelFacts,
+    Recorded,
+    RunId,
+    RunStarted,
+    SessionStarted,
+    SteerId,
+    SteerQueued,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+)
+from agentui.history import fold_history, user_message
+from agentui.paths import Places, places
+from agentui.run.resumed import resumed_from
+from agentui.session.journal import encode_record, read_journal
+from agentui.session.store import SessionFolder, SessionStore
+from agentui.session.verify import verify
+from agentui.session.writer import JournalWriter
+from agentui.wire.resuming import BRANCHED, branch, reopen
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    return places({"AGENTUI_HOME": str(tmp_path / "home")})
+
+
+def events_of(session_id: str, project: Path) -> list[Event]:
+    return [
+        SessionStarted(session_id, str(project), "0"),
+        RunStarted("the task", ModelFacts("m"), "b", "/p", "loop", None),
+        HistoryAppended({"role": "system", "content": "s"}),
+        HistoryAppended(user_message("the task")),
+        TurnStarted(1),
+        HistoryAppended({"role": "assistant", "content": "one"}),
+        ToolStarted(CallId("c1"), "bash", "ls", ""),
+        ToolEnded(CallId("c1"), "ok", 0, 0.1, 3, output_path="outputs/00001-c1.txt"),
+        TurnEnded(1, Usage()),
+        SteerQueued(SteerId("s1"), "later", "follow_up"),
+        TurnStarted(2),
+        HistoryAppended({"role": "assistant", "content": "two"}),
+        TurnEnded(2, Usage()),
+        ToolStarted(CallId("c2"), "bash", "make", ""),
+    ]
+
+
+def killed_session(where: Places, project: Path) -> Path:
+    """A session that was killed while its second command ran."""
+    project.mkdir(exist_ok=True)
+    folder = SessionStore(where.sessions).create(datetime(2026, 5, 4, tzinfo=UTC))
+    output = folder.new_output("c1")
+    output.write("stdout", b"a.py")
+    output.close()
+    writer = JournalWriter(folder.journal)
+    for seq, event in enumerate(events_of(folder.session_id, project), start=1):
+        writer.append(Recorded(seq, float(seq), "", RunId("r"), event))
+    writer.close()
+    folder.close()
+    return folder.journal
+
+
+def closed(folder: SessionFolder, writer: JournalWriter) -> None:
+    writer.close()
+    folder.close()
+
+
+def test_a_session_goes_on_in_the_same_file_from_its_last_record(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    before = read_journal(journal).records
+    continued = reopen(where, journal)
+    assert continued.folder.journal == journal
+    assert continued.project == tmp_path / "p"
+    assert [r.seq for r in continued.last.records] == [len(before)]
+    assert list(continued.state.messages) == fold_history(r.event for r in before)
+    assert continued.state.unfinished is not None
+    assert continued.warning is None
+    with pytest.raises(SessionBusy, match="being written"):
+        reopen(where, journal)
+    closed(continued.folder, continued.writer)
+
+
+def test_damage_is_told_when_a_session_goes_on(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    content = bytearray(journal.read_bytes())
+    content[content.index(b'"one"') + 1] ^= 1
+    journal.write_bytes(content)
+    continued = reopen(where, journal)
+    assert continued.warning is not None
+    assert "line 6" in continued.warning.text
+    closed(continued.folder, continued.writer)
+
+
+def test_a_session_without_its_project_does_not_go_on_and_is_not_locked(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    (tmp_path / "p").rmdir()
+    for _ in range(2):
+        with pytest.raises(SessionError, match="is not there") as caught:
+            reopen(where, journal)
+        assert "agentui replay" in caught.value.hint
+
+
+def test_a_branch_begins_after_its_turn_and_leaves_the_session_as_it_was(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    before = journal.read_bytes()
+    branched = branch(where, journal, 1)
+    assert journal.read_bytes() == before
+    assert branched.parent != journal.parent
+    assert verify(branched).is_clean
+    records = read_journal(branched).records
+    started = records[0].event
+    assert isinstance(started, SessionStarted)
+    assert (started.session_id, started.resumed_from) == (branched.parent.name, journal.parent.name)
+    state = resumed_from(records)
+    assert [m["content"] for m in state.messages] == ["s", "the task", "one"]
+    assert state.unfinished is None
+    assert (state.queue, state.closings, state.notices) == ((), (), (BRANCHED,))
+    assert (branched.parent / "outputs" / "00001-c1.txt").read_bytes() == b"a.py"
+    continued = reopen(where, branched)
+    assert continued.is_branch
+    closed(continued.folder, continued.writer)
+
+
+def test_there_is_no_branch_from_a_turn_that_was_not_finished(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    with pytest.raises(SessionError, match="the session has 2 turns"):
+        branch(where, journal, 3)
+    assert len(SessionStore(where.sessions).sessions()) == 1
+
+
+def test_a_journal_from_elsewhere_is_copied_into_a_session_of_its_own(where: Places, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    sent = tmp_path / "sent.jsonl"
+    records = [
+        Recorded(n, 0.0, "", RunId("r"), e) for n, e in enumerate(events_of("x", tmp_path / "p"), start=1)
+    ]
+    sent.write_bytes(b"".join(encode_record(r) for r in records))
+    before = sent.read_bytes()
+    continued = reopen(where, sent)
+    assert sent.read_bytes() == before
+    assert continued.folder.folder.parent == where.sessions
+    assert len(continued.state.messages) == 4
+    closed(continued.folder, continued.writer)
