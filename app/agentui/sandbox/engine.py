@@ -30,6 +30,8 @@ START_HINT = (
 )
 
 _log = logging.getLogger(__name__)
+_silences: dict[str, str] = {}
+"""Why nothing answered at an address, as it was logged last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,12 @@ def find_engine(environment: Mapping[str, str] | None = None, home: Path | None 
     tried: list[str] = []
     for address in _addresses(environment, home or Path.home()):
         try:
-            return connect(address)
+            engine = connect(address)
+            _silences.pop(address.url, None)
+            return engine
         except _NotAnswering as silence:
             tried.append(f"{address.origin} ({address.url}): {silence}")
-            _log.info("no engine at %s: %s", address.url, silence)
+            _log_once(address.url, str(silence))
     denied = any("ermission denied" in line for line in tried)
     hint = (
         "Your user may not use the engine's socket: add it to the group docker, then log in again."
@@ -103,6 +107,13 @@ def find_engine(environment: Mapping[str, str] | None = None, home: Path | None 
     )
     places = "; ".join(tried) or "there is no DOCKER_HOST, no docker context and no known socket"
     raise EngineUnavailable(f"No container engine answers: {places}", hint=hint)
+
+
+def _log_once(url: str, silence: str) -> None:
+    """Log why nothing answers when that has changed: while it is away it is looked for again and again."""
+    if _silences.get(url) != silence:
+        _silences[url] = silence
+        _log.info("no engine at %s: %s", url, silence)
 
 
 def connect(address: EngineAddress) -> Engine:

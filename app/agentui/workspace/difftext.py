@@ -12,7 +12,7 @@ from agentui.workspace.hosttree import HostChanged, HostTree, Node, NotPlain
 from agentui.workspace.ignore import bytes_of, text_of
 from agentui.workspace.manifest import is_text
 from agentui.workspace.rules import Delta
-from agentui.workspace.textdiff import unified
+from agentui.workspace.textdiff import quoted_name, unified
 from agentui.workspace.threads import in_thread
 
 MAX_SHOWN_BYTES = 2 * 1024 * 1024
@@ -31,11 +31,11 @@ class DiffTexts:
         """The difference that a row stands for; against the host's version where both changed."""
         change = row.change
         if bytes_of(change.path) not in comparison.deltas or len(row.paths) > 1:
-            names = [text_of(path) for path in sorted(row.paths)[:_MAX_NAMES]]
+            names = [quoted_name(text_of(path)) for path in sorted(row.paths)[:_MAX_NAMES]]
             more = f"and {len(row.paths) - _MAX_NAMES} more\n" if len(row.paths) > _MAX_NAMES else ""
-            return f"{change.path}: {change.why}\n" + "".join(name + "\n" for name in names) + more
+            return f"{quoted_name(change.path)}: {change.why}\n" + "".join(name + "\n" for name in names) + more
         delta = comparison.deltas[bytes_of(change.path)]
-        note = f"{change.path}: {change.why}\n" if change.rule == "conflict" else ""
+        note = f"{quoted_name(change.path)}: {change.why}\n" if change.rule == "conflict" else ""
         return note + _header(delta) + await self._content(delta, change.rule == "conflict")
 
     async def _content(self, delta: Delta, against_host: bool) -> str:
@@ -93,7 +93,7 @@ def _header(delta: Delta) -> str:
 
 def _what(node: Node) -> str:
     if node.type == "link":
-        return f"a link to {text_of(node.link_target or b'')}"
+        return f"a link to {quoted_name(text_of(node.link_target or b''))}"
     return {"dir": "a folder"}.get(node.type, f"a {node.type}")
 
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 # difflib compares every line with every other in the worst case.
 _MAX_PRODUCT = 4_000_000
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\"\\\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udcff]")
+_ESCAPES = {
+    "\a": r"\a",
+    "\b": r"\b",
+    "\t": r"\t",
+    "\n": r"\n",
+    "\v": r"\v",
+    "\f": r"\f",
+    "\r": r"\r",
+    '"': r"\"",
+    "\\": r"\\",
+}
 
 
 def line_counts(before: bytes, after: bytes) -> tuple[int, int]:
@@ -30,11 +44,11 @@ def line_counts(before: bytes, after: bytes) -> tuple[int, int]:
 def unified(before: bytes | None, after: bytes | None, path: str) -> str:
     """A unified diff; ``None`` is an absent file. Bad bytes become replacement characters; ends with a newline.
 
-    A last line without a newline is marked as git marks it.
+    A last line without a newline is marked, and a name that could act on a terminal is quoted, as git does.
     """
     a, b = _lines(before), _lines(after)
-    old = "/dev/null" if before is None else f"a/{path}"
-    new = "/dev/null" if after is None else f"b/{path}"
+    old = "/dev/null" if before is None else quoted_name(f"a/{path}")
+    new = "/dev/null" if after is None else quoted_name(f"b/{path}")
     if len(a) * len(b) > 100 * _MAX_PRODUCT:
         return f"--- {old}\n+++ {new}\n({len(a)} lines became {len(b)}: too many to compare here)\n"
     lines: list[str] = []
@@ -43,6 +57,19 @@ def unified(before: bytes | None, after: bytes | None, path: str) -> str:
         if not line.endswith("\n"):
             lines.append("\n\\ No newline at end of file\n")
     return "".join(lines)
+
+
+def quoted_name(name: str) -> str:
+    """A path as git prints it: in quotes and with escapes where it holds control characters or bad bytes."""
+    if not _UNSAFE.search(name):
+        return name
+    return '"' + _UNSAFE.sub(lambda found: _escaped(found[0]), name) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def _lines(content: bytes | None) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentui.errors import SandboxUnavailable
+from agentui.errors import EngineUnavailable, SandboxUnavailable
 from agentui.sandbox import engine as engine_module
 from agentui.sandbox.engine import find_engine
 
@@ -127,3 +127,14 @@ def test_known_sockets_are_tried_when_nothing_is_named(home: Path, monkeypatch: 
         find_engine({}, home)
     assert f"Colima (unix://{socket})" in caught.value.message
     assert "absent" not in caught.value.message
+
+
+def test_an_engine_that_stays_away_is_logged_once_for_each_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", engine_module.__name__)
+    environment = {"DOCKER_HOST": f"unix://{tmp_path}/away.sock"}
+    for _ in range(3):
+        with pytest.raises(EngineUnavailable):
+            find_engine(environment, tmp_path)
+    assert [record.levelname for record in caplog.records] == ["INFO"]

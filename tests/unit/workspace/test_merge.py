@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import unicodedata
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentui.workspace.merge import merge3
-from agentui.workspace.textdiff import line_counts, unified
+from agentui.workspace.textdiff import line_counts, quoted_name, unified
 
 lines = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d\n", b"\n"]), max_size=12).map(b"".join)
 texts = st.builds(lambda head, tail: head + tail, lines, st.sampled_from([b"", b"x"]))
@@ -78,3 +79,15 @@ def _count(text: bytes) -> int:
 def test_a_missing_newline_at_the_end_is_said() -> None:
     assert unified(b"a\n", b"a", "f").endswith("+a\n\\ No newline at end of file\n")
     assert unified(None, b"x\n", "f").startswith("--- /dev/null\n+++ b/f\n")
+
+
+def test_a_name_that_could_act_on_the_terminal_is_quoted_in_a_diff_as_git_quotes_it() -> None:
+    header = unified(b"a\n", b"b\n", 'd/\x1b]0;x\x07\n"q"').split("\n")[:2]
+    assert header == [r'--- "a/d/\033]0;x\a\n\"q\""', r'+++ "b/d/\033]0;x\a\n\"q\""']
+    assert unified(b"a\n", b"b\n", "d/ü.txt").startswith("--- a/d/ü.txt\n")
+    assert quoted_name("\udcff") == r'"\377"'
+
+
+@given(st.text(max_size=40))
+def test_a_quoted_name_holds_no_control_characters(name: str) -> None:
+    assert not [char for char in quoted_name(name) if unicodedata.category(char) == "Cc"]
