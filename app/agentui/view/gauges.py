@@ -119,6 +119,7 @@ class Gauges:
         new = copy.copy(self)
         new.speed = replace(self.speed)
         new.forecasts = dict(self.forecasts)
+        new.seen_t_s = dict(self.seen_t_s)
         new.depths = self.depths.copy()
         new.kv_history = self.kv_history.copy()
         new.rate_history = self.rate_history.copy()
