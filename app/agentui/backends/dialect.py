@@ -107,7 +107,7 @@ class Dialect:
             if role == "user" and is_after_result and self.compat.get("requiresAssistantAfterToolResult"):
                 sent.append({"role": "assistant", "content": BETWEEN_RESULT_AND_USER})
             for call in message.get("tool_calls") or ():
-                names[call["id"]] = call["function"]["name"]
+                names[call["id"]] = call.get("function", {}).get("name", "")
             sent.append(self._message(message, names))
         return sent
 
