@@ -71,7 +71,7 @@ def _wide(width: int, height: int, prompt: int, wants: Wants) -> dict[str, Regio
     left = max(60, width * 11 // 20)
     side, x = width - left - 1, left + 1
     changes = _changes_rows(wants, height // 4)
-    gauges = max(GAUGE_ROWS, min(18, (height - changes) * 2 // 5))
+    gauges = max(GAUGE_ROWS, min(18, (height - changes) // 2))
     return {
         "transcript": Region(0, 0, left, height - prompt),
         "prompt": Region(0, height - prompt, left, prompt),
