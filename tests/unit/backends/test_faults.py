@@ -50,7 +50,7 @@ MESSAGES = (
 CONFIG = SimulatorConfig(
     unpaced=True, context_length=2048, stall_s=600, restart_s=0.1, reasoning_limit_tokens=50
 )
-QUICK = StallLimits(stall_s=0.1, give_up_s=0.3, generating_s=0.3)
+QUICK = StallLimits(stall_s=0.5, give_up_s=1.5, generating_s=1.5)
 
 FAILS: dict[Fault, tuple[type[BackendError], str]] = {
     Fault.UNKNOWN_MODEL: (ModelNotFound, "no such model"),
