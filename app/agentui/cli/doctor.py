@@ -18,7 +18,8 @@ from typing import Any
 from agentui import __version__
 from agentui.cli import UNAVAILABLE
 from agentui.cli.arguments import Start, add_settings, start
-from agentui.cli.findings import Finding, all_findings
+from agentui.cli.finding import Finding
+from agentui.cli.findings import all_findings
 from agentui.cli.providers import with_keys
 from agentui.config import Loaded, Settings
 from agentui.config.checks import ProjectChecks

@@ -7,35 +7,20 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
-from typing import Any, Literal
 
 from agentui.backends.base import ServerFacts, ServerModel
+from agentui.cli.finding import Finding
 from agentui.cli.models import models_object
+from agentui.cli.sandbox_findings import jail_findings, limits_finding
 from agentui.config import Settings
 from agentui.errors import AgentuiError
-from agentui.frozen import frozen
 from agentui.text import human_bytes, human_context, human_gib, plural
-
-Status = Literal["ok", "note", "missing"]
 
 SMALLEST_COLUMNS, SMALLEST_LINES = 80, 24
 LITTLE_MEMORY_BYTES = 4 << 30
 LITTLE_ENGINE_BYTES = 3 << 30
 # Instructions, a task and one file fill this; less makes an agent forget what it is doing.
 LITTLE_CONTEXT_TOKENS = 16_384
-
-
-@frozen
-class Finding:
-    """One thing that was looked at. `needed` for running anything at all; `facts` are for ``--json``."""
-
-    area: str
-    status: Status
-    text: str
-    todo: str = ""
-    needed: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def all_findings(
@@ -129,7 +114,6 @@ def _models_finding(server: ServerFacts, models: Sequence[ServerModel], settings
 
 async def _ask_engine(settings: Settings) -> list[Finding]:
     from agentui import wire
-    from agentui.cli.sandbox_findings import jail_findings, limits_finding
 
     if settings.sandbox == "none":
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
-from agentui.cli.findings import Finding
+from agentui.cli.finding import Finding
 from agentui.config import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.text import human_bytes

@@ -10,7 +10,8 @@ import pytest
 from agentui.backends.base import LoadedInstance, ServerFacts, ServerModel
 from agentui.cli import main
 from agentui.cli.doctor import is_ready
-from agentui.cli.findings import Finding, memory_finding, server_findings, terminal_finding
+from agentui.cli.finding import Finding
+from agentui.cli.findings import memory_finding, server_findings, terminal_finding
 from agentui.cli.sandbox_findings import limits_finding
 from agentui.config import Settings
 
