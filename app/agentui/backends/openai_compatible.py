@@ -24,6 +24,7 @@ from agentui.backends.fields import as_text
 from agentui.backends.native_http import NativeHttp, Reply
 from agentui.backends.openai_chat import READ_TIMEOUT_S, OpenAiChat
 from agentui.backends.served import (
+    model_entries,
     ollama_trained_context,
     parse_models,
     parse_ollama,
@@ -115,7 +116,7 @@ class OpenAiCompatibleBackend:
             reply = await self._http.get(self._listing_path())
             if not reply.is_good:
                 raise refusal(reply.status, reply.body or reply.text, self._address.root)
-            models = parse_models(reply.fields)
+            models = parse_models(reply.body)
         else:
             models = ()
         if self._facts.kind == "llama.cpp":
@@ -218,7 +219,7 @@ class OpenAiCompatibleBackend:
         other: list[Reply] = []
         for base in self._address.api_bases:
             reply = await self._http.get(self._listing_path(base))
-            if reply.is_good and isinstance(reply.fields.get("data"), list):
+            if reply.is_good and model_entries(reply.body) is not None:
                 self._bases = [base]
                 return
             error = refusal(reply.status, reply.body or reply.text, self._address.root)
