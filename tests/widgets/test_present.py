@@ -144,6 +144,12 @@ def test_the_sandbox_and_the_simulated_label_are_the_last_to_go(width: int, kind
     assert kind in shown
 
 
+def test_a_narrow_header_names_the_model_and_the_sandboxs_kind_rather_than_all_of_its_label() -> None:
+    shown = header_texts(80, StateChanged("generating", "none"), kind="scripted", label="scripted: a long explanation")
+    assert MODEL.model in shown
+    assert "simulated  scripted  " in shown
+
+
 def test_the_header_is_red_where_something_is_not_as_it_should_be() -> None:
     tape = Tape()
     tape.add(ModelSeen(replace(MODEL, loaded_context_tokens=8192, is_remote=True, is_simulated=True)))
@@ -167,7 +173,7 @@ def test_what_keeps_the_machine_safe_and_the_state_stay_in_every_width() -> None
     for width in (40, 80, 100, 120, 160):
         kept, state = fit(left, right, width - 2)
         texts = [fact.text for fact in kept]
-        assert ("docker" if width == 40 else label) in texts
+        assert (label if width == 160 else "docker") in texts
         assert state[0].text.startswith("● running command")
         assert ("agentui" in texts) <= (MODEL.model in " ".join(texts))
 

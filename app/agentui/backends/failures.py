@@ -264,8 +264,9 @@ def from_exception(error: BaseException, address: str) -> BackendError | None:
 
 
 def _body_of(error: BaseException) -> object:
-    body = getattr(error, "body", None)
-    return body if body else getattr(getattr(error, "response", None), "text", "")
+    body, response = getattr(error, "body", None), getattr(error, "response", None)
+    elsewhere = getattr(response, "headers", {}).get("location")
+    return elsewhere or body or getattr(response, "text", "")
 
 
 def _from_transport(error: BaseException, names: set[str], address: str) -> BackendError | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ READ_TIMEOUT_S = 3600.0
 _PLAIN = Dialect()
 _TAIL_S = 10.0
 _CHARACTERS_PER_TOKEN = 4
+_NO_STREAM = re.compile(r"\bstream(?:ing|ed)?\b.{0,40}?(?:not|n't|un)\s?(?:supported|allowed|available|implemented)", re.I)
 _SENT_HEADERS = frozenset(
     {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding"}
 )
@@ -68,6 +70,7 @@ class OpenAiChat:
         self._read_timeout_s = read_timeout_s
         self._warming: asyncio.Task[AsyncOpenAI] | None = None
         self._asks_usage = dialect.asks_usage
+        self._asks_stream = True
 
     async def stream(self, request: ChatRequest, context_tokens: int | None) -> AsyncGenerator[ChatPart, None]:
         """Send `request` and yield its parts, ending with a `FinishPart`.
@@ -157,19 +160,28 @@ class OpenAiChat:
 
     async def _open(self, request: ChatRequest) -> AsyncStream[object]:
         client = await self._connected()
-        try:
-            return await self._create(client, request)
-        except Exception as error:
-            if not (self._asks_usage and "stream_options" in str(getattr(error, "body", ""))):
-                raise
-        # Some servers refuse the field instead of ignoring it.
-        self._asks_usage = False
-        return await self._create(client, request)
+        while True:
+            try:
+                return await self._create(client, request)
+            except Exception as error:
+                if not self._can_do_without(str(getattr(error, "body", ""))):
+                    raise
+
+    def _can_do_without(self, refusal_text: str) -> bool:
+        """Whether a server refused a field instead of ignoring it; from then on it is not sent."""
+        if self._asks_usage and "stream_options" in refusal_text:
+            self._asks_usage = False
+            return True
+        if self._asks_stream and _NO_STREAM.search(refusal_text):
+            self._asks_stream = self._asks_usage = False
+            return True
+        return False
 
     async def _create(self, client: AsyncOpenAI, request: ChatRequest) -> AsyncStream[object]:
         from openai import AsyncStream
 
         body = {**self._extra_body, **self._dialect.body(request, asks_usage=self._asks_usage)}
+        body["stream"] = self._asks_stream
         # The plain JSON instead of the package's chunk objects: building those costs four times as much as all
         # the rest of a token, and they would only be taken apart again.
         return await client.post(

@@ -77,7 +77,7 @@ class ChunkReader:
         if thought:
             self.has_answer = True
             parts.append(ThinkingPart(thought))
-        content = as_text(message.get("content"))
+        content = _content(message.get("content"))
         if content:
             self.has_answer = True
             before = len(parts)
@@ -85,11 +85,12 @@ class ChunkReader:
             if len(parts) == before:
                 parts.append(ThinkingPart("") if self._splitter.may_think else TextPart(""))
         for call in as_list(message.get("tool_calls")):
-            parts.append(self._call(as_object(call)))
+            parts.append(self._call(as_object(call), as_object(as_object(call).get("function"))))
+        if function := as_object(message.get("function_call")):  # what came before tool calls: one, without an id
+            parts.append(self._call({"index": 0}, function))
 
-    def _call(self, call: Mapping[str, Any]) -> ToolCallPart:
+    def _call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> ToolCallPart:
         self.has_answer = True
-        function = as_object(call.get("function"))
         arguments = function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
@@ -109,6 +110,13 @@ class ChunkReader:
         if timings:
             self._timings = timings_from(timings) or self._timings
             self._counted = _usage_from_timings(timings) or self._counted
+
+
+def _content(value: object) -> str | None:
+    """The text of a content, also of one in parts as Mistral's servers send it."""
+    if isinstance(value, list):
+        return "".join(as_text(as_object(part).get("text")) or "" for part in value)
+    return as_text(value)
 
 
 class _CallIndex:

@@ -24,6 +24,7 @@ from agentui.backends.fields import as_text
 from agentui.backends.native_http import NativeHttp, Reply
 from agentui.backends.openai_chat import READ_TIMEOUT_S, OpenAiChat
 from agentui.backends.served import (
+    model_entries,
     ollama_trained_context,
     parse_models,
     parse_ollama,
@@ -76,6 +77,7 @@ class OpenAiCompatibleBackend:
         self._bases = list(address.api_bases)
         self._chat: OpenAiChat | None = None
         self._has_listing = True
+        self._listing = self._listing_path(self._bases[0])
         self._has_slots = True
         self._contexts: dict[str, int | None] = {}
 
@@ -112,10 +114,10 @@ class OpenAiCompatibleBackend:
         if self._facts.kind == "ollama":
             models = await self._ollama_models()
         elif self._has_listing:
-            reply = await self._http.get(self._listing_path())
+            reply = await self._http.get(self._listing)
             if not reply.is_good:
                 raise refusal(reply.status, reply.body or reply.text, self._address.root)
-            models = parse_models(reply.fields)
+            models = parse_models(reply.body)
         else:
             models = ()
         if self._facts.kind == "llama.cpp":
@@ -218,8 +220,10 @@ class OpenAiCompatibleBackend:
         other: list[Reply] = []
         for base in self._address.api_bases:
             reply = await self._http.get(self._listing_path(base))
-            if reply.is_good and isinstance(reply.fields.get("data"), list):
-                self._bases = [base]
+            if reply.is_good and model_entries(reply.body) is not None:
+                # Chat mostly lies beside the listing, but not everywhere: the others stay to be tried.
+                self._bases.sort(key=lambda other: other != base)
+                self._listing = self._listing_path(base)
                 return
             error = refusal(reply.status, reply.body or reply.text, self._address.root)
             if isinstance(error, AuthenticationFailed | BackendUnavailable) or _is_broken(reply):
@@ -232,8 +236,8 @@ class OpenAiCompatibleBackend:
         self._has_listing = False
         _log.info("No listing of models at %s: %s", self._address.root, refused)
 
-    def _listing_path(self, base: str | None = None) -> str:
-        return f"{(base or self._bases[0]).removeprefix(self._address.root)}/models"
+    def _listing_path(self, base: str) -> str:
+        return f"{base.removeprefix(self._address.root)}/models"
 
     # --- models -----------------------------------------------------------------------------------
 

@@ -12,18 +12,27 @@ from agentui.backends.fields import as_count, as_list, as_object, as_size, as_te
 _CONTEXT_FIELDS = ("max_model_len", "context_length", "context_window")
 
 
-def parse_models(body: Mapping[str, Any]) -> tuple[ServerModel, ...]:
+def model_entries(body: object) -> list[Any] | None:
+    """The entries of a ``/v1/models``: below ``data``, below ``models``, or a bare list; else ``None``."""
+    if isinstance(body, list):
+        return body
+    fields = as_object(body)
+    return next((found for key in ("data", "models") if isinstance(found := fields.get(key), list)), None)
+
+
+def parse_models(body: object) -> tuple[ServerModel, ...]:
     """Read ``/v1/models`` of any server. What is listed counts as served, so as one instance.
 
     The context comes from llama-server's ``meta.n_ctx``, vLLM's ``max_model_len`` or LiteLLM-like
     ``context_length``; most servers do not tell it.
     """
-    found = (_model(as_object(entry)) for entry in as_list(body.get("data")))
+    entries = model_entries(body) or []
+    found = (_model({"id": entry} if isinstance(entry, str) else as_object(entry)) for entry in entries)
     return tuple(model for model in found if model.key)
 
 
 def _model(entry: Mapping[str, Any]) -> ServerModel:
-    key = as_text(entry.get("id")) or as_text(entry.get("name")) or ""
+    key = next((told for name in ("id", "name", "model") if (told := as_text(entry.get(name)))), "")
     meta = as_object(entry.get("meta"))
     told = (
         meta.get("n_ctx"),

@@ -162,7 +162,7 @@ class OwnLoop:
                 if unusable >= UNUSABLE_ANSWERS:
                     return "failed", "the model keeps writing tool calls that cannot be used", ""
                 continue
-            self._warn_of_leaks(answer, emit)
+            self._warn_of_answer(answer, emit)
             if answer.finish_reason == "length":
                 return "limit", "the answer was cut at the token limit", _LENGTH_HINT
             # Where no further turn may begin, what waits stays queued.
@@ -376,7 +376,10 @@ class OwnLoop:
         if partial_text.strip():
             self._append(assistant_message(f"{partial_text}\n{result}"), emit)
 
-    def _warn_of_leaks(self, answer: Answer, emit: Emit) -> None:
+    def _warn_of_answer(self, answer: Answer, emit: Emit) -> None:
+        """Say what an answer without commands is not: a call written as text, or nothing."""
+        if not answer.text.strip() and answer.finish_reason != "length":
+            emit(Warned("empty_answer", "the model ended its turn without a word", _EMPTY_HINT))
         leak = leaked_tool_call(answer.text)
         if leak:
             emit(
@@ -389,6 +392,7 @@ class OwnLoop:
 
 
 _LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
+_EMPTY_HINT = "ask it to go on; where it happens often, check the model's chat template"
 _LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
 
 

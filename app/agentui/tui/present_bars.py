@@ -76,8 +76,11 @@ def _sandbox_facts(status: Status) -> list[Fact]:
     if not sandbox.is_isolated:
         return [Fact(clean_line(sandbox.label), "error", 0)]
     is_plain = status.profile == "default" and not sandbox.has_interpreters
-    tone: Tone = "text" if is_plain else "warning"
-    return [Fact(clean_line(sandbox.label), tone, 1, short=clean_line(sandbox.kind))]
+    kind = clean_line(sandbox.kind)
+    if not is_plain:
+        return [Fact(clean_line(sandbox.label), "warning", 1, short=kind)]
+    # What the plain sandbox is like can be read in the help; whose project and model these are cannot.
+    return [Fact(clean_line(sandbox.label), "text", 8, short=kind)]
 
 
 def short_path(path: str) -> str:

@@ -333,6 +333,43 @@ async def test_a_server_that_refuses_the_usage_option_is_asked_without_it() -> N
         assert ["stream_options" in request.fields for request in server.seen] == [True, False, False]
 
 
+@pytest.mark.parametrize("words", ["streaming is not supported", "stream=true isn't allowed here"])
+async def test_a_server_that_cannot_stream_is_asked_for_the_whole_answer(words: str) -> None:
+    async with ReplayServer({ROUTE: as_json({"error": words}, 400)}) as server:
+        chat = OpenAiChat(f"{server.url}/v1", None, address=server.url)
+        with pytest.raises(BackendRefused, match="stream"):
+            await anext(chat.stream(REQUEST, None))
+        server.routes[ROUTE] = recorded("chat-nonstream.json")
+        assert joined([part async for part in chat.stream(REQUEST, None)], TextPart) == SAID
+        await chat.aclose()
+        assert [request.fields["stream"] for request in server.seen] == [True, False, False]
+
+
+async def test_a_content_in_parts_is_text() -> None:
+    said = [{"type": "text", "text": "Hello"}, {"type": "reference", "ids": [1]}, {"type": "text", "text": "!"}]
+    parts, error, _ = await ask(events(chunk({"content": said}), chunk({}, "stop")))
+    assert (joined(parts, TextPart), error) == ("Hello!", None)
+
+
+async def test_a_call_of_the_old_kind_is_a_tool_call() -> None:
+    first = {"function_call": {"name": "bash", "arguments": '{"command"'}}
+    rest = {"function_call": {"arguments": ': "ls"}'}}
+    parts, _, _ = await ask(events(chunk(first), chunk(rest), chunk({}, "function_call")))
+    calls = [part for part in parts if isinstance(part, ToolCallPart)]
+    assert calls[0].name == "bash"
+    assert calls[0].call_id
+    assert "".join(call.arguments for call in calls) == '{"command": "ls"}'
+    assert isinstance(parts[-1], FinishPart)
+    assert parts[-1].reason == "tool_calls"
+
+
+async def test_a_redirect_is_not_followed_but_named() -> None:
+    elsewhere = "http://example.com/v1/chat/completions"
+    _, error, _ = await ask(Canned(status=307, headers=(("Location", elsewhere),)))
+    assert isinstance(error, BackendRefused)
+    assert elsewhere in error.message
+
+
 async def test_cancelling_the_reader_closes_the_connection() -> None:
     async with ReplayServer({ROUTE: events(SOME, done=False, ending="hang")}) as server:
         chat = OpenAiChat(f"{server.url}/v1", None, address=server.url)

@@ -255,6 +255,29 @@ async def test_ollama_with_nothing_loaded_asks_for_a_name() -> None:
         await backend.aclose()
 
 
+async def test_a_listing_and_chat_may_lie_below_different_bases() -> None:
+    routes = {
+        "GET /models": as_json({"models": ["tiny-gemma4"]}),
+        "POST /v1/chat/completions": recorded("chat-stream.sse"),
+    }
+    async with ReplayServer(routes) as server:
+        backend = await connected(server)
+        assert isinstance([part async for part in backend.chat(REQUEST)][-1], FinishPart)
+        assert [model.key for model in await backend.models()] == ["tiny-gemma4"]
+        await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    "listing", [[{"id": "tiny"}], ["tiny"], {"models": [{"name": "tiny"}]}, {"data": [{"model": "tiny"}]}]
+)
+async def test_a_listing_of_another_form_is_read(listing: object) -> None:
+    async with ReplayServer({"GET /v1/models": as_json(listing)}) as server:
+        backend = OpenAiCompatibleBackend(parse_address(server.url))
+        assert (await backend.connect()).lists_models
+        assert (await backend.describe(None)).model == "tiny"
+        await backend.aclose()
+
+
 async def test_of_several_models_of_another_machine_none_is_chosen_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
