@@ -8,8 +8,22 @@ from pathlib import Path
 
 # Invisible code points that no category tells: those of Unicode's Default_Ignorable_Code_Point that are neither
 # control nor format characters. HFS+ ignores some in names (git's utf8.c, is_hfs_dotgit), and people see none.
+# The first is the dot that a dotted capital I leaves behind.
 _IGNORABLE = frozenset(
-    map(chr, [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10)])
+    map(
+        chr,
+        [
+            0x0307,
+            0x034F,
+            0x115F,
+            0x1160,
+            0x17B4,
+            0x17B5,
+            *range(0x180B, 0x1810),
+            0x3164,
+            *range(0xFE00, 0xFE10),
+        ],
+    )
 ) | {chr(0xFFA0)}
 _TRAILING = ". \u1680\u2028\u2029"
 
@@ -24,10 +38,11 @@ def fold_name(name: bytes) -> str:
     if text.isascii() and text.isprintable():
         return text.casefold().partition(":")[0].rstrip(". ")
     text = "".join(ch for ch in text if not _is_ignorable(ch))
-    text = unicodedata.normalize("NFKC", text).casefold()
-    # Folding can make new compositions, and normalising new capitals: once more settles both.
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = "".join(ch for ch in text if not _is_ignorable(ch))
+    # Folding can make new compositions, and normalising new capitals: twice settles both. Some compare
+    # capitals, and to those the dotless i is an i.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", text).upper().casefold()
+    text = "".join(ch for ch in unicodedata.normalize("NFKC", text) if not _is_ignorable(ch))
     return text.partition(":")[0].rstrip(_TRAILING)
 
 
