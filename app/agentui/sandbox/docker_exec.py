@@ -175,7 +175,7 @@ class Execution:
         before = self._container.keeper.begin()
         try:
             exec_id, stream = self._container.start_process(
-                ("/bin/bash", "-c", self._command.text),
+                ("/bin/bash", "-c", "--", self._command.text),
                 workdir=folder,
                 environment={"AGENTUI_REPORT": f"{REPORT}:{self._token}"},
             )
