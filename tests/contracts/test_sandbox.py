@@ -23,6 +23,7 @@ BYTES = shipped(r"printf 'a\0b\377\033[31m'; printf 'e\200' >&2")
 ORDER = shipped("for i in 1 2 3; do echo o$i; echo e$i >&2; done")
 SILENT = shipped("true")
 FAILS = shipped("exit 41")
+DASHES = tuple(map(shipped, ("-x", "--help", "+e")))
 SIGNALLED = shipped("kill -9 $$")
 QUOTES = shipped("""printf '%s|' "a  b" 'c"d' $'e\\nf' \\* "${HOME:+set}"; echo '$HOME' "`echo t`" """)
 LINES = shipped("# a comment\necho one\n\necho two # another\ncat <<'END'\n$three\nEND\n")
@@ -102,6 +103,12 @@ async def test_a_command_that_prints_nothing_calls_nothing(sandbox: Sandbox) -> 
     result = await sandbox.run(Command(SILENT), chunks.append)
     assert chunks == []
     assert result.outcome == "ok"
+
+
+@pytest.mark.parametrize("text", DASHES)
+async def test_a_command_that_looks_like_an_option_is_a_command(sandbox: Sandbox, text: str) -> None:
+    ran = await play(sandbox, text)
+    assert (ran.result.outcome, ran.result.exit_code) == ("error", 127)
 
 
 async def test_a_failing_command_is_an_error_with_its_exit_code(sandbox: Sandbox) -> None:

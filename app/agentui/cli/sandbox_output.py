@@ -64,15 +64,13 @@ class Capture:
         self._streams[chunk.stream].add(chunk.data)
 
     def fields(self) -> dict[str, Any]:
-        """Text, size and whether something is missing, of each stream, as the report names them."""
+        """Text and size of each stream, as the report names them; a text says itself what is left out."""
         out, err = self._streams["stdout"], self._streams["stderr"]
         return {
             "stdout": out.text(),
             "stderr": err.text(),
             "stdout_bytes": out.total_bytes,
             "stderr_bytes": err.total_bytes,
-            "stdout_truncated": out.is_truncated,
-            "stderr_truncated": err.is_truncated,
         }
 
 
@@ -83,10 +81,6 @@ class _Kept:
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
         self.total_bytes = 0
-
-    @property
-    def is_truncated(self) -> bool:
-        return self.total_bytes > len(self._head) + min(self._tail_bytes, self._limit)
 
     def add(self, data: bytes) -> None:
         self.total_bytes += len(data)

@@ -34,8 +34,8 @@ applied.
 exit codes: the command's own; 124 it ran out of time; 137 it was killed or ran out of memory;
             75 what became of it is not known, or it was refused because there is no safe place for it; 2 usage
 --json:     one object on one line: exit_code (null if lost or refused), outcome (ok, error, timeout, killed,
-            oom, lost, refused), wall_s, stdout, stderr, stdout_bytes, stderr_bytes, stdout_truncated,
-            stderr_truncated (beginning and end are kept of long output), workspace, kept, message
+            oom, lost, refused), wall_s, stdout, stderr, stdout_bytes, stderr_bytes, workspace; of long output
+            the texts keep beginning and end; why it ended so is said on standard error
 """
 
 
@@ -104,9 +104,13 @@ async def _stream(bench: Bench, command: Command) -> int:
         raise SandboxUnavailable(f"the command did not run: {error.message}", hint=error.hint) from error
     finally:
         output.close()
+    _tell_why(result)
+    return _code(result)
+
+
+def _tell_why(result: CommandResult) -> None:
     if result.message and result.outcome not in ("ok", "error"):
         print(f"agentui: {clean(result.message)}", file=sys.stderr)
-    return _code(result)
 
 
 async def _report(bench: Bench, command: Command) -> int:
@@ -117,21 +121,23 @@ async def _report(bench: Bench, command: Command) -> int:
     except AgentuiError as error:
         text = f"{error.message} {error.hint}".strip()
         result = CommandResult("refused", None, 0.0, message=text)
-    exit_code = None if result.outcome in ("lost", "refused") else result.exit_code
-    if result.outcome == "timeout":
-        exit_code = EXIT_CODES["timeout"]
-    place = bench.place
     record = {
-        "exit_code": exit_code,
+        "exit_code": _known_code(result),
         "outcome": result.outcome,
         "wall_s": round(result.wall_s, 3),
         **capture.fields(),
-        "workspace": place.workspace_id,
-        "kept": not place.is_throwaway,
-        "message": result.message,
+        "workspace": bench.place.workspace_id,
     }
+    _tell_why(result)
     print(json_line(record), flush=True)
     return _code(result)
+
+
+def _known_code(result: CommandResult) -> int | None:
+    """The command's own code, or what stands for it where we ended the command; ``None`` if nobody knows."""
+    if result.outcome in ("lost", "refused"):
+        return None
+    return EXIT_CODES.get(result.outcome) if result.exit_code is None else result.exit_code
 
 
 def _code(result: CommandResult) -> int:

@@ -170,7 +170,7 @@ class Bubblewrap:
             *("--chdir", f"{WORKSPACE}/{launch.cwd}" if launch.cwd else WORKSPACE),
             *("--setenv", "AGENTUI_REPORT", f"{REPORT}:{launch.token}"),
         ]
-        shell = ["/bin/bash", "-c", launch.text]
+        shell = ["/bin/bash", "-c", "--", launch.text]
         process, init_pid = started(arguments, shell, self._filter, self._resource_limits())
         return JailedProcesses(process, init_pid, launch.root, self._limits)
 

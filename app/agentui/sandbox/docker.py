@@ -105,7 +105,8 @@ class DockerSandbox:
         self._volume: WorkspaceVolume | None = None
         self._container: Container | None = None
         self._execution: Execution | None = None
-        self._has_readonly_proc = True
+        # Podman ignores what its API is told of it, and has no other way.
+        self._has_readonly_proc = not engine.facts.is_podman
         self._memory_bytes: int | None = None
         self._one_at_a_time = asyncio.Lock()
         self._freezing = asyncio.Lock()
@@ -296,6 +297,7 @@ class DockerSandbox:
             limits=self._limits,
             labels={**self._labels, labels.ROLE: role},
             has_readonly_proc=self._has_readonly_proc,
+            is_noexec=self._volume.is_noexec,
             relay_volume=self._way_out.volume if self._way_out is not None and role == "commands" else None,
         )
 
@@ -350,7 +352,8 @@ class DockerSandbox:
     def _notes(self) -> tuple[str, ...]:
         notes: list[str] = []
         if not self._has_readonly_proc:
-            notes.append("/proc is writable: this engine needs it to start commands")
+            why = "Podman cannot shut it" if self._engine.facts.is_podman else "this engine needs it so"
+            notes.append(f"/proc is writable ({why}): native code can be put into a process")
         if self._volume is not None and not self._volume.is_noexec and self._shell is None:
             notes.append("files of the workspace can be executed: this engine has no noexec volumes")
         return tuple(notes)

@@ -44,6 +44,8 @@ class ContainerPlan:
     limits: SandboxLimits
     labels: Mapping[str, str]
     has_readonly_proc: bool = True
+    is_noexec: bool = True
+    """Whether files of the workspace may not be executed; its volume says so to every engine but Podman."""
     relay_volume: str | None = None
     """Holds the socket of the research profile's way out."""
 
@@ -219,6 +221,11 @@ def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:
     # Files there count as memory: at the limit the kernel would end the keeper for want of anything else.
     tmp_bytes = min(limits.tmp_bytes, memory_bytes // 2)
     tmpfs = "rw,noexec,nosuid,nodev"
+    is_podman = engine.facts.is_podman
+    # Podman refuses the option; there the memory limit is what bounds their number.
+    inodes = ("", "") if is_podman else (",nr_inodes=65536", ",nr_inodes=1024")
+    # It forgets the flags of a volume that it mounts, but takes them here, where Docker refuses them.
+    flags = "noexec,nosuid,nodev" if plan.is_noexec else "nosuid,nodev"
     config: dict[str, Any] = engine.api.create_host_config(
         network_mode="none",
         # Else the engine writes the host's own name servers into the container.
@@ -241,12 +248,13 @@ def host_config(engine: Engine, plan: ContainerPlan) -> dict[str, Any]:
             Ulimit(name="core", soft=0, hard=0),
         ],
         tmpfs={
-            "/tmp": f"{tmpfs},size={tmp_bytes},nr_inodes=65536,mode=1777",
-            "/run": f"{tmpfs},size={MIB},nr_inodes=1024,mode=755",
+            "/tmp": f"{tmpfs},size={tmp_bytes}{inodes[0]},mode=1777",
+            "/run": f"{tmpfs},size={MIB}{inodes[1]},mode=755",
         },
         # Without no_copy the engine gives the volume the owner and mode of the image's folder.
+        binds=[f"{plan.volume}:{WORKSPACE}:rw,nocopy,{flags}"] if is_podman else None,
         mounts=[
-            Mount(target=WORKSPACE, source=plan.volume, type="volume", no_copy=True),
+            *([] if is_podman else [Mount(target=WORKSPACE, source=plan.volume, type="volume", no_copy=True)]),
             *([relay_mount(plan.relay_volume)] if plan.relay_volume is not None else []),
         ],
     )

@@ -175,7 +175,7 @@ class Execution:
         before = self._container.keeper.begin()
         try:
             exec_id, stream = self._container.start_process(
-                ("/bin/bash", "-c", self._command.text),
+                ("/bin/bash", "-c", "--", self._command.text),
                 workdir=folder,
                 environment={"AGENTUI_REPORT": f"{REPORT}:{self._token}"},
             )
@@ -249,32 +249,35 @@ class _NotStarted(Exception):
 class _StartFailure:
     """Holds back what an engine writes into the output instead of starting a command: its folder is gone."""
 
-    WORDS = (b"OCI runtime exec failed: ", b"OCI runtime error: ")
+    WORDS = (b"OCI runtime exec failed: ", b"OCI runtime error: ", b"Error: runc: ", b"Error: crun: ")
+    HELD_BYTES = 4096
 
     def __init__(self, on_output: OnOutput) -> None:
         self._on_output = on_output
-        self._held: OutputChunk | None = None
-        self._is_first = True
+        self._held: list[OutputChunk] = []
+        self._room = self.HELD_BYTES
 
     def __call__(self, chunk: OutputChunk) -> None:
-        if self._is_first and chunk.data.startswith(self.WORDS):
-            self._held = chunk
-        else:
-            self._release()
-            self._on_output(chunk)
-        self._is_first = False
+        is_failure = bool(self._held) or chunk.data.startswith(self.WORDS)
+        self._room -= len(chunk.data)
+        if is_failure and self._room > 0:
+            self._held.append(chunk)
+            return
+        self._release()
+        self._room = 0
+        self._on_output(chunk)
 
     def is_start_failure(self, ending: Ending) -> bool:
         """Whether the command never ran; if it did, what was held back is handed on."""
-        if self._held is not None and ending.exit_code in (126, 127, 128):
+        if self._held and ending.exit_code in (126, 127, 128):
             return True
         self._release()
         return False
 
     def _release(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self._on_output(held)
+        held, self._held = self._held, []
+        for chunk in held:
+            self._on_output(chunk)
 
 
 class _Pump:

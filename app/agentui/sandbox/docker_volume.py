@@ -73,8 +73,10 @@ def open_volume(
         record = _make(engine, data, {}, {**labels, _IDENTITY: secrets.token_hex(8)})
         path, identity = record["Mountpoint"], (record.get("Labels") or {}).get(_IDENTITY)
         lower = _lower_of(engine, over) if over else f"{path}/lower"
+        # Podman's mounts have flags of their own (see `docker_container.host_config`).
+        is_noexec = engine.facts.is_podman and not may_execute
         if engine.facts.is_rootless or lower is None:
-            return WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+            return WorkspaceVolume(_plain(engine, image, base, uid, labels), is_noexec, plain_names)
         flags = "nosuid,nodev" if may_execute else "noexec,nosuid,nodev"
         # Else a folder that came from below could not be renamed.
         flags += ",redirect_dir=on" if over else ""
@@ -92,7 +94,7 @@ def open_volume(
             return opened
         except DockerException as error:
             _log.warning("no overlay volume on this engine: %s", explanation(error))
-            plain = WorkspaceVolume(_plain(engine, image, base, uid, labels), False, plain_names)
+            plain = WorkspaceVolume(_plain(engine, image, base, uid, labels), is_noexec, plain_names)
             # Else the next start would take it for one that mounted.
             remove_volume(engine, WorkspaceVolume(name, True, (name,)))
             return plain

@@ -48,6 +48,11 @@ class EngineFacts:
     cgroup_version: str | None
     is_rootless: bool = False
 
+    @property
+    def is_podman(self) -> bool:
+        """Podman speaks the same API, but takes some options elsewhere, and others not at all."""
+        return self.name == "Podman"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:

@@ -144,7 +144,7 @@ class PlainLauncher:
     def launch(self, launch: Launch) -> Processes:
         """Start bash in a session of its own."""
         return start_marked(
-            [launch.bash, "-c", launch.text], launch, host_environment(launch, self._environment)
+            [launch.bash, "-c", "--", launch.text], launch, host_environment(launch, self._environment)
         )
 
 

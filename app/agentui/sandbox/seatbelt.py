@@ -104,7 +104,13 @@ class Seatbelt:
     def launch(self, launch: Launch) -> Processes:
         """Start a command."""
         launch.report.touch()
-        argv = [*_arguments(launch.private, launch.root, str(launch.report)), "/bin/bash", "-c", launch.text]
+        argv = [
+            *_arguments(launch.private, launch.root, str(launch.report)),
+            "/bin/bash",
+            "-c",
+            "--",
+            launch.text,
+        ]
         environment = host_environment(launch, {"PATH": SEARCH_PATH, "USER": os.environ.get("USER", "")})
         return start_marked(argv, launch, environment)
 

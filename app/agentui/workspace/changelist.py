@@ -95,7 +95,7 @@ class ChangeLister:
     def _build_reason(self, delta: Delta) -> str | None:
         if not is_build_file(delta.path):
             return None
-        return self._reasons.get(_key(delta), "a build file that was not looked into")
+        return self._reasons.get(_key(delta), "it was not looked into")
 
     def _ignored_by(self, delta: Delta) -> bytes | None:
         found = self._ignored.get(delta.path, b"")
@@ -137,7 +137,8 @@ class ChangeLister:
                 self._counts[key] = (None, None)
             else:
                 self._counts[key] = line_counts(old or b"", after or b"")
-            self._reasons[key] = build_reason(delta.path, old, after)
+            is_known = old is not None or not had_file
+            self._reasons[key] = build_reason(delta.path, old, after if is_known else None)
 
     def _rows(self, deltas: Mapping[bytes, Delta], judged: Mapping[bytes, tuple[ChangeRule, str]]) -> list[Row]:
         rows: list[Row] = []

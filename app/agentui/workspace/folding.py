@@ -6,57 +6,61 @@ import os
 import unicodedata
 from pathlib import Path
 
-# Code points that HFS+ ignores in names (git's utf8.c, is_hfs_dotgit), and other invisible ones.
+# Invisible code points that no category tells: those of Unicode's Default_Ignorable_Code_Point that are neither
+# control nor format characters. HFS+ ignores some in names (git's utf8.c, is_hfs_dotgit), and people see none.
+# The first is the dot that a dotted capital I leaves behind.
 _IGNORABLE = frozenset(
     map(
         chr,
         [
-            0x00AD,
+            0x0307,
             0x034F,
-            0x061C,
             0x115F,
             0x1160,
             0x17B4,
             0x17B5,
             *range(0x180B, 0x1810),
-            *range(0x200B, 0x2010),
-            *range(0x202A, 0x202F),
-            *range(0x2060, 0x2070),
             0x3164,
             *range(0xFE00, 0xFE10),
-            0xFEFF,
-            0xFFA0,
-            *range(0xFFF0, 0xFFF9),
         ],
     )
-)
+) | {chr(0xFFA0)}
+_TRAILING = ". \u1680\u2028\u2029"
 
 
 def fold_name(name: bytes) -> str:
     """One path component as the most forgiving file system would compare it.
 
-    NFKC and case folding, without ignorable code points, without trailing dots and spaces, and without what
-    follows a colon (alternate data streams).
+    NFKC and case folding, without ignorable and control code points, without trailing dots and spaces, and
+    without what follows a colon (alternate data streams).
     """
     text = name.decode("utf-8", "surrogateescape")
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return text.casefold().partition(":")[0].rstrip(". ")
     text = "".join(ch for ch in text if not _is_ignorable(ch))
-    text = unicodedata.normalize("NFKC", text).casefold()
-    # Folding can make new compositions, and normalising new capitals: once more settles both.
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = "".join(ch for ch in text if not _is_ignorable(ch))
-    return text.partition(":")[0].rstrip(". ")
+    # Folding can make new compositions, and normalising new capitals: twice settles both. Some compare
+    # capitals, and to those the dotless i is an i.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", text).upper().casefold()
+    text = "".join(ch for ch in unicodedata.normalize("NFKC", text) if not _is_ignorable(ch))
+    return text.partition(":")[0].rstrip(_TRAILING)
 
 
 def _is_ignorable(ch: str) -> bool:
-    return ch in _IGNORABLE or 0xE0000 <= ord(ch) <= 0xE0FFF
+    if ch in _IGNORABLE or 0xE0000 <= ord(ch) <= 0xE0FFF or 0xFFF0 <= ord(ch) <= 0xFFF8:
+        return True
+    return unicodedata.category(ch) in ("Cc", "Cf")
 
 
 def folds_to(name: bytes, wanted: str) -> bool:
-    """Whether a component is `wanted` (given folded) to a forgiving file system, its 8.3 form included."""
-    folded = fold_name(name)
-    return folded == wanted or (wanted == ".git" and folded == "git~1")
+    """Whether a component is `wanted` (given folded) to a forgiving file system, its 8.3 form included.
+
+    To some a backslash parts names; then one of the parts is enough.
+    """
+    forms = (wanted, "git~1") if wanted == ".git" else (wanted,)
+    if b"\\" not in name:
+        return fold_name(name) in forms
+    return any(fold_name(part) in forms for part in name.split(b"\\"))
 
 
 def fold_path(path: bytes) -> str:

@@ -50,8 +50,18 @@ GIT_NAMES = [
     "\uff0egit",
     ".\uff47\uff49\uff54/config",
     ".git::$INDEX_ALLOCATION/x",
-    ".g\u0131t".replace("\u0131", "i"),
+    ".g\u0131t",
+    ".G\u0130T/x",
     "a/b/c/.giT/d",
+    ".git\t",
+    ".git\x01/x",
+    "\x7f.git",
+    ".g\u034fit",
+    ".git\u2028",
+    ".git\u00a0",
+    ".\U0001d5c0it/config",
+    ".git\\config",
+    "a\\.GIT\\hooks",
 ]
 
 
@@ -187,6 +197,32 @@ ASK = [
     "eslint.config.mjs",
     "x.pth",
     ".env",
+    "MAKEFILE ",
+    "M\u200bakefile",
+    ".\uff45nvrc",
+    ".vscode\u200d/tasks.json",
+    ".hg/hgrc",
+    ".jj/repo/config.toml",
+    ".ssh/config",
+    "docker-compose.override.yml",
+    "Dockerfile.dev",
+    "pom.xml",
+    "BUILD.bazel",
+    "rules.bzl",
+    "flake.nix",
+    "Gemfile",
+    "Package.swift",
+    "App.xcodeproj/project.pbxproj",
+    "App.xcodeproj/xcshareddata/xcschemes/App.xcscheme",
+    "fastlane/Fastfile",
+    "package-lock.json",
+    "uv.lock",
+    "requirements-dev.txt",
+    "pytest.ini",
+    ".Rprofile",
+    ".aider.conf.yml",
+    ".forgejo/workflows/ci.yml",
+    "site.sublime-project",
 ]
 
 
@@ -195,6 +231,47 @@ def test_what_tools_run_by_themselves_needs_a_yes(path: str) -> None:
     rule, why = rule_of(path)
     assert rule == "ask"
     assert why
+
+
+@pytest.mark.parametrize("path", ["build", "configure", "workspace", "Gemfile"])
+def test_a_folder_is_no_build_file(path: str) -> None:
+    assert rule_of(path, Node("dir", 0o755)) == ("free", "")
+
+
+def test_what_a_link_of_the_ask_list_leads_to_needs_a_yes_too() -> None:
+    links = (
+        entry(b".vscode", "link", target=b"config/editor"),
+        entry(b"config/editor", "link", target=b"shared"),
+        entry(b"Makefile", "link", target=b"build/rules.txt"),
+        entry(b"docs", "link", target=b"text"),
+    )
+    for path in ("config/shared/tasks.json", "config/editor", "build/rules.txt"):
+        assert rule_of(path, others=links)[0] == "ask", path
+    for path in ("config/other", "build/rules", "text/a"):
+        assert rule_of(path, others=links) == ("free", ""), path
+
+
+REPOSITORIES = {
+    "bare": (entry(b"x/HEAD"), entry(b"x/objects", "dir"), entry(b"x/refs", "dir")),
+    "linked": (entry(b"x/HEAD", "link", target=b"y"), entry(b"x/commondir")),
+    "other case": (entry(b"x/head"), entry(b"x/Objects", "dir"), entry(b"x/REFS", "dir")),
+}
+
+
+@pytest.mark.parametrize("form", sorted(REPOSITORIES))
+def test_a_repository_of_another_name_is_never_applied(form: str) -> None:
+    others = REPOSITORIES[form]
+    for path in ("x/config", "x/hooks/pre-commit", "x/HEAD"):
+        assert rule_of(path, others=others)[0] == "never", path
+    assert rule_of("y/config", others=others) == ("free", "")
+    assert rule_of("x/config", others=others[:1]) == ("free", "")
+
+
+def test_the_project_itself_does_not_become_a_repository() -> None:
+    others = (entry(b"HEAD"), entry(b"objects", "dir"), entry(b"refs", "dir"))
+    for path in ("HEAD", "config", "hooks/post-checkout", "objects/ab"):
+        assert rule_of(path, others=others)[0] == "never", path
+    assert rule_of("report.py", others=others) == ("free", "")
 
 
 def test_a_file_that_becomes_executable_needs_a_yes_but_not_one_that_was() -> None:
@@ -244,6 +321,8 @@ def test_mass_deletion_counts_removed_emptied_and_replaced_files() -> None:
     assert mass_deletion(linked, 1000) is not None
     changed = [Delta(b"%d" % n, Node("file", 0o644, 5), Node("file", 0o644, 4)) for n in range(11)]
     assert mass_deletion(changed, 1000) is None
+    cut = [Delta(b"%d" % n, Node("file", 0o644, 500), Node("file", 0o644, 1)) for n in range(11)]
+    assert mass_deletion(cut, 1000) is not None
     folders = [Delta(b"%d" % n, Node("dir", 0o755), None) for n in range(11)]
     assert mass_deletion(folders, 1000) is None
 
@@ -260,4 +339,16 @@ def test_build_files_ask_only_for_what_tools_run() -> None:
     assert build_reason(b"pyproject.toml", project, project.replace(b"88", b"99")) is None
     assert build_reason(b"pyproject.toml", project, project.replace(b"[]", b'["evil"]')) is not None
     assert build_reason(b"pyproject.toml", project, project + b'[build-system]\nrequires = ["x"]\n') is not None
+    crate = b'[package]\nname = "x"\nversion = "1"\n[dependencies]\n'
+    assert build_reason(b"Cargo.toml", crate, crate.replace(b'"1"', b'"2"')) is None
+    assert build_reason(b"Cargo.toml", crate, crate.replace(b'"x"', b'"x"\nbuild = "evil.rs"')) is not None
     assert build_reason(b"other.json", None, None) is None
+
+
+def test_an_ignore_file_asks_only_where_less_is_ignored() -> None:
+    before = b"dist/\n# notes\nlocal.txt\n"
+    assert build_reason(b".gitignore", before, b"dist/\r\n\nbuild/\nlocal.txt\nmore\n") is None
+    assert build_reason(b"sub/.gitignore", None, b"x\n") is None
+    for after in (b"dist/\n", b"", None, before + b"!local.txt\n", b"local.txt\ndist/\n"):
+        assert build_reason(b".gitignore", before, after) is not None, after
+    assert build_reason(b"sub/.GITIGNORE", None, b"!secret\n") is not None
