@@ -1,15 +1,19 @@
 """compose.yaml describes the very containers that agentui makes.
 
 What it cannot say, or says otherwise on purpose, is here and nowhere else: the read-only /proc and the overlay
-volume of a copy (no words for them in Compose); the relay's main process, which ends with agentui's input, and
-its network, which a person chooses; the egress proxy, which is a part of agentui itself; `way-out`, whose
-program agentui starts inside of the research container; Pi's terminal, the user's files in its agent folder,
-and its commands, which without agentui run on the volume beside it.
+volume of a copy (no words for them in Compose; its volume `work` takes its owner from the image); the relay's
+main process, which ends with agentui's input, and its network, which a person chooses; the egress proxy, which
+is a part of agentui itself; `way-out`, whose program agentui starts inside of the research container; Pi's
+terminal, the user's files in its agent folder (whose name for LM Studio leads to the relay), and its commands,
+which without agentui run on the volume beside it.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -110,7 +114,7 @@ def test_mounts_are_the_same(name: str) -> None:
             mount["Source"],
             mount["Target"],
             bool(mount.get("ReadOnly")),
-            bool(mount.get("VolumeOptions", {}).get("NoCopy")),
+            bool(mount.get("VolumeOptions", {}).get("NoCopy")) and mount["Source"] != "work",
         )
         for mount in MADE[name]["Mounts"]
     }
@@ -145,6 +149,30 @@ def test_images_are_the_ones_that_agentui_builds_from_the_base_that_is_asked_for
     build = SERVICES[name]["build"]
     assert (ROOT / build["context"] / build.get("dockerfile", "Dockerfile")).is_file()
     assert build["args"]["BASE_IMAGE"] == "${AGENTUI_BASE_IMAGE:-debian:bookworm-slim}"
+
+
+@pytest.mark.parametrize("name", ["sandbox", "research", "pi"])
+def test_volume_for_the_work_takes_its_owner_from_the_image(name: str) -> None:
+    [work] = [mount for mount in SERVICES[name]["volumes"] if mount["source"] == "work"]
+    assert "volume" not in work, "nocopy leaves it to root, and the agent could not write"
+
+
+def test_a_models_file_for_containers_leads_pi_to_the_relay() -> None:
+    assert SERVICES["pi"]["extra_hosts"] == ["host.docker.internal:127.0.0.1"]
+
+
+@pytest.mark.parametrize("program", [("docker", "compose"), ("docker-compose",)])
+def test_compose_old_and_new_takes_the_file(program: Sequence[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "AGENTUI_BASE_IMAGE": "some-base:1"}
+    try:
+        subprocess.run([*program, "version"], check=True, capture_output=True, env=environment)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"no {' '.join(program)} on this machine")
+    command = [*program, "-f", str(ROOT / "compose.yaml"), "-p", "test", "config"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert set(compose_file(done.stdout)["services"]) == set(SERVICES)
+    assert done.stdout.count("BASE_IMAGE: some-base:1") == len(SERVICES)
 
 
 def test_users_files_come_with_the_checkout_and_lead_to_the_relay() -> None:

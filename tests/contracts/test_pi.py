@@ -177,6 +177,30 @@ async def test_an_extension_that_the_user_named_asks_on_the_screen(
         assert "auth.json (never given away)" in left_out
 
 
+@pytest.mark.parametrize(
+    ("first", "given"),
+    [
+        ("/review report.py", "Look at report.py with care.\n"),
+        ("  two  \r\n lines\u2028 \udcff\t", None),
+        ("/no-such-prompt x", "/no-such-prompt x"),
+    ],
+)
+async def test_a_task_that_pi_words_otherwise_is_not_given_again_with_the_next(
+    installation: PiInstallation, tmp_path: Path, first: str, given: str | None
+) -> None:
+    users = tmp_path / "users-pi"
+    (users / "prompts").mkdir(parents=True)
+    (users / "prompts" / "review.md").write_text("Look at $1 with care.\n")
+    settings = PiSettings(user_folder=users)
+    async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:
+        found.supervisor.send(Submit(first))
+        assert (await ended(found)).reason == "done"
+        found.supervisor.send(Submit("the second"))
+        assert (await ended(found, 2)).reason == "done"
+        said = [e.message["content"] for e in found.log.of(HistoryAppended) if e.message["role"] == "user"]
+        assert said == [said[0] if given is None else given, "the second"]
+
+
 async def test_without_a_sandbox_pi_can_only_talk(installation: PiInstallation, tmp_path: Path) -> None:
     settings = PiSettings(has_tools=False)
     async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:

@@ -8,6 +8,7 @@ import pytest
 from agentui.events import (
     CallId,
     ContextMeasured,
+    EgressDecided,
     ForecastMade,
     KvSample,
     MemorySample,
@@ -204,6 +205,21 @@ def test_a_call_without_a_tool_is_shown_as_refused() -> None:
     row = entry_of(view.transcript.blocks[-1], view)
     assert (row.title, row.aside.split()[0], row.aside_tone) == ("rm -rf x", "refused", "error")
     assert "There is no tool" in tool_row(view.tools.entries[0], 1.0).command
+
+
+def test_each_connection_out_of_the_sandbox_is_a_row_of_the_tool_log() -> None:
+    tape = Tape()
+    tape.add(ToolStarted(CallId("c"), "bash", "curl https://evil.test", "/w"))
+    tape.add(EgressDecided("api.good.test", 443, "allowed", "on the allow-list"))
+    tape.add(EgressDecided("evil\x1b[2J.test", 443, "refused", "not on the allow-list"))
+    log = view_of(tape).tools
+    rows = [tool_row(entry, 1.0) for entry in log.entries]
+    assert [(row.command, row.result, row.is_running) for row in rows[1:]] == [
+        ("connection to api.good.test:443", "allowed", False),
+        ("connection to evil.test:443", "refused", False),
+    ]
+    assert rows[2].facts == ["not on the allow-list"]
+    assert log.running() == {0}
 
 
 def test_a_command_of_the_users_shows_the_end_of_its_output_in_the_transcript() -> None:

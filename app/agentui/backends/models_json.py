@@ -26,7 +26,10 @@ THINKING_LEVELS = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # In a container these names mean the machine that we run on.
 _HOST_NAMES = ("host.docker.internal", "host.containers.internal", "gateway.docker.internal")
-_MERGED = ("compat", "cost", "inputLimits", "promptCache", "samplingParams", "thinkingLevelMap")
+_MERGED = ("cost", "promptCache", "samplingParams", "thinkingLevelMap")
+_MERGED_DEEP = ("inputLimits", "samplingParamsByThinkingLevel")
+_MERGED_FLAGS = ("openRouterRouting", "vercelGatewayRouting", "chatTemplateKwargs", "chatTemplateArgs")
+"""What Pi merges field by field, where two places say something; all else is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Provider:
     def model(self, model_id: str) -> ProviderModel:
         """The model with this id; one that is not listed has what the provider says of all, and of this id."""
         listed = next((model for model in self.models if model.id == model_id), None)
-        return listed or _model(self.id, self.fields, {"id": model_id}, is_listed=False)
+        return listed or _model(self.id, self.fields, {"id": model_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,8 @@ def parse_models(text: str, path: Path) -> ModelsFile:
         raise ConfigError(f"{path}, line {line}, column {column}: {name}{expected}")
     providers = tuple(_provider(name, fields) for name, fields in read.value["providers"].items())
     unknown = tuple(_named(read, where) for where in unknown_fields(read.value))
-    twice = tuple(_named(read, where) for where in read.given_twice)
+    given_twice = (*read.given_twice, *_models_twice(read.value["providers"]))
+    twice = tuple(_named(read, where) for where in given_twice)
     return ModelsFile(path, providers, unknown, twice, read.value)
 
 
@@ -208,42 +212,72 @@ def _named(read: JsonText, where: KeyPath) -> UnknownField:
 
 
 def _provider(provider_id: str, fields: Mapping[str, Any]) -> Provider:
-    models = tuple(_model(provider_id, fields, model) for model in fields.get("models") or ())
-    return Provider(provider_id, fields.get("name") or provider_id, fields, models)
+    # Of a model that is listed twice the last counts, as for Pi.
+    models = {model["id"]: _model(provider_id, fields, model) for model in fields.get("models") or ()}
+    return Provider(provider_id, fields.get("name") or provider_id, fields, tuple(models.values()))
 
 
-def _model(
-    provider_id: str, provider: Mapping[str, Any], own: Mapping[str, Any], *, is_listed: bool = True
-) -> ProviderModel:
-    fields = dict(own)
-    if not is_listed:
-        # Overrides are for models that are not in the list.
-        fields = _overridden(fields, (provider.get("modelOverrides") or {}).get(own["id"], {}))
+def _models_twice(providers: Mapping[str, Any]) -> Iterator[KeyPath]:
+    for provider_id, fields in providers.items():
+        seen: set[str] = set()
+        for number, model in enumerate(fields.get("models") or ()):
+            if model["id"] in seen:
+                yield "providers", provider_id, "models", number, "id"
+            seen.add(model["id"])
+
+
+def _model(provider_id: str, provider: Mapping[str, Any], own: Mapping[str, Any]) -> ProviderModel:
+    override = (provider.get("modelOverrides") or {}).get(own["id"], {})
+    fields = _overridden(own, override)
     base_url = fields.get("baseUrl") or provider.get("baseUrl")
     api = fields.get("api") or provider.get("api")
     url, why_not = _usable(base_url, api, provider)
+    compat: Mapping[str, Any] = {}
+    for said in (provider, own, override):
+        compat = _with_flags(compat, said.get("compat") or {})
     return ProviderModel(
         provider=provider_id,
         id=fields["id"],
         name=fields.get("name") or fields["id"],
         url=url,
         fields=fields,
-        compat={**(provider.get("compat") or {}), **(fields.get("compat") or {})},
+        compat=compat,
         api_key=provider.get("apiKey"),
-        headers={**(provider.get("headers") or {}), **(fields.get("headers") or {})},
+        headers={
+            name: value
+            for said in (provider, override, own)
+            for name, value in (said.get("headers") or {}).items()
+        },
         why_not=why_not,
         provider_fields=provider,
     )
 
 
-def _overridden(fields: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    for name, value in overrides.items():
-        held = fields.get(name)
-        if name in _MERGED and isinstance(held, dict) and isinstance(value, dict):
-            fields[name] = {**held, **value}
+def _overridden(own: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's fields with what its provider's overrides say of it, merged as Pi merges them."""
+    fields = dict(own)
+    for name, value in override.items():
+        if name in _MERGED_DEEP:
+            fields[name] = _deep(fields.get(name), value)
+        elif name in _MERGED:
+            fields[name] = {**(fields.get(name) or {}), **value}
         else:
             fields[name] = value
     return fields
+
+
+def _deep(held: Any, over: Any) -> Any:
+    if not isinstance(held, Mapping) or not isinstance(over, Mapping):
+        return over
+    return {**held, **{name: _deep(held.get(name), value) for name, value in over.items()}}
+
+
+def _with_flags(held: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
+    merged = {**held, **over}
+    for name in _MERGED_FLAGS:
+        if isinstance(held.get(name), Mapping) and isinstance(over.get(name), Mapping):
+            merged[name] = {**held[name], **over[name]}
+    return merged
 
 
 def _usable(

@@ -120,16 +120,15 @@ class Painter:
         indexes = {log.index_of[_call(area)] for area in areas if area.startswith(prefix)}
         if PROCESS in areas:
             # running commands show for how long; the sample is the clock
-            indexes |= {
-                i for i, entry in enumerate(log.entries[-8:], max(0, len(log.entries) - 8)) if entry.is_running
-            }
+            indexes |= log.running()
         if not indexes:
             return
         for index in sorted(indexes):
             self._parts.tools.put(index, tool_row(log.entries[index], view.last_t_s))
         self._parts.tools.commit()
-        running = sum(1 for entry in log.entries if entry.is_running)
-        words = f"{len(log.entries)} run" if not running else f"{len(log.entries)} run, {running} running"
+        running = len(log.running())
+        commands = sum(not entry.is_connection for entry in log.entries)
+        words = f"{commands} run" if not running else f"{commands} run, {running} running"
         self._parts.titles["tools"].show([Fact("Tools")], [Fact(words, "dim", 2)])
 
     def _paint_bars(self) -> None:

@@ -181,6 +181,8 @@ def tool_result(entry: ToolEntry) -> tuple[str, Tone]:
             if entry.exit_code is None and not entry.command:
                 # nothing that could be run: a tool that is not offered, as any is without a sandbox
                 return "refused", "error"
+            if entry.is_connection:
+                return "allowed", "dim"
             if entry.exit_code is None:
                 return entry.outcome, "text" if entry.outcome == "ok" else "warning"
             return f"exit {entry.exit_code}", "dim" if entry.exit_code == 0 else "warning"
@@ -196,7 +198,7 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
     """A command as the tool log draws it; `now_s` is the session's clock, for how long it has been running."""
     result, tone = tool_result(entry)
     seconds = now_s - entry.started_t_s if entry.wall_s is None else entry.wall_s
-    prefix = "! " if entry.label == "user" else "$ "
+    prefix = "! " if entry.label == "user" else "" if entry.is_connection else "$ "
     command = entry.command or clean_line(entry.message)
     if entry.check:
         command = f"{entry.command} · throwaway, no net"
@@ -207,7 +209,7 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
         time=local_time(entry.at_utc),
         command=prefix + command,
         result=result,
-        duration=human_duration(seconds),
+        duration="" if entry.is_connection else human_duration(seconds),
         tone=tone,
         facts=_facts(entry),
         tail=entry.tail.shown(),

@@ -1,4 +1,4 @@
-"""The tool log's part of the fold: one entry per command, with the tail of its output."""
+"""The tool log's part of the fold: one entry per command, with the tail of its output, and per connection."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agentui.events import (
     CallId,
+    EgressDecided,
     Recorded,
     ToolEnded,
     ToolFrozen,
@@ -49,7 +50,10 @@ class OutputTail:
 
 @dataclass(slots=True, kw_only=True)
 class ToolEntry:
-    """A command from start to end. `outcome` is ``None`` while it runs; times are seconds of the session."""
+    """A command from start to end. `outcome` is ``None`` while it runs; times are seconds of the session.
+
+    With `is_connection` it is one that a command asked for, over from the start: allowed is ``ok``.
+    """
 
     call_id: CallId
     command: str
@@ -67,6 +71,7 @@ class ToolEntry:
     output_path: str | None = None
     message: str = ""
     is_frozen: bool = False
+    is_connection: bool = False
     tail: OutputTail = field(default_factory=OutputTail)
     version: int = 0
 
@@ -94,6 +99,10 @@ class ToolLog:
         index = self.index_of.get(call_id)
         return None if index is None else self.entries[index]
 
+    def running(self) -> set[int]:
+        """Indexes of what runs."""
+        return {self.index_of[call_id] for call_id in self._streams}
+
     def copy(self) -> ToolLog:
         """An independent state that shares the entries of commands that ended. O(commands)."""
         entries = [copy.deepcopy(entry) if entry.is_running else entry for entry in self.entries]
@@ -104,6 +113,8 @@ class ToolLog:
         """Fold one event; costs as much as the output it brings."""
         event = recorded.event
         match event:
+            case EgressDecided():
+                return frozenset((tool_id(self._connect(recorded, event)),))
             case ToolStarted():
                 self._start(recorded, event)
             case ToolOutput(call_id, _, text) if entry := self.entry(call_id):
@@ -134,6 +145,24 @@ class ToolLog:
                 at_utc=recorded.at_utc,
             )
         )
+
+    def _connect(self, recorded: Recorded, event: EgressDecided) -> CallId:
+        call_id = CallId(f"@connection-{recorded.seq}")
+        self.index_of[call_id] = len(self.entries)
+        self.entries.append(
+            ToolEntry(
+                call_id=call_id,
+                command=f"connection to {clean_line(event.host)}:{event.port}",
+                cwd="",
+                label="command",
+                started_t_s=recorded.t_s,
+                at_utc=recorded.at_utc,
+                outcome="ok" if event.verdict == "allowed" else "refused",
+                message=clean_line(event.why),
+                is_connection=True,
+            )
+        )
+        return call_id
 
     def _end(self, entry: ToolEntry, event: ToolEnded) -> None:
         stream = self._streams.pop(event.call_id, None)

@@ -290,7 +290,8 @@ class PiFold:
         self._open_calls.update((call["id"], None) for call in calls)
 
     def _user(self, text: str) -> None:
-        said = next((item for item in self.said if item.text == text), None)
+        # Pi may have changed our words (a prompt template, half characters): then it is the oldest.
+        said = next((item for item in self.said if item.text == text), self.said[0] if self.said else None)
         if said is not None:
             self.said.remove(said)
         notes = said.notes if said is not None else ()

@@ -22,45 +22,60 @@ def server_name(data: bytes) -> str | None:
     Raises:
         NotAHello: If it is not TLS, names no server, or hides the name.
     """
-    message = _handshake(data)
-    if message is None:
-        return None
-    try:
-        return _name_of(_Reader(message))
-    except (IndexError, UnicodeDecodeError) as error:
-        raise NotAHello("the TLS greeting cannot be read") from error
+    return HelloReader().feed(data)
 
 
-def _handshake(data: bytes) -> bytes | None:
-    """The body of the first handshake message, put together from its records."""
-    message, rest = b"", data
-    while True:
-        if rest and rest[0] != _HANDSHAKE:
+class HelloReader:
+    """A greeting as it comes in. Each byte is looked at once, however small the pieces and records are."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        """All that has come, for the server."""
+        self._at = 0
+        self._message = bytearray()
+
+    def feed(self, piece: bytes) -> str | None:
+        """See `server_name`.
+
+        Raises:
+            NotAHello: As there.
+        """
+        self.data += piece
+        while not self._is_whole() and self._take_record():
+            pass
+        if self._message and self._message[0] != _CLIENT_HELLO:
+            raise NotAHello("TLS does not begin with a greeting")
+        if not self._is_whole():
+            if len(self.data) > MOST_HELLO_BYTES:
+                raise NotAHello("the TLS greeting is too long")
+            return None
+        try:
+            return _name_of(_Reader(bytes(self._message[4 : 4 + self._size()])))
+        except (IndexError, UnicodeDecodeError) as error:
+            raise NotAHello("the TLS greeting cannot be read") from error
+
+    def _take_record(self) -> bool:
+        """Add the next record's content to the message; false while it is not all there."""
+        head = self.data[self._at : self._at + 5]
+        if (head and head[0] != _HANDSHAKE) or (len(head) >= 2 and head[1] != 3):
             raise NotAHello("this is not TLS")
-        if len(rest) >= 2 and rest[1] != 3:
-            raise NotAHello("this is not TLS")
-        if len(rest) < 5:
-            break
-        size = int.from_bytes(rest[3:5], "big")
+        if len(head) < 5:
+            return False
+        size = int.from_bytes(head[3:5], "big")
         if not 0 < size <= 1 << 14:
             raise NotAHello("the TLS greeting cannot be read")
-        message += rest[5 : 5 + size]
-        if len(rest) < 5 + size:
-            break
-        rest = rest[5 + size :]
-        if _is_whole(message):
-            break
-    if message and message[0] != _CLIENT_HELLO:
-        raise NotAHello("TLS does not begin with a greeting")
-    if _is_whole(message):
-        return message[4 : 4 + int.from_bytes(message[1:4], "big")]
-    if len(data) > MOST_HELLO_BYTES:
-        raise NotAHello("the TLS greeting is too long")
-    return None
+        end = self._at + 5 + size
+        if len(self.data) < end:
+            return False
+        self._message += self.data[self._at + 5 : end]
+        self._at = end
+        return True
 
+    def _size(self) -> int:
+        return int.from_bytes(self._message[1:4], "big")
 
-def _is_whole(message: bytes) -> bool:
-    return len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big")
+    def _is_whole(self) -> bool:
+        return len(self._message) >= 4 and len(self._message) >= 4 + self._size()
 
 
 class _Reader:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from agentui.sandbox.egress.hello import NotAHello, server_name
+from agentui.sandbox.egress.hello import HelloReader, NotAHello
 from agentui.sandbox.egress.rules import AllowedTarget, Refusal, judged, normal_host, usable_addresses
 
 MOST_HEAD_BYTES = 8 * 1024
@@ -202,16 +202,15 @@ class EgressProxy:
 
     async def _greeting(self, reader: asyncio.StreamReader, target: AllowedTarget) -> bytes | None:
         """The client's whole TLS greeting, if it names the target; else the refusal is told."""
-        data = b""
+        hello, piece = HelloReader(), b""
         try:
             async with asyncio.timeout(self._limits.greeting_s):
-                while (name := server_name(data)) is None:
+                while (name := hello.feed(piece)) is None:
                     piece = await reader.read(_PIECE_BYTES)
                     if not piece:
                         raise NotAHello("the client left before its TLS greeting")
-                    data += piece
             if normal_host(name) == target.host:
-                return data
+                return bytes(hello.data)
             why = f"the TLS greeting names another host: {name[:200]}"
         except NotAHello as problem:
             why = str(problem)

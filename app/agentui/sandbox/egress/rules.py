@@ -16,6 +16,9 @@ _TARGET = re.compile(r"([A-Za-z0-9._-]{1,254}):([1-9][0-9]{0,4})")
 # What inet_aton takes for a number: 2130706433, 0x7f000001, 127.1, 0177.0.0.1.
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# Special by IANA's registries, but not in the tables of every Python that we run on.
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +105,32 @@ def usable_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the public internet, with those inside of IPv6 forms looked at too."""
+    """Whether an address is one of the public internet, with those inside of IPv6 forms looked at too.
+
+    Of IPv6 only global unicast is (so neither old site-local nor IPv4-compatible addresses, nor a network's own
+    NAT64 prefix), and the well-known prefix of NAT64, which is how some networks reach IPv4 at all.
+    """
     try:
-        address = ipaddress.ip_address(text)
+        return _is_public(ipaddress.ip_address(text))
     except ValueError:
         return False
-    if address.is_multicast or not address.is_global:
+
+
+def _is_public(address: Address) -> bool:
+    if address.is_multicast or any(address in network for network in _SPECIAL):
         return False
-    if isinstance(address, ipaddress.IPv6Address):
-        return all(inner.is_global for inner in _inner(address))
-    return True
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global
+    inner = _inner(address)
+    if address.ipv4_mapped is None and address not in _NAT64:
+        return address.is_global and address in _GLOBAL_UNICAST and all(map(_is_public, inner))
+    return all(map(_is_public, inner))
 
 
 def _inner(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
     """The IPv4 addresses that a gateway would take out of an IPv6 one."""
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
+    found = [address.ipv4_mapped, address.sixtofour]
+    # ISATAP (RFC 5214) marks them in the second half, below any prefix.
+    if address in _NAT64 or int(address) >> 32 & 0xFDFFFFFF == 0x5EFE:
         found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [inner for inner in found if inner is not None]

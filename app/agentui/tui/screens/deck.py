@@ -257,7 +257,8 @@ class DeckScreen(LeavingScreen):
     def open_output(self, number: str) -> None:
         """Full output of the last command, or of the one with that number."""
         entries = self.bridge.view.tools.entries
-        index = int(number) - 1 if number.isdigit() else len(entries) - 1
+        commands = [index for index, entry in enumerate(entries) if not entry.is_connection]
+        index = int(number) - 1 if number.isdigit() else max(commands, default=-1)
         if not 0 <= index < len(entries):
             self.say("no such command", is_error=True)
             return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentui.sandbox.egress.hello import MOST_HELLO_BYTES, NotAHello, server_name
+from agentui.sandbox.egress.hello import MOST_HELLO_BYTES, HelloReader, NotAHello, server_name
 
 
 def greeting(name: str | None) -> bytes:
@@ -38,6 +38,15 @@ def test_name_is_found_in_a_real_greeting() -> None:
 @given(st.integers(1, 600))
 def test_name_is_found_however_the_greeting_is_cut_into_records(size: int) -> None:
     assert server_name(in_records(HELLO, size)) == "api.good.test"
+
+
+@given(st.integers(1, 600), st.integers(1, 600))
+def test_name_is_found_however_the_bytes_arrive(record: int, piece: int) -> None:
+    data, reader = in_records(HELLO, record), HelloReader()
+    names = [reader.feed(data[start : start + piece]) for start in range(0, len(data), piece)]
+    assert names[-1] == "api.good.test"
+    assert set(names[:-1]) <= {None}
+    assert reader.data == data
 
 
 @given(st.integers(0, len(HELLO) - 1))

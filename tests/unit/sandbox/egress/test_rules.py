@@ -113,11 +113,29 @@ def test_target_may_name_an_address_that_is_private() -> None:
         "2002:7f00:1::",
         "2002:a00:1::1",
         "fe80::1%eth0",
+        "fec0::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b::224.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "2001:0:7f00:1::1",
+        "2600::5efe:10.0.0.1",
+        "2600::200:5efe:7f00:1",
+        "3fff::1",
+        "4000::1",
+        "192.0.0.8",
+        "192.88.99.1",
+        "2130706433",
         "nonsense",
     ],
 )
 def test_private_addresses_are_never_used_in_whatever_form(address: str) -> None:
     assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800::1", "64:ff9b::8.8.8.8", "2600::5efe:8.8.8.8"])
+def test_public_addresses_are_used_also_where_ipv4_is_reached_through_ipv6(address: str) -> None:
+    assert is_public(address)
 
 
 def test_of_a_names_addresses_the_public_ones_are_used_once_and_in_order() -> None:
