@@ -93,7 +93,7 @@ def is_cut(records: Sequence[Recorded]) -> bool:
 def tell_damage(journal: Journal) -> None:
     """Say on standard error which lines could not be used."""
     for damage in journal.damage[:_SHOWN_DAMAGE]:
-        print(f"agentui: line {damage.line}: {clean(damage.text)}", file=sys.stderr)
+        print(f"agentui: {damage.file} line {damage.line}: {clean(damage.text)}", file=sys.stderr)
     more = len(journal.damage) - _SHOWN_DAMAGE
     if more > 0:
         print(f"agentui: and {plural(more, 'more damaged line')}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 from agentui.events import (
     ApprovalAsked,
@@ -26,7 +27,9 @@ from agentui.events import (
     TurnEnded,
     TurnStarted,
     Usage,
+    WorkspaceChanged,
 )
+from agentui.harness.figures import sum_usage
 
 WHY = "agentui ended before it did"
 
@@ -37,10 +40,12 @@ class Closings:
     def __init__(self) -> None:
         self._open: dict[Hashable, Recorded] = {}
         self._last_s = 0.0
+        self._run = RunEnded("interrupted", WHY, is_saved=True)
 
     def take(self, recorded: Recorded) -> None:
         """Follow one record. Constant cost."""
         self._last_s = recorded.t_s
+        self._run = _counted(self._run, recorded.event)
         begun, ended = _begun(recorded.event), _ended(recorded.event)
         if begun is not None:
             self._open[begun] = recorded
@@ -50,8 +55,26 @@ class Closings:
     def events(self) -> tuple[Event, ...]:
         """The missing ends. Durations run to the last record."""
         return tuple(
-            _end_of(recorded.event, self._last_s - recorded.t_s) for recorded in reversed(self._open.values())
+            _end_of(recorded.event, self._last_s - recorded.t_s, self._run)
+            for recorded in reversed(self._open.values())
         )
+
+
+def _counted(run: RunEnded, event: Event) -> RunEnded:
+    """How the open run would end, one event later."""
+    match event:
+        case RunStarted():
+            return RunEnded("interrupted", WHY, pending_changes=run.pending_changes, is_saved=True)
+        case TurnStarted():
+            return replace(run, turns=run.turns + 1)
+        case ToolStarted(label=label) if label != "user":
+            return replace(run, commands=run.commands + 1)
+        case RequestEnded(usage=usage):
+            return replace(run, usage=sum_usage(run.usage, usage))
+        case WorkspaceChanged(changes):
+            return replace(run, pending_changes=len(changes))
+        case _:
+            return run
 
 
 def _begun(event: Event) -> Hashable | None:
@@ -96,10 +119,10 @@ def _ended(event: Event) -> Hashable | None:
             return None
 
 
-def _end_of(event: Event, lasted_s: float) -> Event:
+def _end_of(event: Event, lasted_s: float, run: RunEnded) -> Event:
     match event:
         case RunStarted():
-            return RunEnded("interrupted", WHY, wall_s=lasted_s, is_saved=True)
+            return replace(run, wall_s=lasted_s)
         case TurnStarted(turn):
             return TurnEnded(turn, Usage())
         case CompactionStarted(_, before_tokens):

@@ -46,11 +46,6 @@ _SYSTEM_ROLES = ("system", "developer")
 class EventStream(Protocol):
     """A session that is being recorded."""
 
-    @property
-    def past(self) -> Iterable[Recorded]:
-        """All records so far."""
-        ...
-
     def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
         """Call `listener` with every record from now on."""
         ...
@@ -60,14 +55,11 @@ class EventStream(Protocol):
         ...
 
 
-def tell_cards(stream: EventStream) -> Callable[[], None]:
+def tell_cards(stream: EventStream, cards: CardFold) -> Callable[[], None]:
     """Record a `RunCarded` after every run that ends from now on; returns the way to end that.
 
-    Reads the past once: O(session).
+    `cards` has folded what was recorded before.
     """
-    cards = CardFold()
-    for recorded in stream.past:
-        cards.apply(recorded)
 
     def listen(recorded: Recorded) -> None:
         card = cards.apply(recorded)

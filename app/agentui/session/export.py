@@ -10,25 +10,33 @@ from typing import Any
 
 from agentui.session.document import Document
 from agentui.session.svg_chart import Line, line_chart
-from agentui.text import GIB, clean, clock_time, plural
+from agentui.text import clean, clock_time, human_bytes, human_rate, human_tokens, plural
 
 FORMATS = ("md", "json", "html")
 
 # No script at all, and a policy under which none would run and nothing could be fetched.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# Each colour has a contrast of at least 4.5 to its ground, light and dark.
 _STYLE = """
+:root{color-scheme:light dark;--ink:#1b1f24;--ground:#fff;--soft:#4b5563;--box:#f4f5f7;--rule:#d5d9df}
+:root{--l0:#2867a8;--l1:#a34a24;--l2:#2f7a3f;--l3:#7d45a0}
+@media(prefers-color-scheme:dark){:root{--ink:#e3e6ea;--ground:#15181c;--soft:#a3abb6;--box:#20252b;
+--rule:#3a414b;--l0:#6cabec;--l1:#e58a62;--l2:#6cc280;--l3:#c293e3}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-body{color:#1b1f24;background:#fff}h1{font-size:1.4rem}h2{font-size:1.15rem}
+body{color:var(--ink);background:var(--ground)}h1{font-size:1.4rem}h2{font-size:1.15rem}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;padding:.6rem .8rem}
-pre{background:#f4f5f7;border-radius:6px}pre.said{background:none;padding:0;font:inherit}
-table{border-collapse:collapse}td,th{padding:.1rem .9rem .1rem 0;text-align:left;vertical-align:top}
-.item{margin:.9rem 0;border-left:3px solid #d5d9df;padding-left:.8rem}.user,.task{border-color:#2f6fb3}
-.bad{border-color:#b3562f}.when{color:#6b7280;font-size:.85em}summary{cursor:pointer;color:#4b5563}
-svg{display:block;margin:.8rem 0;max-width:100%;height:auto}
-svg text{font:11px system-ui,sans-serif;fill:#4b5563}svg .t{font-weight:600}
-svg .a{stroke:#9aa1ab}svg polyline{fill:none;stroke-width:1.4}
-@media(prefers-color-scheme:dark){body{color:#e3e6ea;background:#15181c}
-pre{background:#20252b}pre.said{background:none}}
+pre{background:var(--box);border-radius:6px}pre.said{background:none;padding:0;font:inherit}
+p,td,h1,li{overflow-wrap:anywhere}table{border-collapse:collapse}
+td,th{padding:.1rem .9rem .1rem 0;text-align:left;vertical-align:top}th{white-space:nowrap}
+.item{margin:.9rem 0;border-left:3px solid var(--rule);padding-left:.8rem}
+.user,.task{border-color:var(--l0)}.bad{border-color:var(--l1)}
+.when{color:var(--soft);font-size:.85em}summary{cursor:pointer;color:var(--soft)}
+svg{display:block;margin:.8rem 0;width:100%;height:auto}
+svg text{font:11px system-ui,sans-serif;fill:var(--soft)}svg .t{font-weight:600}
+svg .a{stroke:var(--soft)}svg polyline{fill:none;stroke-width:1.4}
+svg text.l0{fill:var(--l0)}svg text.l1{fill:var(--l1)}svg text.l2{fill:var(--l2)}svg text.l3{fill:var(--l3)}
+polyline.l0{stroke:var(--l0)}polyline.l1{stroke:var(--l1)}
+polyline.l2{stroke:var(--l2)}polyline.l3{stroke:var(--l3)}
 """
 _LABELS = {"task": "task", "user": "user", "assistant": "agent", "system": "system", "notice": "notice"}
 
@@ -89,16 +97,22 @@ def _e(text: object) -> str:
 
 
 def _charts(samples: Mapping[str, Any]) -> list[str]:
+    """The gauges over the whole session, all on the same axis of time."""
+
     def line(name: str, key: str) -> Line:
         return Line(name, [(float(t), float(v)) for t, v in samples.get(key, ())])
 
+    def whole(words: Callable[[int], str]) -> Callable[[float], str]:
+        return lambda value: words(round(value))
+
+    last_s = max((float(points[-1][0]) for points in samples.values() if points), default=0.0)
+    size, tokens = whole(human_bytes), whole(human_tokens)
+    memory = [line("machine", "memory_bytes"), line("model", "model_bytes")]
     return [
-        line_chart(
-            "Memory, GiB", [line("machine", "memory_bytes"), line("model", "model_bytes")], "GiB", float(GIB)
-        ),
-        line_chart("KV cache, GiB", [line("filled", "kv_bytes")], "GiB", float(GIB)),
-        line_chart("Context, tokens", [line("used", "context_tokens")], ""),
-        line_chart("Decode, tokens per second", [line("decode", "decode_tok_per_s")], "tok/s"),
+        line_chart("Memory", memory, last_s, size),
+        line_chart("KV cache", [line("filled", "kv_bytes")], last_s, size),
+        line_chart("Context, tokens", [line("used", "context_tokens")], last_s, tokens),
+        line_chart("Decode, tokens per second", [line("decode", "decode_tok_per_s")], last_s, human_rate),
     ]
 
 

@@ -4,31 +4,76 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 HOME = "home path"
+NAMED = "value named as a secret"
 
-# Forms in which well-known services write their keys; the last ones are guesses by the name before the value.
+# Forms in which well-known services write their keys.
 _SECRETS: tuple[tuple[str, str], ...] = (
-    ("private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    (
+        "private key",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)|\bAGE-SECRET-KEY-1[A-Z0-9]{50,60}",
+    ),
     ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255})"),
-    ("GitLab token", r"\bglpat-[A-Za-z0-9_-]{16,255}"),
-    ("Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,255}"),
+    ("GitLab token", r"\bgl(?:pat|dt|rt|ptt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_-]{16,255}"),
+    (
+        "Slack token",
+        r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,255}|\bhooks\.slack\.com/services/[A-Za-z0-9/]{20,100}",
+    ),
     ("AWS key", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    ("Google key", r"\bAIza[0-9A-Za-z_-]{35}"),
+    ("Google key", r"\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20,2000}|\bGOCSPX-[0-9A-Za-z_-]{20,40}"),
     ("Hugging Face token", r"\bhf_[A-Za-z0-9]{20,255}"),
     ("npm token", r"\bnpm_[A-Za-z0-9]{30,255}"),
+    ("PyPI token", r"\bpypi-[A-Za-z0-9_-]{30,1000}"),
+    ("Stripe key", r"\b(?:[srp]k_(?:live|test)_|whsec_)[A-Za-z0-9+/]{16,255}"),
     ("API key", r"\bsk-[A-Za-z0-9_-]{16,255}"),
     ("web token", r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,2000}"),
+    (
+        "service token",
+        r"\b(?:SG\.[A-Za-z0-9_-]{16,40}\.[A-Za-z0-9_-]{16,80}"  # SendGrid
+        r"|\d{8,10}:AA[A-Za-z0-9_-]{33}"  # Telegram
+        r"|discord(?:app)?\.com/api/webhooks/\d{10,25}/[A-Za-z0-9_-]{20,100}"
+        r"|do[opr]_v1_[a-f0-9]{40,64}|dapi[a-f0-9]{32}|hv[sbr]\.[A-Za-z0-9_-]{20,200}"
+        r"|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|sq0(?:atp|csp)-[A-Za-z0-9_-]{20,50}|SK[a-f0-9]{32}"
+        r"|key-[a-f0-9]{32}|[a-f0-9]{32}-us\d{1,2}|pul-[a-f0-9]{40}|rubygems_[a-f0-9]{48}"
+        r"|(?:gsk|r8|sbp|figd|ntn|secret|glsa|glc|sntrys|lin_api|dckr_pat|pscale_tkn|jina|ATATT3x|ATCTT3x)_?"
+        r"[A-Za-z0-9+/=_-]{30,500}"
+        r"|(?:xai|pplx|nvapi|tvly|tskey|PMAK|NRAK|HRKU)-[A-Za-z0-9-]{20,200})",
+    ),
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _SECRETS)
 _BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)([A-Za-z0-9+/_.=~-]{12,})")
-_URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,200}:)([^\s/@]{1,200})(@)", re.IGNORECASE)
-_NAMED = re.compile(
-    r"(?i)\b([a-z0-9_-]{0,40}(?:password|passwd|secret|token|api[_-]?key|access[_-]?key)"
-    r"[\"']?\s{0,3}[=:]\s{0,3}[\"']?)([^\s\"',;)}\[]{6,500})"
+_HEADER = re.compile(
+    r"(?i)(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{2,20}[ ])?)([^\s\"',\[(]{8,2000})"
+    r"|(cookie:\s{1,3})([^\s=;\[]{1,100}=[^\n\"']{4,4000})"
 )
-_HOMES = re.compile(r"(?:/Users|/home)/[^/\s\"':<>]{1,100}(?=$|[/\s\"':,;)<>])|/root(?=$|[/\s\"':,;)])")
+_URL_PASSWORD = re.compile(r"(://)(?:([^\s/:@]{0,200}:)[^\s/\[]{1,200}|[^\s/:@\[]{20,255})(@)")
+_SIGNED_URL = re.compile(
+    r"([?&](?:sig|X-Amz-Signature|X-Goog-Signature|X-Amz-Security-Token)=)([^\s&\"'\[]{16,2000})"
+)
+# The end of a name whose value is not for others, in code, settings or JSON. Names begin anywhere, so a
+# search from their beginning would be slow.
+_NAME = (
+    r"(?:passw(?:or)?d|passphrase|secret(?:[_-]?key)?|token|(?:api|access|account|private|signing|encryption|master"
+    r"|auth|license)[_-]?key|[_-](?:pass|pwd|pw)|credentials?)"
+    r"(?:[_-]?(?:base|base64|hash|prod|dev|test|live|old|new|[0-9]{1,3}))?(?:\\?[\"'])?\s{0,3}[=:]\s{0,3}"
+)
+_QUOTED = re.compile(rf"(?i)({_NAME}(\\?[\"']))((?:(?!\2)[^\n]){{4,500}})(\2)")
+_BARE = re.compile(
+    rf"(?i)({_NAME}|--(?:password|passwd|token|api-?key|secret|access-?key|auth-?token|client-?secret)\s{{1,3}}"
+    r"|\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"'\[]{1,100}:"
+    r"|\bsshpass\s{1,3}-p\s{0,3}|\blogin\s{1,3}[^\s\[]{1,100}\s{1,3}password\s{1,3})"
+    r"([^\s\"'`,;&(){}\[\]<>$]{6,500}+)(?![\w(\[])"
+)
+# No secrets but code: a type, a constant, the name of something that holds the value.
+_CODE = re.compile(r"(?i)(?:optional|string|boolean|number|undefined|secretstr|(?:[a-z_]+\.)+[a-z_]+)")
+_HOMES = re.compile(
+    r"(?:/Users|/home)/[^/\s\"':<>]{1,100}(?=$|[/\s\"':,;)<>])|/root(?=$|[/\s\"':,;)])"
+    r"|\b[A-Za-z]:\\{1,2}Users\\{1,2}[^\\\s\"':<>]{1,100}"
+)
 
 
 class Redactor:
@@ -53,8 +98,11 @@ class Redactor:
         for kind, pattern in _PATTERNS:
             text = self._replace(pattern, f"[redacted: {kind}]", text, kind)
         text = self._replace(_BEARER, r"\1\2[redacted: credentials]", text, "credentials")
-        text = self._replace(_URL_PASSWORD, r"\1[redacted]\3", text, "password in a URL")
-        text = self._replace(_NAMED, r"\1[redacted: value]", text, "value named as a secret")
+        text = self._replace(_HEADER, r"\1\3[redacted: credentials]", text, "credentials")
+        text = self._replace(_URL_PASSWORD, r"\1\2[redacted]\3", text, "password in a URL")
+        text = self._replace(_SIGNED_URL, r"\1[redacted: signature]", text, "signature of a URL")
+        text = self._replace(_QUOTED, _without_value, text, NAMED)
+        text = self._replace(_BARE, _without_value, text, NAMED)
         if self._home is not None:
             text = self._replace(self._home, "~", text, HOME)
         return self._replace(_HOMES, "~", text, HOME)
@@ -71,8 +119,27 @@ class Redactor:
             case _:
                 return value
 
-    def _replace(self, pattern: re.Pattern[str], by: str, text: str, kind: str) -> str:
-        text, found = pattern.subn(by, text)
+    def _replace(
+        self, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str], text: str, kind: str
+    ) -> str:
+        found = 0
+
+        def changed(match: re.Match[str]) -> str:
+            nonlocal found
+            new = match.expand(by) if isinstance(by, str) else by(match)
+            found += new != match[0]
+            return new
+
+        text = pattern.sub(changed, text)
         if found:
             self.counts[kind] += found
         return text
+
+
+def _without_value(match: re.Match[str]) -> str:
+    """What `_QUOTED` or `_BARE` found without its value; as it is where the value was taken out, or is code."""
+    is_quoted = match.re is _QUOTED
+    value = match[3] if is_quoted else match[2]
+    if value.startswith(("[redacted", "$")) or _CODE.fullmatch(value):
+        return match[0]
+    return f"{match[1]}[redacted: value]{match[4] if is_quoted else ''}"

@@ -32,9 +32,10 @@ from agentui.events import (
 from agentui.paths import Places, places
 from agentui.run.changes import ApplyPolicy
 from agentui.run.ports import RunParts, Workshop
+from agentui.run.standing import Standing
 from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
-from agentui.session.card import tell_cards
+from agentui.session.card import CardFold, tell_cards
 from agentui.session.listing import Retention, keep_within
 from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
@@ -129,7 +130,10 @@ class LiveSession:
         self._listening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.services = LiveServices(self)
-        self._remote = Remote(where, self._folder.session_id, str(self.project), self.supervisor.send)
+        self._cards = continued.cards if continued is not None else CardFold()
+        session_id = self._folder.session_id
+        standing = continued.standing if continued is not None else Standing(session_id, str(self.project))
+        self._remote = Remote(where, session_id, standing, self.supervisor.send)
         self._found.unsubscribe.append(self.recorder.subscribe(self._remote.observe))
         if is_interactive:
             self._found.unsubscribe.append(self.recorder.subscribe(self._pause_without_journal))
@@ -241,7 +245,7 @@ class LiveSession:
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""
         self._found.unsubscribe.append(self.recorder.subscribe(self._sampler.observe))
-        self._found.unsubscribe.append(tell_cards(self.recorder))
+        self._found.unsubscribe.append(tell_cards(self.recorder, self._cards))
         self._sampler.start()
 
     def start(self) -> None:

@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 class Remote:
     """What other terminals can see and ask of a session. A session works without one too."""
 
-    def __init__(self, where: Places, session_id: str, project: str, send: Callable[[Control], None]) -> None:
-        self._standing = Standing(session_id, project)
+    def __init__(
+        self, where: Places, session_id: str, standing: Standing, send: Callable[[Control], None]
+    ) -> None:
+        self._standing = standing
         name = f"{session_id.rpartition('-')[2]}.sock"
         self._socket = ControlSocket(where.sockets / name, send, self._status)
 

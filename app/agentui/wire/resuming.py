@@ -18,12 +18,15 @@ from agentui.events import (
     RunId,
     SandboxEnded,
     SessionStarted,
+    StateChanged,
     SteerWithdrawn,
     TurnEnded,
     Warned,
 )
 from agentui.paths import Places
 from agentui.run.resumed import ResumedState, resumed_from
+from agentui.run.standing import Standing
+from agentui.session.card import CardFold
 from agentui.session.journal import Journal, JournalScan, encode_record, scan_journal
 from agentui.session.migrate import migrate
 from agentui.session.output_file import OUTPUTS
@@ -43,8 +46,6 @@ NOT_FOLDED = (
     "ToolCallDelta",
     "ToolOutput",
     "PrefillProgressed",
-    "MemorySample",
-    "KvSample",
     "RateSample",
     "ProcessSample",
     "ForecastMade",
@@ -54,12 +55,17 @@ NOT_FOLDED = (
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """An open session that goes on. `last` holds its last record only; `warning` tells of damage."""
+    """An open session that goes on. `last` holds its last record only; `warning` tells of damage.
+
+    `cards` and `standing` have folded what was recorded so far; they go on too.
+    """
 
     folder: SessionFolder
     writer: JournalWriter
     last: Journal
     state: ResumedState
+    cards: CardFold
+    standing: Standing
     project: Path
     warning: Warned | None = None
     is_branch: bool = False
@@ -120,7 +126,9 @@ def _settled(records: list[Recorded]) -> Iterator[Recorded]:
     state = resumed_from(records)
     ends: list[Event] = [SteerWithdrawn(item.steer_id) for item in state.queue]
     for event in state.closings:
-        ends.append(RunEnded("interrupted", "branched here") if isinstance(event, RunEnded) else event)
+        if isinstance(event, RunEnded):
+            event = replace(event, error="branched here", is_saved=False)
+        ends.append(event)
     ends.append(NoticeQueued(BRANCHED))
     for seq, event in enumerate(ends, start=last.seq + 1):
         run_id = RunId("") if isinstance(event, NoticeQueued | SandboxEnded) else last.run_id
@@ -171,7 +179,7 @@ def _copy_outputs(origin: Path, target: Path) -> None:
 
 
 def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
-    scan = JournalScan(NOT_FOLDED)
+    scan, cards, standing = JournalScan(NOT_FOLDED), CardFold(), Standing()
     first: SessionStarted | None = None
     last: Recorded | None = None
 
@@ -181,6 +189,8 @@ def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
             if isinstance(recorded.event, SessionStarted):
                 first = first or recorded.event
             last = recorded
+            cards.apply(recorded)
+            standing.take(recorded.event)
             yield recorded
 
     state = resumed_from(noting())
@@ -196,7 +206,9 @@ def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
             f"session {folder.session_id} cannot go on: its project {project} is not there",
             hint=f"it can be looked at: agentui replay {folder.session_id}",
         )
-    return Continued(folder, writer, Journal((last,)), state, project, _warning(folder, scan), is_branch)
+    standing.take(StateChanged("starting", "none"))
+    kept = Journal((last,))
+    return Continued(folder, writer, kept, state, cards, standing, project, _warning(folder, scan), is_branch)
 
 
 def _warning(folder: SessionFolder, scan: JournalScan) -> Warned | None:

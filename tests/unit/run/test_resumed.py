@@ -22,6 +22,7 @@ from agentui.events import (
     SteerWithdrawn,
     ToolEnded,
     ToolStarted,
+    TurnStarted,
 )
 from agentui.harness.base import ENDED_FIRST
 from agentui.history import fold_history, open_call_ids
@@ -202,7 +203,19 @@ async def test_a_session_killed_at_any_moment_loses_no_text_and_goes_on_with_a_v
         assert len(whole.of(ApprovalAsked)) == len(whole.of(ApprovalGiven))
         assert resumed_from(recorded(whole.events)).closings == ()
         assert resumed_from(recorded(whole.events)).unfinished == state.unfinished
+        assert_told_as_it_was(past, state)
         assert_kept(past, state)
+
+
+def assert_told_as_it_was(past: Sequence[Event], state: ResumedState) -> None:
+    """The end that a killed run is given counts what it did."""
+    ended = [event for event in state.closings if isinstance(event, RunEnded)]
+    begun = [index for index, event in enumerate(past) if isinstance(event, RunStarted)]
+    for run in ended:
+        done = past[begun[-1] :]
+        assert run.turns == sum(isinstance(event, TurnStarted) for event in done)
+        assert run.commands == sum(isinstance(e, ToolStarted) and e.label != "user" for e in done)
+        assert run.is_saved
 
 
 def assert_kept(past: Sequence[Event], state: ResumedState) -> None:

@@ -26,7 +26,7 @@ from agentui.events import (
     TurnTimed,
     Usage,
 )
-from agentui.session.card import run_cards, tell_cards
+from agentui.session.card import CardFold, run_cards, tell_cards
 from agentui.session.recorder import Recorder
 from tests.unit.session.fakes import FakeTime, MemoryJournal
 from tests.unit.view.scenes import GIB, MODEL, SANDBOX, Tape, memory, whole_run
@@ -138,9 +138,10 @@ def test_each_run_of_a_session_has_a_card_and_knows_its_system_prompt() -> None:
 
 
 def test_a_recorder_tells_the_card_after_the_end_of_each_run() -> None:
-    recorder = Recorder(MemoryJournal(), FakeTime().clock)
-    recorder.emit(HistoryAppended({"role": "system", "content": "be brief"}))
-    stop = tell_cards(recorder)
+    recorder, cards = Recorder(MemoryJournal(), FakeTime().clock), CardFold()
+    (before,) = Tape().add(HistoryAppended({"role": "system", "content": "be brief"}))
+    cards.apply(before)
+    stop = tell_cards(recorder, cards)
     recorder.emit(started("one"))
     recorder.emit(RunEnded("limit", wall_s=2.0))
     stop()

@@ -151,10 +151,11 @@ def test_charts_keep_their_peaks_and_need_nothing_from_outside() -> None:
     points = [(float(n), 1.0 if n != 7_777 else 50.0) for n in range(10_000)]
     assert len(thinned(points)) <= 500
     assert max(value for _, value in thinned(points)) == 50.0
-    chart = line_chart("a & <b>", [Line("<x>", points), Line("y", [(0.0, 2.0)])], "GiB")
+    chart = line_chart("a & <b>", [Line("<x>", points), Line("y", [(0.0, 2.0)])], 10_000, "{:.0f} <GiB>".format)
     assert "a &amp; &lt;b&gt;" in chart
     assert chart.count("<polyline") == 2
-    assert line_chart("t", [Line("empty", [])], "") == ""
+    assert "50 &lt;GiB&gt;" in chart
+    assert line_chart("t", [Line("empty", [])], 1.0, str) == ""
 
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

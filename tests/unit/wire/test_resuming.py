@@ -28,6 +28,7 @@ from agentui.events import (
 from agentui.history import fold_history, user_message
 from agentui.paths import Places, places
 from agentui.run.resumed import resumed_from
+from agentui.session.card import short_hash
 from agentui.session.journal import encode_record, read_journal
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.verify import verify
@@ -89,6 +90,12 @@ def test_a_session_goes_on_in_the_same_file_from_its_last_record(where: Places, 
     assert list(continued.state.messages) == fold_history(r.event for r in before)
     assert continued.state.unfinished is not None
     assert continued.warning is None
+    told = continued.standing.as_object()
+    assert (told["session_id"], told["project"]) == (journal.parent.name, str(tmp_path / "p"))
+    assert (told["task"], told["queued"], told["state"]) == ("the task", ["later"], "starting")
+    card = continued.cards.current()
+    assert card is not None
+    assert (card.turns, card.commands, card.system_hash) == (2, 1, short_hash("s"))
     with pytest.raises(SessionBusy, match="being written"):
         reopen(where, journal)
     closed(continued.folder, continued.writer)
