@@ -97,6 +97,11 @@ class Program:
         """Resident memory of the process now."""
         return psutil.Process(self.pid).memory_info().rss
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the program takes keys one by one: until then the terminal keeps lines."""
+        return not termios.tcgetattr(self._master)[3] & termios.ICANON
+
     def check(self) -> None:
         """Raise if the program has ended, with the end of what it printed."""
         if self._child.poll() is not None:

@@ -29,7 +29,7 @@ def environment(place: Path) -> dict[str, str]:
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
         "LANG": kept.get("LANG", "C.UTF-8"),
-        "AGENTUI_BENCH_MODULES": str(place / "modules"),
+        "BENCH_MODULES": str(place / "modules"),
         "PYTHONPATH": os.pathsep.join(map(str, (HOOK, ROOT / "app", ROOT / "widgets", ROOT))),
     }
 

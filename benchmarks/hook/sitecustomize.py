@@ -1,4 +1,4 @@
-"""Lets a measured program tell what it imported: on SIGUSR2 the names go to the file AGENTUI_BENCH_MODULES."""
+"""Lets a measured program tell what it imported: on SIGUSR2 the names go to the file BENCH_MODULES."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-_FILE = os.environ.get("AGENTUI_BENCH_MODULES")
+_FILE = os.environ.get("BENCH_MODULES")
 
 
 def _tell(signum: int, frame: object) -> None:

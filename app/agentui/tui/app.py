@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -16,7 +16,7 @@ from agentui.tui.attention import desktop_notification
 from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.services import Services, Wanted
-from agentui.tui.theme import OWN_THEMES, pick_theme
+from agentui.tui.theme import ThemedApp
 
 if TYPE_CHECKING:
     from agentui.tui.screens.sessions import ListSessions
@@ -33,7 +33,7 @@ STYLE_FILES: tuple[str, ...] = (
 )
 
 
-class AgentuiApp(App[None]):
+class AgentuiApp(ThemedApp):
     """Shows one session.
 
     Args:
@@ -69,10 +69,9 @@ class AgentuiApp(App[None]):
         read_only_words: str = "",
         ground: Callable[[], DashboardScreen] | None = None,
     ) -> None:
-        super().__init__(css_path=[styles / name for name in STYLE_FILES])
+        super().__init__([styles / name for name in STYLE_FILES], theme)
         self.services = services
         self.rebound_keys = dict(keymap or {})
-        self._wanted_theme = theme
         self._ground = ground or (lambda: DashboardScreen(services, apply_asks=apply_asks))
         self.list_sessions = list_sessions
         self._picks_first = picks_first
@@ -85,11 +84,7 @@ class AgentuiApp(App[None]):
         return self._ground()
 
     def on_mount(self) -> None:
-        """Colours and keys."""
-        for theme in OWN_THEMES:
-            self.register_theme(theme)
-        available = frozenset(self.available_themes)
-        self.theme = pick_theme(self._wanted_theme, self.console.color_system, available)
+        """The user's keys."""
         if self.rebound_keys:
             self.set_keymap(self.rebound_keys)
 

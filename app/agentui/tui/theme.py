@@ -1,7 +1,14 @@
-"""Colours: two themes of our own, and which one suits a terminal."""
+"""Colours: two themes of our own, and the application that begins with the one that suits its terminal."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+from textual import constants
+from textual.app import App
+from textual.reactive import Initialize, Reactive
 from textual.theme import Theme
 
 DARK = Theme(
@@ -46,8 +53,25 @@ OWN_THEMES = (DARK, LIGHT)
 FEW_COLOURS = ("standard", "windows", None)
 
 
-def pick_theme(wanted: str | None, color_system: str | None, available: frozenset[str]) -> str:
-    """The theme to start with: the wanted one, or the terminal's own colours where it has only 16."""
-    if wanted is not None and wanted in available:
-        return wanted
-    return "ansi-dark" if color_system in FEW_COLOURS else DARK.name
+class ThemedApp(App[None]):
+    """An application that begins in its theme: one set later has all style sheets read and applied again.
+
+    Args:
+        css_path: The style sheets.
+        theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
+    """
+
+    theme: Reactive[str] = Reactive(Initialize(lambda app: cast(ThemedApp, app)._first_theme()))
+
+    def __init__(self, css_path: list[Path], theme: str | None) -> None:
+        self._wanted_theme = theme  # asked for in the midst of Textual's own beginning
+        super().__init__(css_path=[*css_path])
+
+    def _first_theme(self) -> str:
+        """The theme to start with: the wanted one, or the terminal's own colours where it has only 16."""
+        for theme in OWN_THEMES:
+            self.register_theme(theme)
+        if self._wanted_theme in self.available_themes:
+            return self._wanted_theme
+        terminal = Console(color_system=cast(Any, constants.COLOR_SYSTEM), force_terminal=True)
+        return "ansi-dark" if terminal.color_system in FEW_COLOURS else DARK.name

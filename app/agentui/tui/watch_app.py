@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from agentui.errors import AgentuiError
 from agentui.tui.screens.watch import WatchScreen
-from agentui.tui.theme import OWN_THEMES, pick_theme
+from agentui.tui.theme import ThemedApp
 from agentui.tui.watch_services import WatchServices
 
 STYLE_FILES = ("base.tcss", "dashboard.tcss", "watch.tcss")
 
 
-class WatchApp(App[None]):
+class WatchApp(ThemedApp):
     """Shows one server.
 
     Args:
@@ -32,20 +32,13 @@ class WatchApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, services: WatchServices, styles: Path, *, theme: str | None = None) -> None:
-        super().__init__(css_path=[styles / name for name in STYLE_FILES])
+        super().__init__([styles / name for name in STYLE_FILES], theme)
         self._services = services
-        self._wanted_theme = theme
         self.failure: AgentuiError | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """There is one screen."""
         return WatchScreen(self._services)
-
-    def on_mount(self) -> None:
-        """Colours."""
-        for theme in OWN_THEMES:
-            self.register_theme(theme)
-        self.theme = pick_theme(self._wanted_theme, self.console.color_system, frozenset(self.available_themes))
 
     def on_ready(self) -> None:
         """The first frame is laid out: once it is painted, watching begins."""
