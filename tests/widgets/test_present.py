@@ -145,7 +145,9 @@ def test_the_sandbox_and_the_simulated_label_are_the_last_to_go(width: int, kind
 
 
 def test_a_narrow_header_names_the_model_and_the_sandboxs_kind_rather_than_all_of_its_label() -> None:
-    shown = header_texts(80, StateChanged("generating", "none"), kind="scripted", label="scripted: a long explanation")
+    shown = header_texts(
+        80, StateChanged("generating", "none"), kind="scripted", label="scripted: a long explanation"
+    )
     assert MODEL.model in shown
     assert "simulated  scripted  " in shown
 
