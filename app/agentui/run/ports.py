@@ -219,9 +219,9 @@ class RunParts:
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
     called again; `open_workshop` None means talk only. `ready` is called with what was found. `advise` is asked
-    before a model's first request whether its context is too small for work, `usual_context` with how many tokens
-    of context a model is loaded that the user chose (``None``: the server's own). `resumed` is where the session
-    stood before, if it is not a new one. `keep_awake` is entered while a run works.
+    before a model's first request whether its context is too small for work, `usual_context` how many tokens of
+    context to load a chosen model with (``None``: the server's own). `resumed` is where the session stood
+    before, if it is not a new one. `keep_awake` is entered while a run works.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
