@@ -145,8 +145,8 @@ class Machine:
                 self._aside = ("seeding", f"{files} of {total} files" if total else f"{files} files")
             case ModelLoadStarted(model):
                 self._aside = ("loading_model", model)
-            case ModelLoadProgressed(model):
-                self._aside = ("loading_model", model)
+            case ModelLoadProgressed(model, ratio):
+                self._aside = ("loading_model", f"{model} {ratio:.0%}" if ratio is not None else model)
             case ModelLoadEnded() | WorkspaceSeeded():
                 self._aside = None
             case BackendLost(error) if not self._is_in_run and self._ground[0] == "starting":
