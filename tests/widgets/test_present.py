@@ -115,7 +115,8 @@ def header_texts(
     tape = Tape()
     tape.add(SessionStarted("s1", "/home/x/shop", "0.1", branch="main"))
     model = replace(MODEL, is_simulated=True)
-    tape.add(RunStarted("t", model, "u", "/w", "loop", replace(SANDBOX, kind=kind, label=label)), *more)
+    sandbox = replace(SANDBOX, kind=kind, label=label, is_isolated=kind == "docker")
+    tape.add(RunStarted("t", model, "u", "/w", "loop", sandbox), *more)
     left, right = fit(*bars.header(view_of(tape), read_only=False), width - 2)
     return "  ".join(fact.text for fact in [*left, *right])
 

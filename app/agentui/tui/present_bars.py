@@ -74,14 +74,14 @@ def _sandbox_facts(status: Status) -> list[Fact]:
     sandbox = status.sandbox
     if sandbox is None:
         return [Fact("no sandbox: talk only", "warning", 0)] if status.is_talk_only else []
-    if not sandbox.is_isolated:
-        return [Fact(clean_line(sandbox.label), "error", 0)]
-    is_plain = status.profile == "default" and not sandbox.has_interpreters
-    kind = clean_line(sandbox.kind)
-    if not is_plain:
-        return [Fact(clean_line(sandbox.label), "warning", 1, short=kind)]
-    # What the plain sandbox is like can be read in the help; whose project and model these are cannot.
-    return [Fact(clean_line(sandbox.label), "text", 8, short=kind)]
+    label, kind = clean_line(sandbox.label), clean_line(sandbox.kind)
+    if not sandbox.is_isolated and kind != "scripted":
+        return [Fact(label, "error", 0)]
+    is_plain = status.profile == "default" and sandbox.is_isolated and not sandbox.has_interpreters
+    tone: Tone = "text" if is_plain else "warning"
+    # What the usual ones are like can be read in the help; whose project and model these are cannot.
+    rank = 8 if is_plain or kind == "scripted" else 1
+    return [Fact(label, tone, rank, short=kind)]
 
 
 def short_path(path: str) -> str:
