@@ -292,7 +292,7 @@ class Preparation:
             if not self._policy.is_interactive:
                 raise
             self._emit(Warned("no_sandbox", error.message, error.hint))
-            why = f"{error.message.rstrip('.')}. {error.hint} Or go on without commands: the model then can only talk."
+            why = f"{error.message.rstrip('.')}. {error.hint} Or go on without: the model can then only talk."
         offer = self._parts.start_engine()
         while True:
             asking = asyncio.create_task(self._offer_engine(offer, why))
