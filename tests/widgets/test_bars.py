@@ -85,3 +85,9 @@ def test_a_curve_of_one_point_or_no_room_is_not_drawn() -> None:
     assert chart_strips(Curve((1.0,), (1.0,)), 60, 8, Style()) == []
     assert chart_strips(Curve((1.0, 2.0), (1.0, 1.0)), 10, 8, Style()) == []
     assert len(chart_strips(Curve((1.0, 2.0), (0.0, 0.0)), 60, 8, Style())) == 8
+
+
+def test_the_room_of_a_fact_that_went_is_the_details_again() -> None:
+    text = Fact("keep the pu", rank=0, detail="blic names")
+    hint = Fact("a hint that is far too long for this row", rank=2)
+    assert [fact.text for fact in fit([text, hint], [], 30)[0]] == ["keep the public names"]

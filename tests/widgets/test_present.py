@@ -116,7 +116,8 @@ def header_texts(
     tape = Tape()
     tape.add(SessionStarted("s1", "/home/x/shop", "0.1", branch="main"))
     model = replace(MODEL, is_simulated=True)
-    tape.add(RunStarted("t", model, "u", "/w", "loop", replace(SANDBOX, kind=kind, label=label)), *more)
+    sandbox = replace(SANDBOX, kind=kind, label=label, is_isolated=kind == "docker")
+    tape.add(RunStarted("t", model, "u", "/w", "loop", sandbox), *more)
     left, right = fit(*bars.header(view_of(tape), read_only=False), width - 2)
     return "  ".join(fact.text for fact in [*left, *right])
 
@@ -146,7 +147,9 @@ def test_the_sandbox_and_the_simulated_label_are_the_last_to_go(width: int, kind
 
 
 def test_a_narrow_header_names_the_model_and_the_sandboxs_kind_rather_than_all_of_its_label() -> None:
-    shown = header_texts(80, StateChanged("generating", "none"), kind="scripted", label="scripted: a long explanation")
+    shown = header_texts(
+        80, StateChanged("generating", "none"), kind="scripted", label="scripted: a long explanation"
+    )
     assert MODEL.model in shown
     assert "simulated  scripted  " in shown
 

@@ -140,9 +140,11 @@ class FactRows(Toned):
 
 
 def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[Fact], list[Fact]]:
-    """The facts that fit into `width` cells: details are cut first, then the fact of highest rank goes."""
+    """The facts that fit into `width` cells: details are cut first, then the fact of highest rank goes.
+
+    What that leaves free is given to the details again.
+    """
     facts = [(fact, False) for fact in left if fact.text] + [(fact, True) for fact in right if fact.text]
-    facts = [(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts]
     while _needed(facts) > width:
         worst = max(range(len(facts)), key=lambda i: (facts[i][0].rank, -i), default=None)
         if worst is None or facts[worst][0].rank == 0:
@@ -150,6 +152,7 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
         fact, side = facts.pop(worst)
         if fact.short:
             facts.insert(worst, (replace(fact, text=fact.short, short="", rank=fact.short_rank), side))
+    facts = [(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts]
     return [fact for fact, is_right in facts if not is_right], [fact for fact, is_right in facts if is_right]
 
 

@@ -34,7 +34,9 @@ READ_TIMEOUT_S = 3600.0
 _PLAIN = Dialect()
 _TAIL_S = 10.0
 _CHARACTERS_PER_TOKEN = 4
-_NO_STREAM = re.compile(r"\bstream(?:ing|ed)?\b.{0,40}?(?:not|n't|un)\s?(?:supported|allowed|available|implemented)", re.I)
+_NO_STREAM = re.compile(
+    r"\bstream(?:ing|ed)?\b.{0,40}?(?:not|n't|un)\s?(?:supported|allowed|available|implemented)", re.I
+)
 _SENT_HEADERS = frozenset(
     {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding"}
 )

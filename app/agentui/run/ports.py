@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from agentui.backends.base import Backend
+from agentui.backends.base import Backend, ServerModel
 from agentui.events import (
     CallId,
     Change,
@@ -208,14 +208,20 @@ async def no_advice(backend: Backend, model: ModelFacts) -> ContextAdvice | None
     return None
 
 
+async def no_usual_context(backend: Backend, model: ServerModel) -> int | None:
+    """The server's own."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """The concretes of a session.
 
     `find_backend` and `open_workshop` raise while the server or the container engine is not there, and are then
     called again; `open_workshop` None means talk only. `ready` is called with what was found. `advise` is asked
-    before a model's first request whether its context is too small for work. `resumed` is where the session
-    stood before, if it is not a new one. `keep_awake` is entered while a run works.
+    before a model's first request whether its context is too small for work, `usual_context` how many tokens of
+    context to load a chosen model with (``None``: the server's own). `resumed` is where the session stood
+    before, if it is not a new one. `keep_awake` is entered while a run works.
     """
 
     find_backend: Callable[[], Awaitable[Backend]]
@@ -231,6 +237,7 @@ class RunParts:
     start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
     advise: Callable[[Backend, ModelFacts], Awaitable[ContextAdvice | None]] = no_advice
+    usual_context: Callable[[Backend, ServerModel], Awaitable[int | None]] = no_usual_context
     resumed: ResumedState | None = None
     wall_clock: Callable[[], float] = time.time
     keep_awake: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

@@ -36,6 +36,7 @@ from agentui.events import (
 from agentui.harness.base import Harness
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
+from agentui.run.choosing import WAIT, ModelChoice
 from agentui.run.loading import load_model
 from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop, WorkspacePort
 from agentui.run.resumed import ResumedState
@@ -50,7 +51,7 @@ POLL_S = 2.0
 _T = TypeVar("_T")
 
 TRY_AGAIN, TALK_ONLY = "try again", "talk only"
-START, WAIT = "start it", "wait"
+START = "start it"
 COPY, LEAVE = "copy it", "no"
 GO_ON = "go on"
 
@@ -102,6 +103,7 @@ class Preparation:
         self._approvals = approvals
         self._emit = emit
         self._last_loss = ""
+        self._choice = ModelChoice(parts, approvals)
         self._loading: asyncio.Task[ModelFacts] | None = None
 
     def stop_loading(self) -> bool:
@@ -119,7 +121,7 @@ class Preparation:
         """
         backend = await self._patiently(self._parts.find_backend)
         try:
-            model = await self._patiently(lambda: self._model(backend))
+            model = await self._patiently(lambda: self._model(backend), backend)
             self._emit(ModelSeen(model))
             model = await self._with_room(backend, model)
             self._parts.ready(backend, model)
@@ -159,8 +161,11 @@ class Preparation:
             await workshop.sandbox.aclose()
             self._emit(SandboxEnded("closed"))
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until it works; the user sees why it does not yet, once per reason, and may start the server."""
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]], backend: Backend | None = None) -> _T:
+        """Try until it works; the user sees why it does not yet, once per reason, and may help.
+
+        That is to start the server, or to choose a model of `backend`.
+        """
         offering: asyncio.Task[None] | None = None
         try:
             while True:
@@ -170,8 +175,13 @@ class Preparation:
                     if not self._policy.is_interactive:
                         raise
                     await self._bear(error)
+                    if isinstance(error, ModelLoadFailed) and self._choice.name is not None:
+                        self._choice.forget()
+                        offering = None
                     if offering is None and isinstance(error, BackendUnavailable):
                         offering = asyncio.create_task(self._offer_start())
+                    elif offering is None and isinstance(error, ModelNotFound) and backend is not None:
+                        offering = asyncio.create_task(self._choice.ask(backend))
                 await asyncio.sleep(POLL_S)
         finally:
             if offering is not None:
@@ -203,13 +213,14 @@ class Preparation:
             self._emit(BackendLost(error.message, error.hint))
 
     async def _model(self, backend: Backend) -> ModelFacts:
-        wanted = self._policy.context_tokens
+        name = self._choice.name or self._policy.model
+        wanted = self._policy.context_tokens or self._choice.context_tokens
         try:
-            facts = await backend.describe(self._policy.model)
+            facts = await backend.describe(name)
         except ModelNotFound:
-            if self._policy.model is None or not backend.facts.can_load:
+            if name is None or not backend.facts.can_load:
                 raise
-            return await self._load(backend, self._policy.model, wanted)
+            return await self._load(backend, name, wanted)
         is_other = wanted is not None and facts.loaded_context_tokens != wanted
         if backend.facts.can_load and (facts.loaded_context_tokens is None or is_other):
             return await self._load(backend, facts.model, wanted)
@@ -234,7 +245,7 @@ class Preparation:
             wide = await self._load(backend, model.model, wider)
         except BackendError as error:
             self._emit(Warned("not_reloaded", error.message, error.hint))
-            wide = await self._patiently(lambda: self._model(backend))
+            wide = await self._patiently(lambda: self._model(backend), backend)
         self._emit(ModelSeen(wide))
         return wide
 
@@ -281,7 +292,7 @@ class Preparation:
             if not self._policy.is_interactive:
                 raise
             self._emit(Warned("no_sandbox", error.message, error.hint))
-            why = f"{error.message} {error.hint} Or go on without commands: the model then can only talk."
+            why = f"{error.message.rstrip('.')}. {error.hint} Or go on without: the model can then only talk."
         offer = self._parts.start_engine()
         while True:
             asking = asyncio.create_task(self._offer_engine(offer, why))

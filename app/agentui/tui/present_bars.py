@@ -23,6 +23,7 @@ _SHOWN_QUEUE = 3
 _LEAST_QUEUE_CHARS = 12
 _LONG_QUESTION_CHARS = 60
 _QUESTION_EDGE_CELLS = 5
+_MOST_WHY_ROWS = 3
 WHOLE_QUESTION_KEY = "v"
 _UNDO_LINES = 12
 
@@ -73,14 +74,14 @@ def _sandbox_facts(status: Status) -> list[Fact]:
     sandbox = status.sandbox
     if sandbox is None:
         return [Fact("no sandbox: talk only", "warning", 0)] if status.is_talk_only else []
-    if not sandbox.is_isolated:
-        return [Fact(clean_line(sandbox.label), "error", 0)]
-    is_plain = status.profile == "default" and not sandbox.has_interpreters
-    kind = clean_line(sandbox.kind)
-    if not is_plain:
-        return [Fact(clean_line(sandbox.label), "warning", 1, short=kind)]
-    # What the plain sandbox is like can be read in the help; whose project and model these are cannot.
-    return [Fact(clean_line(sandbox.label), "text", 8, short=kind)]
+    label, kind = clean_line(sandbox.label), clean_line(sandbox.kind)
+    if not sandbox.is_isolated and kind != "scripted":
+        return [Fact(label, "error", 0)]
+    is_plain = status.profile == "default" and sandbox.is_isolated and not sandbox.has_interpreters
+    tone: Tone = "text" if is_plain else "warning"
+    # What the usual ones are like can be read in the help; whose project and model these are cannot.
+    rank = 8 if is_plain or kind == "scripted" else 1
+    return [Fact(label, tone, rank, short=kind)]
 
 
 def short_path(path: str) -> str:
@@ -310,8 +311,8 @@ def question_rows(status: Status, width: int, most_rows: int) -> list[list[Fact]
         [Fact(" " if number else "?", "accent", 0), Fact(line or " ", "accent", 0)]
         for number, line in enumerate(lines)
     ]
-    if asked.why:
-        rows.append([Fact(" ", "dim", 0), Fact(clean_line(asked.why), "dim", 0)])
+    why = _wrapped(clean_line(asked.why), width - _QUESTION_EDGE_CELLS) if asked.why else []
+    rows += [[Fact(" ", "dim", 0), Fact(line, "dim", 0)] for line in why[:_MOST_WHY_ROWS]]
     answers = [
         Fact(f"{key} {clean_line(word)}", "text", 0) for key, word in question_keys(asked.choices).items()
     ]
@@ -321,7 +322,19 @@ def question_rows(status: Status, width: int, most_rows: int) -> list[list[Fact]
     more = [Fact(f"{len(status.questions) - 1} more", "dim", 2)] if len(status.questions) > 1 else []
     if is_long_question(status) and not status.wants_text:
         more.append(Fact(f"{WHOLE_QUESTION_KEY} shows all", "dim", 1))
-    rows.append([Fact(" ", "dim", 0), *answers, *more])
+    return [*rows, *_answer_rows([*answers, *more], width - _QUESTION_EDGE_CELLS)]
+
+
+def _answer_rows(answers: list[Fact], width: int) -> list[list[Fact]]:
+    """The answers side by side, on as many rows as they need."""
+    rows: list[list[Fact]] = []
+    room = 0
+    for fact in answers:
+        room -= len(fact.text) + 2
+        if not rows or room < 0:
+            rows.append([Fact(" ", "dim", 0)])
+            room = width - len(fact.text)
+        rows[-1].append(fact)
     return rows
 
 

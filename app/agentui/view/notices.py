@@ -173,7 +173,7 @@ def _run_end(event: RunEnded) -> Notice:
     counts = [plural(event.turns, "turn"), plural(event.commands, "command"), human_duration(event.wall_s)]
     usage = event.usage
     if usage.prompt_tokens is not None or usage.completion_tokens is not None:
-        counts.append(f"{human_tokens(usage.prompt_tokens)} read")
+        counts.append(f"{human_tokens(usage.prompt_tokens)} sent")
         counts.append(f"{human_tokens(usage.completion_tokens)} written")
     text = f"{_END_WORDS[event.reason]} · {' · '.join(counts)}"
     if event.error:

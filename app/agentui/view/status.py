@@ -138,6 +138,8 @@ class Status:
                 if phase != self.phase:
                     self.progress_ratio = self.eta_s = None
                     self.since_t_s = recorded.t_s
+                if phase == "loading_model" and detail.endswith("%"):
+                    detail = detail.rpartition(" ")[0]  # the share is said with the state's name
                 self.phase, self.hold, self.detail, self.retry_in_s = phase, hold, detail, retry_in_s
                 return frozenset((STATE,))
             case RunEnded():

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agentui import __version__
-from agentui.backends.base import Backend
+from agentui.backends.base import Backend, ServerModel
 from agentui.config.settings import Settings
 from agentui.config.trust import TrustStore
 from agentui.control import Discard, Pause, Quit
@@ -205,6 +205,7 @@ class LiveSession:
             start_engine=lambda: None if self._is_demo else start_engine(),
             ready=ready,
             advise=self._advise,
+            usual_context=self._usual_context,
             resumed=self._continued.state if self._continued is not None else None,
             keep_awake=nullcontext if self._is_demo else kept_awake,
         )
@@ -220,6 +221,13 @@ class LiveSession:
             log.info("what fits is not known: %s", error.message)
         fit = next((fit for key, fit in fits.items() if model.model.startswith(key)), None)
         return context_advice(model, fit)
+
+    async def _usual_context(self, backend: Backend, model: ServerModel) -> int | None:
+        """The longest usual context that fits both walls; ``None`` where that is not known."""
+        if backend.facts.is_remote:
+            return None
+        fit = (await self.fits.fits([model], backend.facts)).get(model.key)
+        return None if fit is None else fit.default_tokens
 
     def _make_sampler(self) -> Sampler:
         reader = self._reader

@@ -20,6 +20,7 @@ from agentui.events import (
     MessageEnded,
     MessageId,
     MessageStarted,
+    ModelLoadProgressed,
     ModelSeen,
     PrefillProgressed,
     Recorded,
@@ -384,3 +385,9 @@ def test_the_card_of_a_run_is_a_folded_block_after_its_end() -> None:
         block.label == "run card · Gemma 4 26B A4B Q4_K_M · 42.3 tok/s · peak 44.0 GiB · test failed (exit 1)"
     )
     assert "decode 42.3, prefill 812" in block.body.text
+
+
+def test_the_share_of_a_load_is_said_once() -> None:
+    tape = Tape()
+    tape.add(StateChanged("loading_model", "none", "gemma 40%"), ModelLoadProgressed("gemma", 0.4, 2.0))
+    assert view_of(tape).status.words == "loading model 40 %: gemma"
