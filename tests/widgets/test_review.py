@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from agentui.control import Apply, Discard, Redo, Undo
-from agentui.events import WorkspaceApplied, WorkspaceChanged, WorkspaceUndone
+from agentui.events import Change, WorkspaceApplied, WorkspaceChanged, WorkspaceUndone
 from agentui.tui.app import AgentuiApp
 from agentui.tui.screens import dashboard as dashboard_module
 from agentui.tui.screens.diff import DiffScreen, is_prose
@@ -69,7 +69,7 @@ async def test_a_file_is_applied_or_discarded_alone_and_the_review_stays() -> No
     app = make_app(services)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, pilot)
-        await pilot.press("down", "a", "d")
+        await pilot.press("down", "down", "a", "d")
         await settle(pilot)
         path = CHANGES[1].path
         assert services.sent == [Apply(paths=(path,), include_ask=False), Discard((path,))]
@@ -190,3 +190,21 @@ async def test_a_lone_r_is_no_text_and_an_r_that_begins_a_word_is(monkeypatch: p
         app.dashboard._take_lone_letter()
         assert app.dashboard.prompt.text == "rename"
         assert len(said) == 1
+
+
+async def test_what_waits_for_a_yes_stands_apart_from_what_is_free() -> None:
+    services = FakeServices(whole_run())
+    app = make_app(services)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await opened(app, pilot)
+        mixed = [
+            Change("a.py", "modified", "free"),
+            Change("b.git", "added", "never"),
+            Change("c.py", "modified", "free"),
+            Change("Makefile", "modified", "ask"),
+            Change("z.py", "modified", "conflict"),
+        ]
+        screen.show_changes(mixed)
+        await settle(pilot)
+        rows = [line for line in screen_text(app).split("\n") if "[x]" in line or "[ ]" in line]
+        assert [row.split("] ")[1].split()[1] for row in rows] == ["z.py", "Makefile", "b.git", "a.py", "c.py"]

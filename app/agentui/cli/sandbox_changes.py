@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentui.cli import exit_code
 from agentui.cli.arguments import add_settings, start
-from agentui.cli.sandbox_output import json_line
+from agentui.cli.sandbox_output import in_words, json_line
 from agentui.errors import AgentuiError, ApplyConflict, SandboxUnavailable, UsageError, WorkspaceError
 from agentui.events import Change
 from agentui.text import clean, clean_line, plural
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json or isinstance(error, UsageError):
             raise
         paths = list(error.paths) if isinstance(error, ApplyConflict) else []
-        message = f"{error.message} {error.hint}".strip()
+        message = in_words(error)
         told.record(outcome=_outcome(error), message=message, paths=paths)
         return exit_code(error)
 

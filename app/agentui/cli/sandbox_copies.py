@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentui.cli import exit_code
 from agentui.cli.arguments import Start, add_settings, start
-from agentui.cli.sandbox_output import json_line
+from agentui.cli.sandbox_output import in_words, json_line
 from agentui.errors import AgentuiError, UsageError
 from agentui.text import clean_line, human_bytes, plural
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     except AgentuiError as error:
         if not args.json or isinstance(error, UsageError):
             raise
-        print(json_line({"outcome": "failed", "message": f"{error.message} {error.hint}".strip()}))
+        print(json_line({"outcome": "failed", "message": in_words(error)}))
         return exit_code(error)
 
 

@@ -7,6 +7,7 @@ import json
 from collections import deque
 from typing import Any, BinaryIO
 
+from agentui.errors import AgentuiError
 from agentui.sandbox.base import OutputChunk
 from agentui.text import CleanStream
 
@@ -101,6 +102,11 @@ class _Kept:
             return (bytes(self._head) + tail).decode("utf-8", "replace")
         note = f"\n[... {left_out:,} of {self.total_bytes:,} bytes left out ...]\n"
         return bytes(self._head).decode("utf-8", "replace") + note + tail.decode("utf-8", "replace")
+
+
+def in_words(error: AgentuiError) -> str:
+    """What went wrong and what to do about it, in one line."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def json_line(value: object) -> str:

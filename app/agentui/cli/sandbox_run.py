@@ -119,7 +119,7 @@ async def _report(bench: Bench, command: Command) -> int:
     try:
         result = await _run(bench, command, capture.take)
     except AgentuiError as error:
-        text = f"{error.message} {error.hint}".strip()
+        text = f"{error.message}\n{' ' * 9}{error.hint}".rstrip()
         result = CommandResult("refused", None, 0.0, message=text)
     record = {
         "exit_code": _known_code(result),

@@ -61,7 +61,7 @@ class Hints:
         if (folder := host_tools(command)) and "host_tools" not in self._told:
             self._told.add("host_tools")
             text = f"{folder} of your project was made for this machine and does not run in the sandbox"
-            emit(Warned("host_tools", text, self.set_up))
+            emit(Warned("host_tools", text, "" if has_checks else self.set_up))
             return
         runner = runner_in(command) if exit_code == 127 and self.set_up and not has_checks else None
         if runner and "no_check" not in self._told:

@@ -203,6 +203,18 @@ class StartServer:
     start: Callable[[], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A sandbox that needs no engine, used only if the user chooses it; its self-test decides like any other's.
+
+    `choice` is the answer that means it, `text` says what it holds less.
+    """
+
+    choice: str
+    text: str
+    open: Callable[[], Awaitable[Workshop]]
+
+
 async def no_advice(backend: Backend, model: ModelFacts) -> ContextAdvice | None:
     """Nothing to say of any context."""
     return None
@@ -235,6 +247,7 @@ class RunParts:
     workdir: str
     start_server: Callable[[], StartServer | None] = field(default=lambda: None)
     start_engine: Callable[[], StartServer | None] = field(default=lambda: None)
+    stand_in: StandIn | None = None
     ready: Callable[[Backend, ModelFacts], None] = field(default=lambda backend, model: None)
     advise: Callable[[Backend, ModelFacts], Awaitable[ContextAdvice | None]] = no_advice
     usual_context: Callable[[Backend, ServerModel], Awaitable[int | None]] = no_usual_context

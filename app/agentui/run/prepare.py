@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -293,22 +293,29 @@ class Preparation:
                 raise
             self._emit(Warned("no_sandbox", error.message, error.hint))
             why = f"{error.message.rstrip('.')}. {error.hint} Or go on without: the model can then only talk."
-        offer = self._parts.start_engine()
+        offer, stand_in = self._parts.start_engine(), self._parts.stand_in
+        final = (TALK_ONLY, None, stand_in.choice) if stand_in else (TALK_ONLY, None)
         while True:
             asking = asyncio.create_task(self._offer_engine(offer, why))
             try:
-                workshop = await _engine_or_verdict(attempt, asking)
+                workshop = await _engine_or_verdict(attempt, asking, final)
             finally:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
-            if workshop is not None or asking.result() in (TALK_ONLY, None):
+            if workshop is not None:
                 return workshop
+            if stand_in and asking.result() == stand_in.choice:
+                return await stand_in.open()
+            if asking.result() in final:
+                return None
             offer = None
 
     async def _offer_engine(self, offer: StartServer | None, why: str) -> str | None:
         """Ask what to do without an engine; it is looked for meanwhile, so it may come by itself."""
-        choices = ((START,) if offer else ()) + (TRY_AGAIN, TALK_ONLY)
-        text = f"{offer.text} {why}" if offer else why
+        stand_in = self._parts.stand_in
+        others = (stand_in.choice, TALK_ONLY) if stand_in else (TALK_ONLY,)
+        choices = ((START,) if offer else ()) + (TRY_AGAIN, *others)
+        text = " ".join(part for part in (offer and offer.text, why, stand_in and stand_in.text) if part)
         question = "No container engine answers, so no commands. What now?"
         verdict = await self._approvals.ask(question, text, choices)
         if offer is not None and verdict == START:
@@ -380,12 +387,17 @@ class Preparation:
 
 
 async def _engine_or_verdict(
-    attempt: Callable[[], Awaitable[Workshop]], asking: asyncio.Task[str | None]
+    attempt: Callable[[], Awaitable[Workshop]],
+    asking: asyncio.Task[str | None],
+    final: Collection[str | None],
 ) -> Workshop | None:
-    """The workshop as soon as an engine answers; ``None`` after a verdict if there still is none."""
+    """The workshop as soon as an engine answers; ``None`` after a verdict if there still is none.
+
+    A `final` verdict wants no engine any more.
+    """
     while True:
         await asyncio.wait({asking}, timeout=POLL_S)
-        if asking.done() and asking.result() in (TALK_ONLY, None):
+        if asking.done() and asking.result() in final:
             return None
         try:
             return await attempt()

@@ -6,6 +6,8 @@ Commands there can put links anywhere, so every path is walked folder by folder 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import stat
 import threading
@@ -38,7 +40,7 @@ class FolderCopy:
 
     async def manifest(self) -> tuple[Entry, ...]:
         """Every entry but the root; opens folders that the commands closed, and closes them again."""
-        return await self._in_thread(lambda _root, _stop: tuple(_walk(os.fsencode(self.folder), b"")))
+        return await self._in_thread(lambda _root, _stop: tuple(_walk(os.fsencode(self.folder))))
 
     async def identity(self) -> str | None:
         """The folder's own number; ``None`` while nothing lies in it."""
@@ -129,25 +131,39 @@ def _identity_of(folder: int) -> str | None:
         return f"{st.st_dev}:{st.st_ino}" if next(entries, None) is not None else None
 
 
-def _walk(base: bytes, prefix: bytes) -> Iterator[Entry]:
-    folder = os.path.join(base, prefix) if prefix else base
-    closed: int | None = None
+def _walk(base: bytes) -> Iterator[Entry]:
+    """Every entry, folders before what they hold; without what lies deeper than a path can name."""
+    with contextlib.ExitStack() as closing:
+        # Not by recursion: commands can make folders deeper than the stack.
+        folders = [b""]
+        while folders:
+            prefix = folders.pop()
+            for child in _children(os.path.join(base, prefix) if prefix else base, closing):
+                path = prefix + b"/" + child.name if prefix else child.name
+                try:
+                    status = child.stat(follow_symlinks=False)
+                    yield _entry(path, child.path, status)
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+
+
+def _children(folder: bytes, closing: contextlib.ExitStack) -> list[os.DirEntry[bytes]]:
+    """What lies in a folder; one that its mode closes is open until `closing` ends."""
     try:
-        children = list(os.scandir(folder))
+        return list(os.scandir(folder))
     except PermissionError:
-        closed = stat.S_IMODE(os.lstat(folder).st_mode)
-        os.chmod(folder, closed | 0o700)
-        children = list(os.scandir(folder))
-    try:
-        for child in children:
-            path = prefix + b"/" + child.name if prefix else child.name
-            status = child.stat(follow_symlinks=False)
-            yield _entry(path, child.path, status)
-            if stat.S_ISDIR(status.st_mode):
-                yield from _walk(base, path)
-    finally:
-        if closed is not None:
-            os.chmod(folder, closed)
+        mode = stat.S_IMODE(os.lstat(folder).st_mode)
+        os.chmod(folder, mode | 0o700)
+        closing.callback(os.chmod, folder, mode)
+        return list(os.scandir(folder))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return []
+        raise
 
 
 def _entry(path: bytes, full: bytes, status: os.stat_result) -> Entry:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
+
+LIFT_DEPTH = 64
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -60,9 +63,18 @@ def write_below(root: int, path: bytes, content: BinaryIO) -> None:
 def remove_below(folder: int, name: bytes) -> None:
     """Remove an entry of an open folder with all it holds, never following a link; missing is no error.
 
+    However deep it is: what lies deeper than `LIFT_DEPTH` is moved up first, so that neither the stack nor the
+    descriptors of the process run out.
+
     Raises:
         OSError: If something in it cannot be removed even after its folder was made writable.
     """
+    waiting = [name]
+    while waiting:
+        _remove(folder, waiting.pop(), 0, folder, waiting)
+
+
+def _remove(folder: int, name: bytes, depth: int, top: int, waiting: list[bytes]) -> None:
     try:
         status = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
@@ -71,12 +83,17 @@ def remove_below(folder: int, name: bytes) -> None:
         os.unlink(name, dir_fd=folder)
         return
     if status.st_mode & 0o700 != 0o700:
-        # Not a link, as was just seen; without these bits its owner can neither list nor empty it.
+        # Not a link, as was just seen; without these bits its owner can neither list, empty nor move it.
         os.chmod(name, 0o700, dir_fd=folder)
+    if depth == LIFT_DEPTH:
+        lifted = b".agentui-removed-" + secrets.token_hex(8).encode()
+        os.rename(name, lifted, src_dir_fd=folder, dst_dir_fd=top)
+        waiting.append(lifted)
+        return
     below = os.open(name, _FOLDER, dir_fd=folder)
     try:
         for child in os.listdir(below):
-            remove_below(below, os.fsencode(child))
+            _remove(below, os.fsencode(child), depth + 1, top, waiting)
     finally:
         os.close(below)
     os.rmdir(name, dir_fd=folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agentui.events import Change, ModelFacts
@@ -165,12 +165,16 @@ def changes_title(changes: Changes) -> tuple[list[Fact], list[Fact]]:
 
 def change_rows(changes: Changes) -> list[ChangeRow]:
     """What waits, the ask list first; when nothing does, what was applied."""
-    order = {"conflict": 0, "ask": 1, "never": 2, "free": 3}
     if changes.pending:
-        ordered = sorted(changes.pending, key=lambda change: order[change.rule])
-        return [change_row(change) for change in ordered]
+        return [change_row(change) for change in ask_first(changes.pending)]
     newest = {change.path: change for unit in changes.applied for change in unit.changes}
     return [change_row(change, is_applied=True) for change in newest.values()]
+
+
+def ask_first(changes: Iterable[Change]) -> list[Change]:
+    """Changes in the order in which they need a look: what waits for a yes stands apart from what is free."""
+    order = {"conflict": 0, "ask": 1, "never": 2, "free": 3}
+    return sorted(changes, key=lambda change: order[change.rule])
 
 
 def change_row(change: Change, *, is_applied: bool = False, prefix: str = "") -> ChangeRow:

@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -182,9 +182,11 @@ class LiveSession:
             own = replace(self._settings, url=self._found.demo.url, api_key=None, provider=None)
             return await find_backend(own, will_chat=True)
 
-        async def open_workshop() -> Workshop:
-            self._found.workshop = await self._workshops.open()
+        async def opened(opening: Callable[[], Awaitable[Workshop]]) -> Workshop:
+            self._found.workshop = await opening()
             return self._found.workshop
+
+        stand_in = self._workshops.stand_in()
 
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
@@ -193,7 +195,7 @@ class LiveSession:
 
         return RunParts(
             find_backend=find,
-            open_workshop=open_workshop,
+            open_workshop=lambda: opened(self._workshops.open),
             make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
@@ -203,6 +205,7 @@ class LiveSession:
             workdir=str(self.project),
             start_server=lambda: None if self._is_demo else start_server(self._settings, where.home),
             start_engine=lambda: None if self._is_demo else start_engine(),
+            stand_in=stand_in and replace(stand_in, open=lambda: opened(stand_in.open)),
             ready=ready,
             advise=self._advise,
             usual_context=self._usual_context,

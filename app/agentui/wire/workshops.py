@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.events import Event
 from agentui.paths import Places, private_folder, project_key
-from agentui.run.ports import ImagePort, Workshop
+from agentui.run.ports import ImagePort, StandIn, Workshop
 from agentui.sandbox.base import Copy
 from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
 from agentui.wire.research import require_docker, way_out_of
@@ -88,9 +90,28 @@ class Workshops:
                 return self._without_sandbox()
             case "bubblewrap" | "seatbelt" as kind:
                 require_docker(self._settings)
-                sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
-                return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
+                return self._jailed(kind)
         return await self._docker()
+
+    def stand_in(self) -> StandIn | None:
+        """This machine's sandbox that needs no engine, for the user to choose; ``None`` if there is none."""
+        is_plain = self._settings.sandbox in ("auto", "docker") and self._settings.profile == "default"
+        kind = "seatbelt" if sys.platform == "darwin" else "bubblewrap"
+        program = "sandbox-exec" if kind == "seatbelt" else "bwrap"
+        if self._is_demo or not is_plain or shutil.which(program) is None:
+            return None
+
+        async def open_jail() -> Workshop:
+            return self._jailed(kind)
+
+        less = "it has never run on a Mac" if kind == "seatbelt" else "it holds less than a container"
+        return StandIn(
+            f"use {kind}", f"{kind} is here too; {less}, and is tested before a command runs.", open_jail
+        )
+
+    def _jailed(self, kind: str) -> Workshop:
+        sandbox = jailed_sandbox(kind, self._settings, self._copy_folder())
+        return self._with_checks(Workshop(sandbox, None, self.workspace(sandbox.copy, "folder")), "")
 
     async def _for_demo(self) -> Workshop:
         """Docker where it is ready; else the sandbox that knows only the shipped commands. Never builds."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -14,16 +13,21 @@ from pathlib import Path
 
 from agentui.errors import WorkspaceError
 from agentui.sandbox.base import Copy, Entry
+from agentui.sandbox.folder_files import remove_below
 from agentui.workspace.baseline import Known
 from agentui.workspace.folding import fold_path
 from agentui.workspace.hosttree import Node
 from agentui.workspace.threads import in_thread
 
 _CHUNK_BYTES = 1 << 20
+MAX_PATH_BYTES = 800 if sys.platform == "darwin" else 3800
+"""Systems take 1,024 or 4,096 for a whole path; the project's own is part of that."""
 
 
 def host_can_hold(path: bytes) -> bool:
-    """Whether the host's file system takes such a name at all: macOS refuses names that are not UTF-8."""
+    """Whether the host takes such a path at all: not the longest ones, and macOS none that is not UTF-8."""
+    if len(path) > MAX_PATH_BYTES:
+        return False
     if sys.platform != "darwin":
         return True
     try:
@@ -170,16 +174,12 @@ def _open_plain(file: Path) -> int:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours, whatever modes lie in it."""
-
-    def loosen(function: object, path: str, error: object) -> None:
-        parent = os.path.dirname(path)
-        os.chmod(parent, 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=loosen)
+    """Remove a folder of ours, whatever modes lie in it and however deep; missing is no error."""
+    try:
+        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        remove_below(parent, os.fsencode(folder.name))
+    finally:
+        os.close(parent)

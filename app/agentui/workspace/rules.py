@@ -20,6 +20,7 @@ from agentui.workspace.folding import fold_name, fold_path, folds_to
 from agentui.workspace.hosttree import Node
 from agentui.workspace.ignore import text_of
 from agentui.workspace.links import MAX_HOPS, hops
+from agentui.workspace.settings import MAX_DEPTH
 
 MASS_FILES = 10
 MASS_SHARE = 10
@@ -125,6 +126,8 @@ def _never(delta: Delta, facts: TreeFacts) -> str | None:
         return "setuid or setgid bit"
     if after.type == "file" and after.size_bytes > facts.max_file_bytes:
         return f"larger than {facts.max_file_bytes / 2**20:.0f} MiB"
+    if len(parts) > MAX_DEPTH:
+        return f"more than {MAX_DEPTH} folders deep"
     if not host_can_hold(delta.path):
         return "this computer cannot hold such a name"
     if twin := _twin(delta.path, facts):

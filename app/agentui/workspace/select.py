@@ -22,10 +22,9 @@ from agentui.workspace.folding import folds_to
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain, entry_type
 from agentui.workspace.ignore import MAX_IGNORE_BYTES, IgnoreRules, bytes_of, parse, patterns, text_of
 from agentui.workspace.secrecy import git_config_has_secret, secret_reason
-from agentui.workspace.settings import FolderSize, SeedQuestion, SeedTooLarge, WorkspaceSettings
+from agentui.workspace.settings import MAX_DEPTH, FolderSize, SeedQuestion, SeedTooLarge, WorkspaceSettings
 from agentui.workspace.sources import source_mark
 
-_MAX_DEPTH = 120
 _MAX_LEFT_OUT = 200
 # Left out of folders without a repository, where no .gitignore says so.
 _CACHES = patterns(
@@ -308,7 +307,7 @@ class _Walk:
         return True
 
     def _dir(self, path: bytes, st: os.stat_result, folder: _Folder, included: bool) -> bool:
-        if folder.depth >= _MAX_DEPTH:
+        if folder.depth >= MAX_DEPTH:
             self._leave(path, "too deep", is_dir=True)
             return False
         is_tracked = path in self._tracked.paths or path in self._tracked.folders

@@ -12,6 +12,8 @@ CopyKind = Literal["volume", "folder"]
 """What keeps the files of a copy; a project may have one of each."""
 
 DEFAULT_SEED_BYTES = 500_000_000
+MAX_DEPTH = 120
+"""Folders deeper than this are neither copied for the agent nor brought back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from agentui.control import Answer, Quit, Submit
 from agentui.errors import BackendUnavailable, EngineUnavailable
 from agentui.events import ApprovalAsked, ApprovalGiven, RunEnded, SandboxStarted, Warned
 from agentui.run import prepare
-from agentui.run.ports import StartServer, Workshop
+from agentui.run.ports import StandIn, StartServer, Workshop
 from agentui.run.supervisor import Supervisor
 from tests.fakes import ATTENDED, UNATTENDED, FunctionSandbox, Log, PlayedBackend, run_parts, says
 
@@ -96,12 +96,39 @@ async def test_a_start_that_fails_is_told_and_asked_about_without_the_offer() ->
     await end(supervisor, serving)
 
 
+async def test_the_sandbox_that_needs_no_engine_is_used_only_when_chosen() -> None:
+    log, engine = Log(), AbsentEngine()
+    opened: list[str] = []
+
+    async def open_jail() -> Workshop:
+        opened.append("jail")
+        return Workshop(FunctionSandbox(), None, None)
+
+    parts = replace(
+        run_parts(PlayedBackend([says("hello")]), log),
+        open_workshop=engine.open,
+        stand_in=StandIn("use bubblewrap", "It holds less.", open_jail),
+    )
+    supervisor = Supervisor(parts, ATTENDED)
+    serving = asyncio.create_task(supervisor.serve())
+    supervisor.send(Submit("work"))
+    asked = await log.wait_for(ApprovalAsked)
+    assert asked.choices == (prepare.TRY_AGAIN, "use bubblewrap", prepare.TALK_ONLY)
+    assert "It holds less." in asked.why
+    assert opened == []
+    supervisor.send(Answer(asked.ask_id, "use bubblewrap"))
+    assert (await log.wait_for(RunEnded)).reason == "done"
+    assert (opened, len(log.of(SandboxStarted))) == (["jail"], 1)
+    await end(supervisor, serving)
+
+
 async def test_an_unattended_run_starts_no_engine() -> None:
     log, engine = Log(), AbsentEngine()
     parts = replace(
         run_parts(PlayedBackend([]), log),
         open_workshop=engine.open,
         start_engine=lambda: StartServer("Start it?", engine.start),
+        stand_in=StandIn("use bubblewrap", "It holds less.", engine.open),
     )
     assert (await Supervisor(parts, UNATTENDED).run_once("work")).reason == "unavailable"
     assert (engine.started, log.of(ApprovalAsked)) == (0, [])

@@ -92,6 +92,13 @@ NEVER = {
     "setgid": Node("file", 0o2755, 1),
     "huge": Node("file", 0o644, 1001),
 }
+TOO_FAR = ["d/" * 120 + "f", "/".join(["n" * 200] * 20)]
+
+
+@pytest.mark.parametrize("path", TOO_FAR, ids=["deep", "long"])
+def test_what_lies_too_deep_is_never_applied(path: str) -> None:
+    assert rule_of(path)[0] == "never"
+    assert rule_of(path, Node("dir", 0o755))[0] == "never"
 
 
 @pytest.mark.parametrize("case", sorted(NEVER))

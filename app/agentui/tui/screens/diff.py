@@ -17,7 +17,7 @@ from agentui.control import Apply, Control, Discard
 from agentui.errors import AgentuiError
 from agentui.events import Change
 from agentui.text import clean, clean_line, plural
-from agentui.tui.present_bars import change_row
+from agentui.tui.present_bars import ask_first, change_row
 from agentui.tui.services import Services
 from agentui_widgets.changes import ChangeList
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
@@ -81,7 +81,7 @@ class DiffScreen(ModalScreen[None]):
         self._services = services
         self._send = send
         self._ask_undo = undo
-        self._changes = list(changes)
+        self._changes = ask_first(changes)
         self._place = next((i for i, change in enumerate(self._changes) if change.path == start), 0)
         self._marked = {change.path for change in changes if change.rule == "free"}
 
@@ -107,11 +107,12 @@ class DiffScreen(ModalScreen[None]):
 
     def show_changes(self, changes: Sequence[Change]) -> None:
         """Other changes wait now: the chosen file stays chosen, marks stay, new free ones are marked."""
-        if list(changes) == self._changes:
+        changes = ask_first(changes)
+        if changes == self._changes:
             return
         known = {change.path for change in self._changes}
         chosen = self._chosen
-        self._changes = list(changes)
+        self._changes = changes
         paths = [change.path for change in changes]
         self._marked &= set(paths)
         self._marked |= {
