@@ -256,10 +256,7 @@ class Sampler:
 
     async def _emit_changes(self) -> None:
         last = self._last
-        kv = await self.read_kv()
-        if kv is not None and kv != last.kv:
-            last.kv = kv
-            self._emit(kv)
+        await self.emit_kv()
         self._emit_waiting()
         if last.is_forecast_due:
             last.is_forecast_due = False
@@ -289,7 +286,14 @@ class Sampler:
         is_upper = bool(cache.at(tokens_now + 1).checkpoint_bytes)
         return memory_forecast(turns, self._limit_tokens, room, held, cache.prefill_bytes, is_upper=is_upper)
 
-    async def read_kv(self) -> KvSample | None:
+    async def emit_kv(self) -> None:
+        """Tell of the cache where it has changed; memory's owners are worked out with it from then on."""
+        kv = await self._kv()
+        if kv is not None and kv != self._last.kv:
+            self._last.kv = kv
+            self._emit(kv)
+
+    async def _kv(self) -> KvSample | None:
         """The cache as it is now; ``None`` before a model is known."""
         model, tokens = self.meters.model, self.meters.cached_tokens
         if model is None:

@@ -268,9 +268,9 @@ async def test_shape_is_looked_for_once_per_loaded_model() -> None:
     async with bench(find_cache=find) as given:
         given.observe(0.0, ModelSeen(GEMMA))
         for _ in range(3):
-            await given.sampler.read_kv()
+            await given.sampler.emit_kv()
         given.observe(1.0, ModelSeen(ModelFacts("other")))
-        await given.sampler.read_kv()
+        await given.sampler.emit_kv()
     assert looked == [GEMMA.model, "other"]
 
 
