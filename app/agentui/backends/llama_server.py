@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agentui.backends.base import Backend, ProcessingStatus, ServerFacts
@@ -32,6 +33,7 @@ class LlamaServerSource:
         self._backend = backend
         self._http = NativeHttp(backend.facts.base_url, api_key)
         self._has = {"/slots": True, "/metrics": True}
+        self._lengths = PromptLengths()
 
     @property
     def facts(self) -> ServerFacts:
@@ -49,7 +51,7 @@ class LlamaServerSource:
 
     async def read(self) -> ServerReading:
         """See `ServerSource.read`."""
-        slots = parse_slot_readings(await self._ask("/slots"))
+        slots = self._lengths.told(parse_slot_readings(await self._ask("/slots")))
         metrics = parse_metrics(str(await self._ask("/metrics") or ""))
         if not slots and not metrics and not any(self._has.values()):
             # Neither is to be had: whether the server lives is all that can be seen.
@@ -72,6 +74,50 @@ class LlamaServerSource:
         self._has[path] = False
         _log.info("%s%s answers %s and is not asked again", self.facts.base_url, path, reply.status)
         return None
+
+
+class PromptLengths:
+    """Finds out what a build counts as ``n_prompt_tokens`` while a prompt is read, and tells lengths by it.
+
+    Some builds count the whole prompt, others what is in the cache with the batch that is being read: then the
+    length is not told. A figure that stays while more was read, and more is to come, is the whole prompt's; one
+    that grew is not.
+    """
+
+    def __init__(self) -> None:
+        self._is_whole: bool | None = None
+        self._before: dict[int, SlotReading] = {}
+
+    def told(self, slots: tuple[SlotReading, ...]) -> tuple[SlotReading, ...]:
+        """The same slots; those that read a prompt with what is read so far, and with its length if known."""
+        for slot in slots:
+            self._learn(self._before.get(slot.slot), slot)
+        self._before = {slot.slot: slot for slot in slots}
+        return tuple(self._with_length(slot) for slot in slots)
+
+    def _learn(self, before: SlotReading | None, now: SlotReading) -> None:
+        if before is None or before.task != now.task or not (_is_reading(before) and _is_reading(now)):
+            return
+        if now.used_tokens != before.used_tokens:
+            self._is_whole = False
+        elif (now.read_tokens or 0) > (before.read_tokens or 0) and (now.used_tokens or 0) > _done(now):
+            self._is_whole = True
+
+    def _with_length(self, slot: SlotReading) -> SlotReading:
+        if not _is_reading(slot) or slot.used_tokens is None:
+            return slot
+        done = _done(slot)
+        prompt = slot.used_tokens if self._is_whole and slot.used_tokens >= done else None
+        return replace(slot, used_tokens=done, prompt_tokens=prompt)
+
+
+def _is_reading(slot: SlotReading) -> bool:
+    """Whether a slot reads its prompt, and tells how far it is."""
+    return slot.is_busy and not slot.answer_tokens and None not in (slot.cached_tokens, slot.read_tokens)
+
+
+def _done(slot: SlotReading) -> int:
+    return (slot.cached_tokens or 0) + (slot.read_tokens or 0)
 
 
 def reading_of(slots: tuple[SlotReading, ...], metrics: Mapping[str, float]) -> ServerReading:
@@ -111,12 +157,8 @@ def _slot(entry: Mapping[str, Any], number: int) -> SlotReading:
     slot = as_count(entry.get("id"))
     is_answering = is_busy and answer > 0
     prompt: int | None = None
-    if is_busy and cached is not None and read is not None:
-        if is_answering:
-            prompt = cached + read
-        elif held is not None and held > cached + read:
-            # While it reads, some builds count the whole prompt here and some what is in the cache.
-            prompt, held = held, cached + read
+    if is_answering and cached is not None and read is not None:
+        prompt = cached + read
     return SlotReading(
         slot=number if slot is None else slot,
         is_busy=is_busy,

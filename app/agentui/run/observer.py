@@ -40,6 +40,8 @@ class _Followed:
     first_s: float | None = None
     read_since_s: float | None = None
     read_since_tokens: int = 0
+    batch_s: float = 0.0
+    prefill_tok_per_s: float | None = None
 
 
 class ServerObserver:
@@ -147,10 +149,18 @@ class ServerObserver:
             return
         if followed.read_since_s is None:
             followed.read_since_s, followed.read_since_tokens = now, slot.read_tokens
-        rate = _rate(slot.read_tokens - followed.read_since_tokens, now - followed.read_since_s)
+        if slot.read_tokens != followed.last.read_tokens:
+            # Between two batches nothing moves: the speed is that of whole batches.
+            followed.batch_s = now
+            followed.prefill_tok_per_s = _rate(
+                slot.read_tokens - followed.read_since_tokens, now - followed.read_since_s
+            )
+        rate = followed.prefill_tok_per_s
         if slot.prompt_tokens is not None and slot.cached_tokens is not None:
             done = slot.cached_tokens + slot.read_tokens
-            eta_s = (slot.prompt_tokens - done) / rate if rate else None
+            eta_s = None
+            if rate:
+                eta_s = max(0.0, (slot.prompt_tokens - done) / rate - (now - followed.batch_s))
             self._emit(
                 PrefillProgressed(
                     followed.request_id, done, slot.prompt_tokens, slot.cached_tokens, eta_s, "reported"

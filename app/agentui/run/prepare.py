@@ -121,10 +121,13 @@ class Preparation:
         """
         backend = await self._patiently(self._parts.find_backend)
         try:
-            model = await self._patiently(lambda: self._model(backend), backend)
-            self._emit(ModelSeen(model))
-            model = await self._with_room(backend, model)
-            self._parts.ready(backend, model)
+            loaded = await self._patiently(lambda: self._model(backend), backend)
+            # Before it is told: who hears of a model asks its server for more.
+            self._parts.ready(backend, loaded)
+            self._emit(ModelSeen(loaded))
+            model = await self._with_room(backend, loaded)
+            if model != loaded:
+                self._parts.ready(backend, model)
             workshop, changes = await self._place()
             try:
                 harness = await self._harness(backend, model, workshop)

@@ -33,6 +33,8 @@ from agentui.telemetry.owners import SwapGrowth, engine_rest_bytes, headroom_byt
 
 _LOG = logging.getLogger(__name__)
 
+LOOK_AGAIN_S = 10.0
+"""A model's shape that could not be read is looked for again after this time: its server may have been busy."""
 REMOTE = "the model runs on another machine"
 
 
@@ -80,6 +82,7 @@ class _Changes:
     cache: CacheModel | None = None
     cache_error: str | None = None
     cache_for: ModelFacts | None = None
+    cache_again_s: float = float("inf")
     waiting: list[Event] = field(default_factory=list)
     is_forecast_due: bool = False
 
@@ -256,10 +259,7 @@ class Sampler:
 
     async def _emit_changes(self) -> None:
         last = self._last
-        kv = await self.read_kv()
-        if kv is not None and kv != last.kv:
-            last.kv = kv
-            self._emit(kv)
+        await self.emit_kv()
         self._emit_waiting()
         if last.is_forecast_due:
             last.is_forecast_due = False
@@ -289,7 +289,14 @@ class Sampler:
         is_upper = bool(cache.at(tokens_now + 1).checkpoint_bytes)
         return memory_forecast(turns, self._limit_tokens, room, held, cache.prefill_bytes, is_upper=is_upper)
 
-    async def read_kv(self) -> KvSample | None:
+    async def emit_kv(self) -> None:
+        """Tell of the cache where it has changed; memory's owners are worked out with it from then on."""
+        kv = await self._kv()
+        if kv is not None and kv != self._last.kv:
+            self._last.kv = kv
+            self._emit(kv)
+
+    async def _kv(self) -> KvSample | None:
         """The cache as it is now; ``None`` before a model is known."""
         model, tokens = self.meters.model, self.meters.cached_tokens
         if model is None:
@@ -314,15 +321,18 @@ class Sampler:
 
     async def _find_cache(self, model: ModelFacts) -> None:
         last = self._last
-        if last.cache_for == model:
+        if last.cache_for == model and self._clock() < last.cache_again_s:
             return
         last.cache_for, last.cache, last.cache_error = model, None, None
+        last.cache_again_s = float("inf")
         try:
             last.cache = await self._readers.find_cache(model)
         except AgentuiError as error:
             last.cache_error = error.message
         except Exception as error:  # the edge of a sampler
             last.cache_error = self._log_once("the model's shape", error)
+        if last.cache_error is not None:
+            last.cache_again_s = self._clock() + LOOK_AGAIN_S
 
     def _log_once(self, what: str, error: Exception) -> str:
         """Log a failure the first time; a reader that fails every two seconds must not fill the log."""

@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from agentui.backends.base import Backend, ServerFacts, ServerModel
 from agentui.errors import UsageError
 from agentui.events import ModelFacts
 from agentui.telemetry.cache import CacheModel, cache_model, settings_from_lmstudio
 from agentui.telemetry.fit import ModelFit, context_fit, fit_of_model, load_settings, walls_of
-from agentui.telemetry.kv.llama_cpp import LlamaCppCache
 from agentui.telemetry.kv.locate import ModelFolders
+from agentui.telemetry.kv.shape import ModelShape
+from agentui.telemetry.llama_start import DEFAULT_SLOTS, LlamaStart, llama_start, slots_guess
 from agentui.telemetry.memory.reader import MemoryReader
 from agentui.telemetry.model_file import KnownModel, known_model
-
-LLAMA_SERVER_PARALLEL = 4
-"""Slots of a llama-server that was not told a number; they then share one unified cache."""
 
 
 class _Place(Protocol):
@@ -47,8 +46,8 @@ async def loaded_cache(backend: Backend | None, model: ModelFacts, folders: Mode
         return None
     if keys:
         return cache_model(model, known.shape, settings_from_lmstudio(model, keys))
-    if backend is not None and backend.facts.kind == "llama.cpp" and model.loaded_context_tokens:
-        return cache_model(model, known.shape, _llama_server_settings(model), is_assumed=True)
+    if backend is not None and backend.facts.kind == "llama.cpp":
+        return await asyncio.to_thread(llama_server_cache, model, known.shape, backend.facts)
     return cache_model(model, known.shape)
 
 
@@ -60,25 +59,43 @@ async def served_model(backend: Backend | None, model: ModelFacts, folders: Mode
         place = await backend.details(model.model)
         names[:0] = [place.path] if place is not None and place.path else []
     elif backend is not None and backend.facts.kind == "llama.cpp" and not model.is_remote:
-        path = await _served_path(backend)
+        told = await _served_path(backend)
+        path = None if told is None else await asyncio.to_thread(llama_server_file, backend.facts, told)
     return await asyncio.to_thread(known_model, names, folders, architecture=model.architecture, path=path)
 
 
-def _llama_server_settings(model: ModelFacts) -> LlamaCppCache:
-    """llama-server tells one slot's length: slots it was asked for are separate, the default four share."""
-    slots = model.parallel or LLAMA_SERVER_PARALLEL
-    context = model.loaded_context_tokens or 0
-    is_unified = slots in (1, LLAMA_SERVER_PARALLEL)
-    return LlamaCppCache(context if is_unified else context * slots, slots, unified=is_unified)
+def llama_server_cache(model: ModelFacts, shape: ModelShape, server: ServerFacts) -> CacheModel:
+    """The cache of what a llama-server has loaded: as it was started, where that can be seen. Blocks.
+
+    Raises:
+        UsageError: If shape and settings do not fit.
+    """
+    tokens, slots = model.loaded_context_tokens, model.parallel or DEFAULT_SLOTS
+    if not tokens:
+        return cache_model(model, shape)
+    start = _start_of(server)
+    if start is None:
+        return cache_model(model, shape, slots_guess(tokens, slots), is_assumed=True)
+    return cache_model(model, shape, start.settings(tokens, slots))
 
 
-async def _served_path(backend: Backend) -> Path | None:
-    """The file that a llama-server of this machine says it has loaded."""
+def llama_server_file(server: ServerFacts, told: str) -> Path:
+    """The file that a llama-server of this machine says it has loaded. Blocks."""
+    start = None if Path(told).is_absolute() else _start_of(server)
+    return Path(told) if start is None else start.file(told)
+
+
+def _start_of(server: ServerFacts) -> LlamaStart | None:
+    return None if server.is_remote else llama_start(urlsplit(server.base_url).port)
+
+
+async def _served_path(backend: Backend) -> str | None:
+    """The path that a llama-server was started with."""
     for served in await backend.models():
         for instance in served.instances:
             told = instance.settings.get("model_path")
             if isinstance(told, str) and told:
-                return Path(told)
+                return told
     return None
 
 

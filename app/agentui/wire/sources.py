@@ -16,6 +16,7 @@ from agentui.errors import ModelFileError
 from agentui.events import ModelFacts
 from agentui.telemetry.cache import CacheModel, LlamaCppCacheModel, builtin_cache, cache_model
 from agentui.telemetry.slots_cache import SlotsCacheModel
+from agentui.wire.caches import llama_server_cache, llama_server_file
 from agentui.wire.servers import find_backend
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def cache_of(
     shape = _shape_of(server, files)
     if shape is None:
         found = builtin_cache(model)
+    elif server is not None and server.kind == "llama.cpp":
+        found = llama_server_cache(model, shape, server)
     else:
         is_ollama = server is not None and server.kind == "ollama"
         # Ollama loads for one sequence unless its environment says otherwise, which it does not tell.
@@ -71,7 +74,8 @@ def _shape_of(server: ServerFacts | None, files: ModelFiles) -> ModelShape | Non
         if files.metadata:
             return shape_from_mapping(files.metadata)
         if files.path is not None and server is not None and not server.is_remote:
-            return shape_from_source(files.path)
+            is_llama_server = server.kind == "llama.cpp"
+            return shape_from_source(llama_server_file(server, files.path) if is_llama_server else files.path)
     except ModelFileError as error:
         log.info("The model's shape cannot be read: %s", error.message)
     return None

@@ -126,15 +126,12 @@ class WatchSession:
 
     async def read_once(self) -> None:
         """One reading of everything, emitted as events; two of a server at work, for its speed."""
-        emit = self.recorder.emit
         await self.watch.read()
-        emit(await self._sampler.read_memory())
         if self.reading.status in ("prefill", "generating"):
             await asyncio.sleep(POLL_S)
             await self.watch.read()
-        kv = await self._sampler.read_kv()
-        if kv is not None:
-            emit(kv)
+        await self._sampler.emit_kv()
+        self.recorder.emit(await self._sampler.read_memory())
 
     def _make_sampler(self) -> Sampler:
         reader = memory_reader()

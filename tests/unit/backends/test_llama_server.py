@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentui.backends.discover import find_server
 from agentui.backends.llama_server import (
     LlamaServerSource,
+    PromptLengths,
     parse_metrics,
     parse_slot_readings,
     reading_of,
@@ -78,23 +79,44 @@ def test_slots_and_counters_say_together_what_the_server_does() -> None:
     assert reading_of((), {}) == ServerReading()
 
 
-@pytest.mark.parametrize(
-    ("held", "prompt", "used"), [(1500, None, 1500), (4000, 4000, 1500)], ids=["held", "whole prompt"]
-)
-def test_while_a_prompt_is_read_its_length_is_known_where_the_build_tells_it(
-    held: int, prompt: int | None, used: int
-) -> None:
+def reading_slot(held: int, read: int, task: int = 1) -> tuple[SlotReading, ...]:
+    """A slot that reads a prompt of which 1000 tokens were in the cache before."""
     entry = {
         "id": 0,
+        "id_task": task,
         "is_processing": True,
         "n_prompt_tokens": held,
         "n_prompt_tokens_cache": 1000,
-        "n_prompt_tokens_processed": 500,
+        "n_prompt_tokens_processed": read,
         "next_token": {"n_decoded": 0},
     }
-    (slot,) = parse_slot_readings([entry])
-    assert (slot.prompt_tokens, slot.used_tokens) == (prompt, used)
-    assert reading_of((slot,), {}).status == "prefill"
+    return parse_slot_readings([entry])
+
+
+def told(lengths: PromptLengths, held: int, read: int, task: int = 1) -> tuple[int | None, int | None]:
+    (slot,) = lengths.told(reading_slot(held, read, task))
+    return slot.prompt_tokens, slot.used_tokens
+
+
+def test_a_slot_that_reads_its_prompt_is_in_prefill() -> None:
+    assert reading_of(reading_slot(1500, 500), {}).status == "prefill"
+
+
+def test_a_builds_prompt_length_is_told_once_it_is_seen_to_be_the_whole_prompts() -> None:
+    lengths = PromptLengths()
+    assert told(lengths, 4000, 0) == (None, 1000)
+    assert told(lengths, 4000, 500) == (4000, 1500)
+    assert told(lengths, 9000, 0, task=2) == (9000, 1000)
+
+
+def test_a_build_that_counts_the_batch_being_read_tells_no_length() -> None:
+    lengths = PromptLengths()
+    assert told(lengths, 3048, 0) == (None, 1000)
+    assert told(lengths, 3048, 2048) == (None, 3048)  # between two batches
+    assert told(lengths, 5096, 2048) == (None, 3048)
+    assert told(lengths, 5096, 4096) == (None, 5096)
+    assert told(lengths, 3000, 0, task=2) == (None, 1000)
+    assert told(lengths, 3000, 2000, task=2) == (None, 3000)  # one batch was all of it
 
 
 def test_builds_from_before_are_read_as_far_as_they_tell() -> None:

@@ -77,6 +77,22 @@ async def test_a_small_context_is_said_and_a_wider_one_loaded_before_the_first_r
     assert [seen.model.loaded_context_tokens for seen in log.of(ModelSeen)] == [4096, 65_536]
 
 
+async def test_the_server_is_handed_over_before_its_model_is_told_of() -> None:
+    log, backend = Log(), SmallBackend()
+    told_before: list[list[str]] = []
+
+    def ready(server: Backend, model: ModelFacts) -> None:
+        told_before.append(order(log, ModelSeen, Warned))
+
+    supervisor = Supervisor(replace(run_parts(backend, log), advise=advise, ready=ready), ATTENDED)
+    task = asyncio.create_task(supervisor.serve())
+    asked = await log.wait_for(ApprovalAsked)
+    supervisor.send(Answer(asked.ask_id, "go on"))
+    supervisor.send(Quit())
+    await asyncio.wait_for(task, 10)
+    assert told_before == [[]]
+
+
 async def test_who_goes_on_keeps_the_small_context() -> None:
     log, backend = Log(), SmallBackend()
     async with asked_to_work(backend, log) as supervisor:

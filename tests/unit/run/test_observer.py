@@ -93,6 +93,18 @@ def test_a_prompt_being_read_has_progress_and_an_eta_where_its_length_is_known()
     assert RateSample(None, 500.0, None, None, "measured") in events
 
 
+def test_between_two_batches_the_speed_of_a_prefill_stays_and_its_eta_falls() -> None:
+    seen = Seen()
+    seen.take(busy(read=0, prompt=1100), 1)
+    seen.take(busy(read=500, prompt=1100), 2)
+    events = seen.take(busy(read=500, prompt=1100), 2.5)
+    (progress,) = [event for event in events if isinstance(event, PrefillProgressed)]
+    assert progress.eta_s == 0.5
+    assert [event for event in events if isinstance(event, RateSample)] == [
+        RateSample(None, 500.0, None, None, "measured")
+    ]
+
+
 def test_the_speed_of_an_answer_is_the_growth_between_two_readings() -> None:
     seen = Seen()
     seen.take(busy(10, prompt=200), 1.0)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from agentui.errors import ModelFileError
+from agentui.errors import BackendUnavailable, ModelFileError
 from agentui.events import (
     ContextMeasured,
     Event,
@@ -28,7 +28,7 @@ from agentui.events import (
     TurnStarted,
     Usage,
 )
-from agentui.telemetry.cache import CacheModel, FindCache
+from agentui.telemetry.cache import CacheModel, FindCache, find_builtin_cache
 from agentui.telemetry.memory.process import ModelProcess
 from agentui.telemetry.memory.reader import MachineMemory, ProcessMemory
 from agentui.telemetry.sampler import REMOTE, Readers, Sampler
@@ -85,7 +85,8 @@ class Bench:
         self.clockwork = Clockwork()
         self._arrived = asyncio.Event()
         self._seq = 0
-        self.sampler = Sampler(self._emit, readers, sleep=self.clockwork.sleep)
+        self.now_s = 0.0
+        self.sampler = Sampler(self._emit, readers, sleep=self.clockwork.sleep, clock=lambda: self.now_s)
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)
@@ -258,6 +259,23 @@ async def test_unreadable_model_file_becomes_an_error_of_the_gauge() -> None:
     assert sample.filled_bytes is None
 
 
+async def test_a_shape_that_could_not_be_read_is_looked_for_again_after_a_while() -> None:
+    looked_s: list[float] = []
+
+    async def busy(model: ModelFacts) -> CacheModel | None:
+        looked_s.append(given.now_s)
+        if given.now_s < 10:
+            raise BackendUnavailable("the server did not answer")
+        return await find_builtin_cache(model)
+
+    async with bench(find_cache=busy) as given:
+        given.observe(0.0, ModelSeen(GEMMA))
+        for given.now_s in (0.0, 5.0, 10.0, 30.0):
+            await given.sampler.emit_kv()
+    assert looked_s == [0.0, 10.0]
+    assert given.of(KvSample)[-1].allocated_bytes == 1540 * MIB
+
+
 async def test_shape_is_looked_for_once_per_loaded_model() -> None:
     looked: list[str] = []
 
@@ -268,9 +286,9 @@ async def test_shape_is_looked_for_once_per_loaded_model() -> None:
     async with bench(find_cache=find) as given:
         given.observe(0.0, ModelSeen(GEMMA))
         for _ in range(3):
-            await given.sampler.read_kv()
+            await given.sampler.emit_kv()
         given.observe(1.0, ModelSeen(ModelFacts("other")))
-        await given.sampler.read_kv()
+        await given.sampler.emit_kv()
     assert looked == [GEMMA.model, "other"]
 
 

@@ -15,19 +15,18 @@ class ArchitectureRule:
     """How one architecture lays out its cache.
 
     Attributes:
-        sliding: `none` even if a window is given; `period`: layer i slides where `i % p < p - 1`; `array`:
-        the
+        sliding: `none` even if a window is given; `period`: layer i slides where `i % p < p - 1`; `array`: the
             file says so for each layer.
         period: Default period p; a scalar pattern in the file replaces it, an array does not.
         default_window: Window in tokens where the file has none; 0 means no sliding without the key.
         fixed_window: Window in tokens whatever the file says, unless it says 0.
+        sliding_depth: Only models of exactly so many layers slide; 0 means all do.
         owning_layers: Only so many first layers own a cache; 0 means all (less the shared ones).
         has_shared_layers: The last `attention.shared_kv_layers` layers own none.
         recurrent: Which layers are recurrent: `interval` all but each n-th, `kv_heads` those without KV heads,
             `both` every layer beside its attention, `all` every layer instead.
-        has_feed_forward_layers: Layers without KV heads but with a width of their own in
-        `feed_forward_length` are
-            nothing but a feed-forward block.
+        has_feed_forward_layers: Layers without KV heads but with a width of their own in `feed_forward_length`
+            are nothing but a feed-forward block.
         excludes_mtp: Trailing multi-token-prediction layers get no cache.
         has_cache: False for encoders.
         doubt: Why the result is only an estimate; empty if it is exact.
@@ -37,6 +36,7 @@ class ArchitectureRule:
     period: int = 0
     default_window: int = 0
     fixed_window: int = 0
+    sliding_depth: int = 0
     owning_layers: int = 0
     has_shared_layers: bool = False
     recurrent: Literal["none", "interval", "kv_heads", "both", "all"] = "none"
@@ -72,6 +72,7 @@ _RULES: dict[str, ArchitectureRule] = {
     "cohere2": _period(4),
     "olmo2": _period(4),
     "olmo3": _period(4),
+    "exaone4": ArchitectureRule(sliding="period", period=4, default_window=4096, sliding_depth=64),
     "llama4": ArchitectureRule(sliding="period", period=4, fixed_window=8192),
     "step35": ArchitectureRule(sliding="array", excludes_mtp=True),
     "mimo2": ArchitectureRule(sliding="array", excludes_mtp=True, doubt=_UNCHECKED),

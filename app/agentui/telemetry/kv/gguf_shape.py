@@ -130,7 +130,7 @@ def _vocabulary(metadata: Mapping[str, object], keys: _Keys) -> int:
 def _sliding_layers(rule: ArchitectureRule, keys: _Keys, layers: int) -> tuple[list[bool], int, str]:
     """Which layers slide, over which window, and what is doubtful about it."""
     none = [False] * layers
-    if rule.sliding == "none":
+    if rule.sliding == "none" or rule.sliding_depth not in (0, layers):
         return none, 0, ""
     window = keys.number("attention.sliding_window", rule.default_window)
     if rule.fixed_window and (window or not keys.has("attention.sliding_window")):
@@ -139,15 +139,20 @@ def _sliding_layers(rule: ArchitectureRule, keys: _Keys, layers: int) -> tuple[l
         return none, 0, ""
     period = keys.scalar("attention.sliding_window_pattern")
     doubt = ""
+    flags = keys.flags("attention.sliding_window_pattern", layers)
     if rule.sliding == "array":
-        flags = keys.flags("attention.sliding_window_pattern", layers)
         if flags is not None:
             return flags, window, ""
         doubt = "the list of sliding layers is missing from the file; the engine would refuse it"
     period = rule.period if period is None else period
     if rule.sliding == "array" and not period:
         return none, 0, doubt
-    return slides_by_period(layers, period), window, doubt
+    slides = slides_by_period(layers, period)
+    if flags is not None and flags != slides:
+        doubt = (
+            "the file lists its sliding layers, which newer builds of the engine follow and older ones do not"
+        )
+    return slides, window, doubt
 
 
 def slides_by_period(layers: int, period: int) -> list[bool]:

@@ -257,14 +257,14 @@ def _layers(keys: _Config, architecture: str, kinds: Sequence[LayerKind]) -> tup
     if architecture.startswith("gemma4"):
         full = (_global_kv_heads(keys, kv_heads), keys.number("global_head_dim", head_dim))
     listed = keys.names("layer_types")
-    overrides = keys.get("per_layer_config")
+    overrides = _per_layer_config(keys)
     conv, state = _recurrent_elements(keys)
     latent = keys.number("kv_lora_rank")
     layers = []
     for index, kind in enumerate(kinds):
         slides = kind is LayerKind.SLIDING or (listed is not None and listed[index] in _SLIDING_TYPES)
         layer_heads, dim = (kv_heads, head_dim) if slides else full
-        layer_heads, dim = _overridden(overrides, index, layer_heads, dim)
+        layer_heads, dim = _overridden(overrides.get(index, {}), layer_heads, dim)
         if kind is LayerKind.RECURRENT:
             layers.append(Layer(kind, layer_heads, dim, dim, conv, state))
         elif latent:
@@ -281,13 +281,23 @@ def _global_kv_heads(keys: _Config, kv_heads: int) -> int:
     return keys.number("num_global_key_value_heads", kv_heads)
 
 
-def _overridden(overrides: object, index: int, kv_heads: int, dim: int) -> tuple[int, int]:
-    """Apply `per_layer_config`, newer transformers' way to say what differs on single layers."""
-    if not isinstance(overrides, Mapping):
-        return kv_heads, dim
-    own = overrides.get(str(index))
-    if not isinstance(own, Mapping):
-        return kv_heads, dim
+def _per_layer_config(keys: _Config) -> Mapping[int, Mapping[str, object]]:
+    """What differs on single layers, as newer transformers write it: by number, with zeros before it or not."""
+    value = keys.get("per_layer_config")
+    if not isinstance(value, Mapping):
+        return {}
+    return {
+        int(name): own
+        for name, own in value.items()
+        if isinstance(name, str)
+        and name.isascii()
+        and name.isdigit()
+        and len(name) <= 4
+        and isinstance(own, Mapping)
+    }
+
+
+def _overridden(own: Mapping[str, object], kv_heads: int, dim: int) -> tuple[int, int]:
     kv_value, dim_value = own.get("num_key_value_heads"), own.get("head_dim")
     return (
         kv_heads if kv_value is None else _whole(kv_value, "num_key_value_heads"),

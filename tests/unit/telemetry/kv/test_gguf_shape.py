@@ -66,12 +66,26 @@ def test_layers_slide_as_the_architecture_has_it(
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "gpt-oss"])
-def test_a_list_pattern_is_ignored_by_families_that_want_a_period(architecture: str) -> None:
+def test_a_list_that_differs_from_the_familys_period_is_ignored_and_makes_an_estimate(
+    architecture: str,
+) -> None:
     plain = shape_of(architecture, attention__sliding_window=128)
     listed = shape_of(
         architecture, attention__sliding_window=128, attention__sliding_window_pattern=[False] * 12
     )
-    assert listed == plain
+    assert listed.layers == plain.layers
+    assert not listed.is_exact
+    same = [letter == "s" for letter in pattern(plain)]
+    assert (
+        shape_of(architecture, attention__sliding_window=128, attention__sliding_window_pattern=same) == plain
+    )
+
+
+def test_only_the_exaone_4_of_64_layers_slides() -> None:
+    large = shape_of("exaone4", block_count=64, attention__sliding_window=512)
+    assert (pattern(large), large.window_tokens) == ("sssf" * 16, 512)
+    assert shape_of("exaone4", block_count=64).window_tokens == 4096
+    assert pattern(shape_of("exaone4", attention__sliding_window=512)) == "f" * 12
 
 
 def test_gemma_4_needs_its_list_and_says_so() -> None:

@@ -71,12 +71,13 @@ def test_global_head_counts_hold_only_where_k_and_v_share_a_weight() -> None:
     assert row.full == 5 * 8 * 1024 * 2
 
 
-def test_per_layer_overrides_replace_the_global_keys() -> None:
+@pytest.mark.parametrize("name", ["{}", "{:02d}"])
+def test_per_layer_overrides_replace_the_global_keys(name: str) -> None:
     text: dict[str, Any] = dict(GEMMA_4_26B["text_config"])
-    for name in ("global_head_dim", "num_global_key_value_heads", "attention_k_eq_v"):
-        del text[name]
+    for key in ("global_head_dim", "num_global_key_value_heads", "attention_k_eq_v"):
+        del text[key]
     full = {"head_dim": 512, "num_key_value_heads": 2}
-    text["per_layer_config"] = {str(index): full for index in range(5, 30, 6)}
+    text["per_layer_config"] = {name.format(index): full for index in range(5, 30, 6)}
     row = llama_cpp.rows(shape_from_config({"text_config": text}), LlamaCppCache())
     assert (row.full, row.sliding) == (20 * KIB, 200 * KIB)
 

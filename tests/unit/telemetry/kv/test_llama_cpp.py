@@ -179,6 +179,14 @@ def test_rows_that_are_no_whole_blocks_are_usage_errors() -> None:
         llama_cpp.allocated_bytes(one_layer(1, 80), LlamaCppCache(256, cache_k="q8_0"))
 
 
+def test_with_flash_attention_each_head_must_be_whole_blocks_and_without_it_only_the_row() -> None:
+    two_heads_of_48 = one_layer(2, 48)
+    settings = LlamaCppCache(256, cache_k="q8_0", flash_attention="off")
+    assert llama_cpp.allocated_bytes(two_heads_of_48, settings).full_k == 256 * 96 * 34 // 32
+    with pytest.raises(UsageError, match="48 elements"):
+        llama_cpp.allocated_bytes(two_heads_of_48, replace(settings, flash_attention="on"))
+
+
 @given(
     case=st.sampled_from(ENGINE_CASES),
     context=st.integers(1, 300_000),
