@@ -92,7 +92,11 @@ def _pi(
         listed = found[0] if found is not None else None
     options = PiSettings(
         options=ModelOptions(
-            settings.sampling, settings.answer_tokens, listed, read_pi_settings(user_folder / "settings.json")
+            settings.sampling,
+            settings.answer_tokens,
+            listed,
+            read_pi_settings(user_folder / "settings.json"),
+            route.thinking_level if route is not None else None,
         ),
         api_key=settings.api_key,
         headers=route.headers if route is not None else (),
