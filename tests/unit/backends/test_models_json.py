@@ -141,9 +141,7 @@ def test_overrides_hold_for_listed_models_too_and_merge_as_in_pi() -> None:
 
 
 def test_of_a_model_that_is_listed_twice_the_last_counts_and_it_is_said() -> None:
-    text = (
-        '{"providers": {"a": {"models": [{"id": "m"},\n {"id": "x"}, {"id": "m", "name": "2"}]}}}'
-    )
+    text = '{"providers": {"a": {"models": [{"id": "m"},\n {"id": "x"}, {"id": "m", "name": "2"}]}}}'
     file = parse_models(text, PATH)
     assert [(model.id, model.name) for model in file.models] == [("m", "2"), ("x", "x")]
     assert [(found.where, found.line) for found in file.given_twice] == [("providers.a.models[2].id", 2)]

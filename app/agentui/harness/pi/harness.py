@@ -128,7 +128,7 @@ class PiHarness:
             text = f"this is Pi {self._place.version}; {PI_VERSION} is what agentui was tested with"
             emit(Warned("pi_version", text, "agentui pi install"))
         reference = str(self._session_file) if self._session_file is not None else None
-        emit(HarnessStarted("pi", self._place.version, reference))
+        emit(HarnessStarted("pi", self._place.version, reference, self._place.kind))
 
     async def _serve(self, emit: Emit) -> None:
         for folder in (self._folders.private, self._folders.sessions, self._folders.workdir):
