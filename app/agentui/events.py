@@ -244,11 +244,15 @@ class SessionEnded:
 
 @frozen
 class HarnessStarted:
-    """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later."""
+    """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later.
+
+    `place` is where it runs, if not in our own process: ``host`` or ``container``.
+    """
 
     kind: str
     version: str
     session_ref: str | None = None
+    place: str = ""
 
 
 @frozen

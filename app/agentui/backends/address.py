@@ -19,6 +19,7 @@ _ROUTES = (
     "/api/v0",
     "/v1",
 )
+_IS_A_BASE = re.compile(r"[^/]/(?:v[0-9]+[a-z0-9]*|openai)$")
 _LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 
@@ -32,8 +33,13 @@ class ServerAddress:
 
     @property
     def api_bases(self) -> tuple[str, str]:
-        """Bases of the OpenAI-style routes to try, the likely one first."""
-        return (f"{self.root}/v1", self.root)
+        """Bases of the OpenAI-style routes to try, the likely one first.
+
+        An address that ends with a version of its own (``/api/paas/v4``) or with the name of the protocol
+        (``/v1beta/openai``) is the base itself.
+        """
+        below = f"{self.root}/v1"
+        return (self.root, below) if _IS_A_BASE.search(self.root) else (below, self.root)
 
     @property
     def websocket_root(self) -> str:

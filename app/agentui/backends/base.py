@@ -49,7 +49,7 @@ class ServerFacts:
     """What answered at an address.
 
     `can_load` says whether models can be loaded and unloaded through it; where not `lists_models`, one must be
-    named.
+    named. `api_path` is where the OpenAI-style routes lie below `base_url`, as far as that is known.
     """
 
     kind: ServerKind
@@ -59,6 +59,7 @@ class ServerFacts:
     is_remote: bool = False
     is_simulated: bool = False
     lists_models: bool = True
+    api_path: str = "/v1"
 
 
 @dataclass(frozen=True, slots=True)

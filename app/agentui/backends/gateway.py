@@ -71,6 +71,7 @@ class GatewaySettings:
         api_key: Sent to it instead of what a client sends; clients never see it.
         headers: Added to each request, instead of a client's own of the same name.
         paths: Beginnings of the paths that may be asked for.
+        api_path: Where the server has what clients find below ``/v1``.
         most_body_bytes: A larger request is answered with 413.
     """
 
@@ -78,6 +79,7 @@ class GatewaySettings:
     api_key: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     paths: tuple[str, ...] = OPENAI_PATHS
+    api_path: str = "/v1"
     most_body_bytes: int = MOST_BODY_BYTES
 
 
@@ -325,7 +327,10 @@ class Gateway:
         assert self._client is not None
         request = passing.request
         headers = to_upstream(request.headers.items(), self._settings.api_key, self._settings.headers)
-        url = URL(self._settings.root + request.raw_path, encoded=True)
+        path = request.raw_path
+        if path.startswith("/v1/"):
+            path = self._settings.api_path + path.removeprefix("/v1")
+        url = URL(self._settings.root + path, encoded=True)
         upstream = await self._client.request(
             request.method, url, headers=headers, data=passing.body or None, allow_redirects=False
         )

@@ -98,7 +98,8 @@ class OpenAiCompatibleBackend:
         self._facts = replace(self._facts, kind=kind, version=version, is_remote=is_remote)
         if kind != "ollama":
             await self._find_listing()
-        self._facts = replace(self._facts, lists_models=self._has_listing)
+        api_path = self._bases[0].removeprefix(self._address.root)
+        self._facts = replace(self._facts, lists_models=self._has_listing, api_path=api_path)
         return self._facts
 
     def warm_up(self) -> None:

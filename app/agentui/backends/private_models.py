@@ -6,7 +6,7 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -14,6 +14,7 @@ from agentui.backends.models_json import (
     CHAT_API,
     DEFAULT_CONTEXT_TOKENS,
     DEFAULT_MAX_TOKENS,
+    THINKING_LEVELS,
     ProviderModel,
 )
 from agentui.events import ModelFacts
@@ -44,6 +45,12 @@ _OF_THE_PROVIDER = frozenset(
     {"baseUrl", "api", "apiKey", "headers", "authHeader", "oauth", "compat", "models", "modelOverrides"}
 )
 
+
+_OWN_SETTINGS: Mapping[str, Callable[[Any], bool]] = {
+    "defaultThinkingLevel": lambda value: value in THINKING_LEVELS,
+    "thinkingBudgets": lambda value: isinstance(value, dict),
+}
+"""What else of the user's settings concerns what the model is asked, and how it must look."""
 
 _UNLISTED: Mapping[str, Any] = {
     "reasoning": True,
@@ -197,7 +204,9 @@ def _settings(label: str, window: int, yours: Mapping[str, Any], notes: list[Dif
         )
         notes.append(Difference(where, of_model, written, reason))
     is_enabled = own.get("enabled") is not False
+    kept_keys = {name: yours[name] for name, fits in _OWN_SETTINGS.items() if fits(yours.get(name))}
     return {
+        **kept_keys,
         "compaction": {"enabled": is_enabled, **written, "modelOverrides": {label: written}},
         "retry": {"enabled": True, "maxRetries": MOST_RETRIES, "baseDelayMs": 500},
         "httpIdleTimeoutMs": "disabled",

@@ -12,6 +12,7 @@ from agentui.errors import SessionBusy, SessionError, UsageError
 from agentui.paths import Places, places
 
 if TYPE_CHECKING:
+    from agentui.config import Loaded
     from agentui.session.store import SessionInfo, SessionStore
     from agentui.tui.services import SessionChoice
 
@@ -77,6 +78,11 @@ def _newest(store: SessionStore, where: Places, args: argparse.Namespace) -> Pat
         return newest.journal
     of = "the demo" if args.demo else project
     raise SessionError(f"there is no session of {of} yet", hint="agentui -r lists those of other folders")
+
+
+def kept(loaded: Loaded) -> frozenset[str]:
+    """What goes on as it was in the session, since no flag says otherwise: who thinks, and where."""
+    return frozenset(name for name in ("harness", "pi_place") if loaded.origins[name].kind != "flag")
 
 
 def is_of_demo(info: SessionInfo, where: Places) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from agentui.cli.arguments import add_settings, start
 from agentui.paths import places, private_folder
 from agentui.text import clean_line
+
+if TYPE_CHECKING:
+    from agentui.sandbox.pi_container import PiImage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,21 @@ def _build(args: argparse.Namespace) -> int:
     if asyncio.run(image.is_built()):
         print(f"{image.tag} is built already, from {image.base}")
         return 0
-    asyncio.run(image.build(lambda line: print(clean_line(line), file=sys.stderr)))
+    asyncio.run(_built(image))
     print(f"{image.tag} is built, from {image.base}")
     return 0
+
+
+async def _built(image: PiImage) -> None:
+    from agentui.errors import HarnessUnavailable
+    from agentui.harness.pi.install import packed_for_image
+
+    def note(line: str) -> None:
+        print(clean_line(line), file=sys.stderr)
+
+    try:
+        packages = await packed_for_image(image.engine.facts.architecture, note)
+    except HarnessUnavailable as error:
+        note(f"{error.message}: the packages are fetched while building instead")
+        packages = {}
+    await image.build(note, packages)

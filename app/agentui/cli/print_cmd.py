@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from agentui.cli import continuing
 from agentui.cli.arguments import Start, agreed
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
@@ -75,6 +76,7 @@ def run_printing(
             demo_speed=args.demo_speed or 1.0,
             accepts_changes=accepts_changes,
             resume=journal,
+            kept=continuing.kept(begun.loaded),
         )
 
     return asyncio.run(print_run(open_session, task, printer, tells_past=journal is None))

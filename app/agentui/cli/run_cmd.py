@@ -81,6 +81,7 @@ async def _live(
             accepts_changes=accepts_changes,
             interactive=True,
             resume=journal,
+            kept=continuing.kept(begun.loaded),
         )
 
     gc.freeze()  # all that was imported stays: no search needs to look at it again

@@ -47,8 +47,8 @@ class Unfinished:
 class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
-    `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it. `closings`
-    end what a crash left open.
+    `messages` is the model's context; `harness` thought last, in `harness_place`, and keeps its own record of
+    it in `harness_ref`. `closings` end what a crash left open.
     """
 
     after_seq: int = 0
@@ -60,6 +60,8 @@ class ResumedState:
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
     closings: tuple[Event, ...] = ()
+    harness: str = ""
+    harness_place: str = ""
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
@@ -92,7 +94,7 @@ class _Fold:
     cwd: str = ""
     call_ids: set[CallId] = field(default_factory=set)
     unfinished: Unfinished | None = None
-    harness_ref: str | None = None
+    harness: HarnessStarted | None = None
 
     def take(self, event: Event) -> None:
         match event:
@@ -112,8 +114,8 @@ class _Fold:
                 self._hold(is_held=True)
             case Resumed(step=step):
                 self._hold(is_held=step)
-            case HarnessStarted(_, _, session_ref):
-                self.harness_ref = session_ref
+            case HarnessStarted():
+                self.harness = event
             case ToolStarted(call_id):
                 self.call_ids.add(call_id)
             case ToolEnded(cwd=cwd):
@@ -156,5 +158,7 @@ class _Fold:
             self.cwd,
             frozenset(self.call_ids),
             self.unfinished,
-            self.harness_ref,
+            self.harness.session_ref if self.harness is not None else None,
+            harness=self.harness.kind if self.harness is not None else "",
+            harness_place=self.harness.place if self.harness is not None else "",
         )

@@ -86,19 +86,22 @@ class PiImage:
 
         return await asyncio.to_thread(has_image, self.engine, self.tag)
 
-    async def build(self, note: Note) -> None:
+    async def build(self, note: Note, packages: Mapping[str, bytes] | None = None) -> None:
         """Build it; takes minutes, and is the only step that may use the network.
+
+        `packages` are archives of npm's, by their file names; what is not among them is fetched while building.
 
         Raises:
             SandboxUnavailable: If a step fails.
         """
-        await in_build_thread(self._build, note)
+        given = {f"packages/{name}": content for name, content in (packages or {}).items()}
+        await in_build_thread(lambda note, stop: self._build(note, stop, given), note)
 
-    def _build(self, note: Note, stop: threading.Event) -> None:
+    def _build(self, note: Note, stop: threading.Event, packages: Mapping[str, bytes]) -> None:
         import requests
         from docker.errors import DockerException
 
-        extra = dict(self._extra)
+        extra = {**self._extra, **packages}
         # Where a proxy with a certificate of its own stands before the registry, npm is told so this way.
         authority = os.environ.get("NODE_EXTRA_CA_CERTS")
         if authority and Path(authority).is_file():

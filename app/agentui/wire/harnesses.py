@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentui.backends.base import Backend
-from agentui.config.settings import Settings
+from agentui.config.settings import HARNESSES, PI_PLACES, Settings
 from agentui.errors import UsageError
 from agentui.events import ModelFacts, SandboxFacts
 from agentui.harness.base import Harness
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 Ids = Callable[[str], str]
 Checks = Callable[[], Sequence[str]]
+
+
+def as_before(settings: Settings, resumed: ResumedState, kept: Collection[str]) -> Settings:
+    """The settings with what thought in a session last, and where, of those that are `kept` and known."""
+    if "harness" in kept and resumed.harness in HARNESSES:
+        settings = replace(settings, harness=resumed.harness)
+    if "pi_place" in kept and resumed.harness_place in PI_PLACES:
+        settings = replace(settings, pi_place=resumed.harness_place)
+    return settings
 
 
 def harness_factory(
@@ -92,7 +102,11 @@ def _pi(
         listed = found[0] if found is not None else None
     options = PiSettings(
         options=ModelOptions(
-            settings.sampling, settings.answer_tokens, listed, read_pi_settings(user_folder / "settings.json")
+            settings.sampling,
+            settings.answer_tokens,
+            listed,
+            read_pi_settings(user_folder / "settings.json"),
+            route.thinking_level if route is not None else None,
         ),
         api_key=settings.api_key,
         headers=route.headers if route is not None else (),

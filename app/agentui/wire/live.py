@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
-from agentui.wire.harnesses import harness_factory
+from agentui.wire.harnesses import as_before, harness_factory
 from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
@@ -340,10 +340,12 @@ def open_session(
     accepts_changes: bool = False,
     interactive: bool = False,
     resume: Path | None = None,
+    kept: Collection[str] = (),
 ) -> LiveSession:
     """A session on `project`; with `demo` on a fresh scratch project with the simulated model.
 
-    With `resume`, a journal, that session goes on, on its own project.
+    With `resume`, a journal, that session goes on, on its own project; the settings in `kept` (``harness``,
+    ``pi_place``) are then as they were in it.
 
     The simulated model is `demo_speed` times as fast as one on an M2-class Mac. `accepts_changes` applies all
     changes when the agent has settled, whatever the settings say. Makes the session's folder at once;
@@ -357,6 +359,7 @@ def open_session(
     continued = reopen(where, resume) if resume is not None else None
     if continued is not None:
         project = continued.project
+        settings = as_before(settings, continued.state, kept)
     try:
         return LiveSession(settings, where, project, demo, demo_speed, accepts_changes, interactive, continued)
     except BaseException:

@@ -38,6 +38,11 @@ def test_a_path_before_v1_is_kept() -> None:
     assert parse_address("http://[::1]:8080/v1").root == "http://[::1]:8080"
 
 
+@pytest.mark.parametrize("typed", ["https://z.example/api/paas/v4/", "https://g.example/v1beta/openai"])
+def test_an_address_with_a_version_of_its_own_is_tried_as_it_is_first(typed: str) -> None:
+    assert parse_address(typed).api_bases[0] == typed.rstrip("/")
+
+
 @pytest.mark.parametrize("typed", ["", "http://", "ftp://host", "http://host:port", "http://me:secret@host:1"])
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(UsageError):

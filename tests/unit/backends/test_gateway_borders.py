@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 
+from agentui.backends.discover import find_server
 from agentui.backends.gateway import Gateway, GatewaySettings
 from agentui.errors import UsageError
 from agentui.events import Event
@@ -26,6 +27,20 @@ async def test_the_servers_key_is_added_and_the_clients_is_not_sent() -> None:
         (seen,) = server.seen
     assert seen.headers["authorization"] == "Bearer the-servers"
     assert "the-clients" not in str(seen.headers)
+
+
+async def test_a_server_with_a_version_of_its_own_is_asked_below_that() -> None:
+    listing = as_json({"data": [{"id": "glm"}]})
+    async with ReplayServer({"GET /api/paas/v4/models": listing}) as server:
+        backend = await find_server(f"{server.url}/api/paas/v4")
+        facts = backend.facts
+        await backend.aclose()
+        assert facts.api_path == ""
+        server.seen.clear()
+        settings = GatewaySettings("", api_path=facts.api_path)
+        async with gateway_to(facts.base_url, settings) as opened, plain_client(opened.url) as client:
+            assert [model.id async for model in client.models.list()] == ["glm"]
+        assert [seen.path for seen in server.seen] == ["/api/paas/v4/models"]
 
 
 async def test_without_a_key_of_ours_the_clients_own_is_passed_on() -> None:

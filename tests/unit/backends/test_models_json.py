@@ -101,6 +101,52 @@ def test_a_provider_that_lists_nothing_takes_any_id_with_its_overrides() -> None
     assert route("open/other").context_tokens is None
 
 
+def test_overrides_hold_for_listed_models_too_and_merge_as_in_pi() -> None:
+    provider = {
+        "baseUrl": "http://gpu.lan:8000/v1",
+        "api": "openai-completions",
+        "headers": {"X-A": "provider", "X-B": "provider", "X-C": "provider"},
+        "compat": {"supportsStore": True, "chatTemplateKwargs": {"a": 1, "b": 1}},
+        "models": [
+            {
+                "id": "q",
+                "name": "Own",
+                "contextWindow": 1000,
+                "headers": {"X-B": "model"},
+                "compat": {"chatTemplateKwargs": {"b": 2}},
+                "samplingParams": {"top_k": 1, "top_p": 1},
+                "samplingParamsByThinkingLevel": {"high": {"min_p": 1}, "low": {"min_p": 2}},
+            },
+            {"id": "other"},
+        ],
+        "modelOverrides": {
+            "q": {
+                "name": "Over",
+                "contextWindow": 9000,
+                "headers": {"X-B": "override", "X-C": "override"},
+                "compat": {"supportsStore": False, "chatTemplateKwargs": {"c": 3}},
+                "samplingParams": {"top_p": 2},
+                "samplingParamsByThinkingLevel": {"high": {"temperature": 1}},
+            },
+            "unknown": {"contextWindow": 5},
+        },
+    }
+    file = parse_models(json.dumps({"providers": {"p": provider}}), PATH)
+    first, other = file.models
+    assert (first.name, first.context_tokens, other.context_tokens) == ("Over", 9000, None)
+    assert first.headers == {"X-A": "provider", "X-B": "model", "X-C": "override"}
+    assert first.compat == {"supportsStore": False, "chatTemplateKwargs": {"a": 1, "b": 2, "c": 3}}
+    assert first.route("high").sampling == {"top_k": 1, "top_p": 2, "min_p": 1, "temperature": 1}
+    assert first.route("low").sampling == {"top_k": 1, "top_p": 2, "min_p": 2}
+
+
+def test_of_a_model_that_is_listed_twice_the_last_counts_and_it_is_said() -> None:
+    text = '{"providers": {"a": {"models": [{"id": "m"},\n {"id": "x"}, {"id": "m", "name": "2"}]}}}'
+    file = parse_models(text, PATH)
+    assert [(model.id, model.name) for model in file.models] == [("m", "2"), ("x", "x")]
+    assert [(found.where, found.line) for found in file.given_twice] == [("providers.a.models[2].id", 2)]
+
+
 def test_names_of_other_models_mean_none() -> None:
     assert example().find("google/gemma-4-12b") is None
     assert example().find("lmstudio/unknown") is None

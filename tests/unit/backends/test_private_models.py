@@ -159,6 +159,17 @@ def test_the_users_own_compaction_is_kept_where_it_fits_the_window() -> None:
         assert written(reserve, keep)["reserveTokens"] == 6144
 
 
+def test_the_users_own_way_of_thinking_is_kept_and_nothing_else_of_the_settings() -> None:
+    yours = {"defaultThinkingLevel": "high", "thinkingBudgets": {"high": 9}, "shellPath": "/bin/evil"}
+    written = private_models(model({"id": "gemma"}), facts(16384), GATEWAY, yours).settings
+    assert (written["defaultThinkingLevel"], written["thinkingBudgets"]) == ("high", {"high": 9})
+    assert "shellPath" not in written
+    wrong = {"defaultThinkingLevel": "hard", "thinkingBudgets": 3}
+    assert not {"defaultThinkingLevel", "thinkingBudgets"} & set(
+        private_models(model({"id": "gemma"}), facts(16384), GATEWAY, wrong).settings
+    )
+
+
 def test_a_model_that_no_list_names_gets_safe_flags_too() -> None:
     private = private_models(None, facts(8192, "qwen/q"), GATEWAY)
     assert private.label == "agentui/qwen/q"

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agentui.config import Settings
 from agentui.errors import SessionBusy, SessionError
 from agentui.events import (
     CallId,
     Event,
+    HarnessStarted,
     HistoryAppended,
     ModelFacts,
     Recorded,
@@ -33,7 +35,35 @@ from agentui.session.journal import encode_record, read_journal
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.verify import verify
 from agentui.session.writer import JournalWriter
+from agentui.wire.harnesses import as_before
 from agentui.wire.resuming import BRANCHED, branch, reopen
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (("harness", "pi_place"), ("pi", "host")),
+        (("pi_place",), ("loop", "host")),
+        (("harness",), ("pi", "container")),
+        ((), ("loop", "container")),
+    ],
+)
+def test_what_thought_in_a_session_goes_on_unless_something_else_was_typed(
+    kept: tuple[str, ...], expected: tuple[str, str]
+) -> None:
+    records = [
+        Recorded(1, 0.0, "", RunId(""), HarnessStarted("loop", "0")),
+        Recorded(2, 0.0, "", RunId(""), HarnessStarted("pi", "1.5.2", "/sessions/1.jsonl", "host")),
+    ]
+    found = as_before(Settings(), resumed_from(records), kept)
+    assert (found.harness, found.pi_place) == expected
+
+
+def test_a_session_that_does_not_say_what_thought_in_it_goes_on_with_the_settings() -> None:
+    settings = Settings(harness="pi")
+    assert as_before(settings, resumed_from([]), ("harness", "pi_place")) == settings
+    strange = [Recorded(1, 0.0, "", RunId(""), HarnessStarted("foreign", "1", None, "moon"))]
+    assert as_before(settings, resumed_from(strange), ("harness", "pi_place")) == settings
 
 
 @pytest.fixture

@@ -22,12 +22,14 @@ class ModelOptions:
         max_tokens: Longest answer, likewise.
         listed: What that list says of the model.
         user_settings: The user's own ``settings.json`` of Pi.
+        thinking_level: What was chosen with the model's name; Pi's own default otherwise.
     """
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     listed: ProviderModel | None = None
     user_settings: Mapping[str, Any] = field(default_factory=dict)
+    thinking_level: str | None = None
 
 
 ENVIRONMENT: Mapping[str, str] = {

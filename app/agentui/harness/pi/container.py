@@ -101,6 +101,7 @@ class ContainerProcess:
 class ContainerPlace:
     """Runs Pi in a container; see `PiPlace`. `find_image` may block, and is asked once, in a thread."""
 
+    kind = "container"
     label = "in a container, no network"
     version = PI_VERSION
 

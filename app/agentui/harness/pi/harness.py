@@ -128,14 +128,18 @@ class PiHarness:
             text = f"this is Pi {self._place.version}; {PI_VERSION} is what agentui was tested with"
             emit(Warned("pi_version", text, "agentui pi install"))
         reference = str(self._session_file) if self._session_file is not None else None
-        emit(HarnessStarted("pi", self._place.version, reference))
+        emit(HarnessStarted("pi", self._place.version, reference, self._place.kind))
 
     async def _serve(self, emit: Emit) -> None:
         for folder in (self._folders.private, self._folders.sessions, self._folders.workdir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = self._backend.facts
         gateway = Gateway(
             GatewaySettings(
-                self._backend.facts.base_url, self._settings.api_key, headers=self._settings.headers
+                facts.base_url,
+                self._settings.api_key,
+                headers=self._settings.headers,
+                api_path=facts.api_path,
             ),
             self._from_gateway,
             limit_tokens=lambda: self._model.loaded_context_tokens,
@@ -191,6 +195,8 @@ class PiHarness:
             arguments += ["-e", seen(extension)]
         arguments += ["--no-themes", "-nc", "--no-mcp", "--no-approve", "--offline"]
         arguments += ["--session-dir", seen(self._folders.sessions)]
+        if settings.options.thinking_level is not None:
+            arguments += ["--thinking", settings.options.thinking_level]
         if settings.system_file is not None:
             arguments += ["--system-prompt", seen(settings.system_file)]
         if settings.appendix:

@@ -73,6 +73,7 @@ class HostProcess:
 class HostPlace:
     """Runs the Pi that is installed in `folder` on this machine; see `PiPlace`."""
 
+    kind = "host"
     label = "on this machine"
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tarfile
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,7 @@ async def install_pi(folder: Path, note: Callable[[str], None]) -> PiInstallatio
     Raises:
         HarnessUnavailable: If there is no npm, or a step fails.
     """
-    npm = shutil.which("npm")
-    if npm is None:
-        raise HarnessUnavailable(
-            "npm was not found; Pi comes from there", hint="install Node with npm, then try again"
-        )
+    npm = _found_npm()
     home = private_folder(_home(folder))
     (home / "package.json").write_text('{"private": true}\n', encoding="utf-8")
     wanted = [f"jiti@{JITI_VERSION}"]
@@ -88,14 +85,38 @@ async def install_pi(folder: Path, note: Callable[[str], None]) -> PiInstallatio
     return await find_pi(folder)
 
 
+def _found_npm() -> str:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise HarnessUnavailable(
+            "npm was not found; Pi comes from there", hint="install Node with npm, then try again"
+        )
+    return npm
+
+
+async def packed_for_image(machine: str, note: Callable[[str], None]) -> dict[str, bytes]:
+    """The archives that Pi's image is made of, by npm's names for them; `machine` is the engine's architecture.
+
+    Uses the network, as the build itself does where there is no npm here.
+
+    Raises:
+        HarnessUnavailable: If there is no npm, or it fails.
+    """
+    npm = _found_npm()
+    arch = {"amd64": "x64", "x86_64": "x64", "aarch64": "arm64"}.get(machine, machine)
+    wanted = (f"{PI_PACKAGE}@{PI_VERSION}", f"jiti@{JITI_VERSION}", f"node-linux-{arch}@{NODE_VERSION}")
+    found: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory(prefix="agentui-npm-") as folder:
+        for package in wanted:
+            note(f"npm pack {package}")
+            archive = await _pack(npm, Path(folder), package)
+            found[archive.name] = await asyncio.to_thread(archive.read_bytes)
+    return found
+
+
 async def _fetch_pi(npm: str, home: Path) -> None:
     """Unpack the published archive: it holds all of Pi, while its dependencies are not always published."""
-    output = await _npm(npm, home, "pack", "--json", f"{PI_PACKAGE}@{PI_VERSION}")
-    found = re.search(r'"filename":\s*"([\w.@-]+\.tgz)"', output)
-    integrity = re.search(r'"integrity":\s*"([^"]+)"', output)
-    if found is None or integrity is None or integrity.group(1) != _INTEGRITY:
-        raise HarnessUnavailable(f"npm gave another {PI_PACKAGE} than the one that was checked")
-    archive = home / found.group(1)
+    archive = await _pack(npm, home, f"{PI_PACKAGE}@{PI_VERSION}")
     target = home / "node_modules" / PI_PACKAGE
     try:
         await asyncio.to_thread(_unpack, archive, target)
@@ -103,6 +124,17 @@ async def _fetch_pi(npm: str, home: Path) -> None:
         raise HarnessUnavailable(f"{archive} cannot be unpacked: {error}") from error
     finally:
         archive.unlink(missing_ok=True)
+
+
+async def _pack(npm: str, folder: Path, package: str) -> Path:
+    """Fetch a published archive into a folder; Pi's must be the one that was checked."""
+    output = await _npm(npm, folder, "pack", "--json", package)
+    found = re.search(r'"filename":\s*"([\w.@-]+\.tgz)"', output)
+    integrity = re.search(r'"integrity":\s*"([^"]+)"', output)
+    is_pi = package.startswith(PI_PACKAGE)
+    if found is None or integrity is None or (is_pi and integrity.group(1) != _INTEGRITY):
+        raise HarnessUnavailable(f"npm gave another {package} than the one that was checked")
+    return folder / found.group(1)
 
 
 def _unpack(archive: Path, target: Path) -> None:

