@@ -48,7 +48,7 @@ class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
     `messages` is the model's context; `harness_ref` is where a harness keeps its own record of it. `closings`
-    end what a crash left open.
+    end what a crash left open. `ended` is how the last run ended, if it does not go on.
     """
 
     after_seq: int = 0
@@ -60,6 +60,7 @@ class ResumedState:
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
     closings: tuple[Event, ...] = ()
+    ended: RunEnded | None = None
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
@@ -93,6 +94,7 @@ class _Fold:
     call_ids: set[CallId] = field(default_factory=set)
     unfinished: Unfinished | None = None
     harness_ref: str | None = None
+    ended: RunEnded | None = None
 
     def take(self, event: Event) -> None:
         match event:
@@ -105,9 +107,9 @@ class _Fold:
                 self.messages = list(replaced)
             case RunStarted(task, goes_on=goes_on):
                 self.beginning.clear()
-                self.unfinished = Unfinished(task, is_said=goes_on)
+                self.unfinished, self.ended = Unfinished(task, is_said=goes_on), None
             case RunEnded(is_saved=is_saved):
-                self.unfinished = self.unfinished if is_saved else None
+                self.unfinished, self.ended = (self.unfinished, None) if is_saved else (None, event)
             case PauseAsked(by) if by != "signal":
                 self._hold(is_held=True)
             case Resumed(step=step):
@@ -157,4 +159,5 @@ class _Fold:
             frozenset(self.call_ids),
             self.unfinished,
             self.harness_ref,
+            ended=self.ended,
         )
