@@ -142,8 +142,8 @@ class Supervisor:
     async def run_once(self, task: str | None) -> RunEnded:
         """Prepare, work on one task, and close. For the command line; nothing asks.
 
-        Without a task the run goes on that was stopped with the resumed session; of one that was done before the
-        end is returned. Failures to prepare end the run; they do not raise.
+        Without a task the run goes on that was stopped with the resumed session; of one that was done the end
+        is returned. Failures to prepare end the run; they do not raise.
 
         Raises:
             UsageError: If there is no task and nothing to go on with.
