@@ -73,7 +73,7 @@ async def test_two_models_are_compared_also_when_it_is_killed_in_the_second_run(
     assert "26B" in big["model"]
     assert "12B" in small["model"]
     assert small["decode_tok_per_s"] > 2 * big["decode_tok_per_s"]
-    # a cache is sampled: so short a run may end before the sample of its fullest moment, so which is larger is open
+    # a cache is sampled: so short a run may end before its fullest moment is, so which one is larger is open
     assert min(big["peak_kv_bytes"], small["peak_kv_bytes"]) > 0
     assert big["peak_kv_bytes"] != small["peak_kv_bytes"]
     assert (big["runs"], small["runs"]) == (1, 1)
