@@ -18,6 +18,7 @@ from agentui.paths import project_key
 from agentui.sandbox.docker_volume import WorkspaceVolume, remove_volume
 from agentui.sandbox.engine import Engine
 from agentui.sandbox.image import ToolsImage
+from agentui.simulator.config import GEMMA_12B_MLX, GEMMA_26B
 from agentui.simulator.server import RunningSimulator
 
 pytestmark = pytest.mark.docker
@@ -165,3 +166,28 @@ async def test_a_build_with_a_network_is_asked_for_once_and_refused_where_nobody
     (project / "deps.lock").write_text(f"{uuid.uuid4()}\n")
     code, out, err = await agentui("checks", "build", cwd=project, environment=environment)
     assert (code, "is built, from" in out) == (0, True), err
+
+
+async def test_a_comparison_says_which_model_passed_the_check(
+    simulator: RunningSimulator, project: Path, environment: dict[str, str], python_image: str
+) -> None:
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    written = "test -e tests/test_totals.py"
+    added = await agentui(
+        *("checks", "add", "--image", python_image, "written", written), cwd=project, environment=environment
+    )
+    assert added[0] == 0, added
+    sides = (
+        "--with",
+        f"model={GEMMA_26B}",
+        "--with",
+        f"model={GEMMA_12B_MLX},max_turns=2",
+        "--check",
+        "written",
+    )
+    flags = ("--url", simulator.url, "--sandbox", "docker", "--json")
+    code, out, err = await agentui("compare", TASK, *sides, *flags, cwd=project, environment=environment)
+    assert code == 0, err
+    told = [(c["check"], c["passed"], c["checked"], c["done"]) for c in json.loads(out)["columns"]]
+    assert told == [("written", 1, 1, 1), ("written", 0, 1, 0)]
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before

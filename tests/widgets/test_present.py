@@ -368,3 +368,16 @@ def test_a_cache_larger_than_what_is_used_holds_none_of_this_memory() -> None:
 def memory_used(used_bytes: int) -> MemorySample:
     total = 24 << 30
     return MemorySample(total, used_bytes, total - used_bytes, 0, None, 0, 0, None, "ok", "measured")
+
+
+def test_a_session_that_another_agentui_writes_is_no_replay_and_offers_no_keys_for_it() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX), StateChanged("working", "paused"))
+    view = view_of(tape)
+    said = [fact.text for fact in bars.header(view, read_only=True, follows=True)[0]]
+    assert "read-only" in said
+    assert "replay" not in said
+    keys = " ".join(fact.text for fact in bars.footer(view, read_only=True, follows=True)[0])
+    assert not [word for word in ("space", "step", "esc") if word in keys]
+    ((title,), _) = bars.prompt_title(view, read_only=True, is_offered=False, follows=True)
+    assert title.text == "read-only: nothing is sent"

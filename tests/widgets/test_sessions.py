@@ -15,7 +15,9 @@ from tests.unit.view.scenes import Tape
 from tests.widgets.fakes import STYLES, FakeServices
 
 SESSIONS = (
-    SessionChoice("a-1", "/home/me/shop", "split report.py", "gemma-4", "2026-05-04 10:00", "done", 9, 9000),
+    SessionChoice(
+        "a-1", "/home/me/shop", "split report.py " * 20, "gemma-4", "2026-05-04 10:00", "done", 9, 9000
+    ),
     SessionChoice("b-2", "/home/me/blog", "fix \x1b[31mlinks", "qwen", "2026-05-03 10:00", "saved", 2, 100),
 )
 
@@ -29,6 +31,7 @@ def app_with(sessions: Sequence[SessionChoice], *, picks_first: bool = False) ->
 
 def test_each_word_of_a_search_must_be_somewhere() -> None:
     assert fits(SESSIONS[0], "SHOP gemma done")
+    assert fits(SESSIONS[0], "2026-05-04 split 9 turns KiB")
     assert not fits(SESSIONS[0], "shop qwen")
     assert fits(SESSIONS[1], "")
 
@@ -43,6 +46,7 @@ async def test_a_search_narrows_the_list_and_enter_leaves_for_the_session() -> N
         options = screen.query_one(OptionList)
         assert options.option_count == 2
         assert "\x1b" not in str(options.get_option_at_index(1).prompt)
+        assert options.size.height == 2  # a long task is cut, not wrapped
         screen.query_one(Input).value = "qwen"
         await pilot.pause()
         assert options.option_count == 1

@@ -113,8 +113,12 @@ def _of_task(args: argparse.Namespace, begun: Start) -> list[Column]:
     begun = agreed(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
     plan = Plan(args.what[0], str(begun.project), tuple(variants), args.runs, args.check)
     comparison, goes_on = begin(begun.places.state / "comparisons", plan, fresh=args.fresh)
-    _note(f"{'going on with' if goes_on else 'kept in'} {comparison.folder}")
-    asyncio.run(_run(comparison, begun, names))
+    with comparison.held():
+        if goes_on:
+            _note(f"going on with {comparison.folder} and its copy of the project; --fresh begins anew")
+        else:
+            _note(f"kept in {comparison.folder}")
+        asyncio.run(_run(comparison, begun, names))
     return comparison.columns()
 
 
@@ -122,6 +126,7 @@ async def _run(comparison: Comparison, begun: Start, names: dict[str, str]) -> N
     from agentui import wire
 
     runs = wire.CompareRuns(begun.loaded.settings, begun.places, comparison, names, _note)
+    await runs.clear()
     await runs.take_snapshot()
     await comparison.run(runs.start_run, _note)
 

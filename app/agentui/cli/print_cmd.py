@@ -182,11 +182,21 @@ async def print_run(
                 hear(recorded)
             session.recorder.subscribe(hear)
             ended = await session.run_task(task)
+            if task is None and not has_begun:
+                is_over = True
+                _tell_before(session, printer)
         finally:
             await session.aclose()
     if lost := session.recorder.unwritten:
         print(f"agentui: the disk did not take {plural(lost, 'record')} of this session", file=sys.stderr)
     return EXIT_CODES[ended.reason]
+
+
+def _tell_before(session: LiveSession, printer: Printer) -> None:
+    """The run that was to go on had ended; its end is printed once more, since whoever asks waits for one."""
+    last = next(r for r in reversed(session.recorder.past) if isinstance(r.event, RunEnded))
+    printer.take(last)
+    print("agentui: the run was done before; a task begins another", file=sys.stderr)
 
 
 def _forget_output() -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from agentui.card_text import card_rows, card_title
@@ -79,9 +80,8 @@ def _list(args: argparse.Namespace, begun: Start, store: SessionStore) -> int:
     if not args.all:
         here = str(begun.project.resolve())
         infos = [info for info in infos if info.project == here]
-    found = [session for info in infos if (session := summarise(info)).matches(words)]
-    if args.limit is not None:
-        found = found[: max(0, args.limit)]
+    fitting = (session for info in infos if (session := summarise(info)).matches(words))
+    found = list(islice(fitting, None if args.limit is None else max(0, args.limit)))
     if args.json:
         print(json.dumps({"sessions": [summary_object(session) for session in found]}))
         return 0
@@ -213,7 +213,7 @@ def _beyond(begun: Start, store: SessionStore) -> list[SessionSummary]:
         raise UsageError(
             "the settings keep every session", hint="set keep_days or keep_size below [sessions] in config.toml"
         )
-    going, asking = beyond(retention, [summarise(info) for info in store.sessions()], datetime.now(UTC))
+    going, asking = beyond(retention, store.sessions(), datetime.now(UTC))
     return [*going, *asking]
 
 

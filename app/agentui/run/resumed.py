@@ -48,7 +48,8 @@ class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
     `messages` is the model's context; `harness` thought last, in `harness_place`, and keeps its own record of
-    it in `harness_ref`. `closings` end what a crash left open.
+    it in `harness_ref`. `closings` end what a crash left open. `ended` is how the last run ended, if it
+    does not go on.
     """
 
     after_seq: int = 0
@@ -62,6 +63,7 @@ class ResumedState:
     closings: tuple[Event, ...] = ()
     harness: str = ""
     harness_place: str = ""
+    ended: RunEnded | None = None
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
@@ -95,6 +97,7 @@ class _Fold:
     call_ids: set[CallId] = field(default_factory=set)
     unfinished: Unfinished | None = None
     harness: HarnessStarted | None = None
+    ended: RunEnded | None = None
 
     def take(self, event: Event) -> None:
         match event:
@@ -107,9 +110,9 @@ class _Fold:
                 self.messages = list(replaced)
             case RunStarted(task, goes_on=goes_on):
                 self.beginning.clear()
-                self.unfinished = Unfinished(task, is_said=goes_on)
+                self.unfinished, self.ended = Unfinished(task, is_said=goes_on), None
             case RunEnded(is_saved=is_saved):
-                self.unfinished = self.unfinished if is_saved else None
+                self.unfinished, self.ended = (self.unfinished, None) if is_saved else (None, event)
             case PauseAsked(by) if by != "signal":
                 self._hold(is_held=True)
             case Resumed(step=step):
@@ -161,4 +164,5 @@ class _Fold:
             self.harness.session_ref if self.harness is not None else None,
             harness=self.harness.kind if self.harness is not None else "",
             harness_place=self.harness.place if self.harness is not None else "",
+            ended=self.ended,
         )

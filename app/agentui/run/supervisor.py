@@ -142,14 +142,17 @@ class Supervisor:
     async def run_once(self, task: str | None) -> RunEnded:
         """Prepare, work on one task, and close. For the command line; nothing asks.
 
-        Without a task the run goes on that was stopped with the resumed session. Failures to prepare end the
-        run; they do not raise.
+        Without a task the run goes on that was stopped with the resumed session; of one that was done the end
+        is returned. Failures to prepare end the run; they do not raise.
 
         Raises:
             UsageError: If there is no task and nothing to go on with.
         """
         unfinished, self._desk.unfinished = self._desk.unfinished, None
         if task is None and unfinished is None:
+            resumed = self._parts.resumed
+            if resumed is not None and resumed.ended is not None and resumed.ended.reason == "done":
+                return resumed.ended
             raise UsageError("there is no run to go on with", hint="give a task")
         goes_on = task is None and unfinished is not None and unfinished.is_said
         text = task if task is not None or unfinished is None else unfinished.task

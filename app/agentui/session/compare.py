@@ -6,10 +6,12 @@ starts the same plan again goes on after the last run that ended.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from agentui.card_text import model_text
-from agentui.errors import SessionError, UsageError
+from agentui.errors import SessionBusy, SessionError, UsageError
 from agentui.events import CheckResult, RunCard
 from agentui.session.card import run_cards
 from agentui.session.journal import read_journal
@@ -100,6 +102,31 @@ class Comparison:
         """Whether every run has ended."""
         return len(self.outcomes) == len(self.plan.places)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only one that works on it.
+
+        Raises:
+            SessionBusy: If another agentui does.
+            SessionError: If that cannot be asked.
+        """
+        try:
+            fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SessionError(f"{self.folder} cannot be written: {error.strerror}") from error
+        try:
+            _lock(fd)
+            yield
+        finally:
+            os.close(fd)
+
+    def left_behind(self) -> list[Path]:
+        """Folders of runs that were killed before they ended. Blocks."""
+        found = [(folder, folder.name.split("-")) for folder in self.folder.glob("run-*-*-*")]
+        return [
+            folder for folder, (_, index, number, _) in found if (int(index), int(number)) not in self.outcomes
+        ]
+
     async def run(self, start_run: StartRun, note: Callable[[str], None]) -> None:
         """Do what is left, one after the other; `note` hears of the progress."""
         places = self.plan.places
@@ -147,6 +174,14 @@ class Comparison:
             if pairs:
                 found.append(make_column(variant.name, pairs, self.plan.check))
         return found
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        hint = "let it end, or begin another: --fresh"
+        raise SessionBusy("another agentui works on this comparison", hint=hint) from error
 
 
 def begin(root: Path, plan: Plan, *, fresh: bool = False) -> tuple[Comparison, bool]:

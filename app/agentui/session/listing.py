@@ -29,6 +29,7 @@ from agentui.session.store import SessionInfo, SessionStore
 # A line's type stands in its first bytes; only lines of these types are decoded.
 _TOLD = (RunStarted, SteerQueued, RunEnded, TurnStarted, WorkspaceApplied, WorkspaceUndone)
 _TYPE = re.compile(rb'"type":"(?:%b)"' % b"|".join(kind.__name__.encode() for kind in _TOLD))
+_APPLIED = b'"type":"WorkspaceApplied"'
 _HEAD_BYTES = 256
 
 
@@ -128,7 +129,9 @@ def _told_in(content: bytes) -> Iterator[Event]:
         try:
             yield decode_record(line)[0].event
         except SessionError:
-            continue
+            # What may have been applied may be undone: such a session is never taken for one without.
+            if _APPLIED in line[:_HEAD_BYTES]:
+                yield WorkspaceApplied("?", (), 0, "user")
 
 
 def folder_bytes(folder: Path) -> int:
@@ -187,21 +190,25 @@ class Retention:
 
 
 def beyond(
-    retention: Retention, sessions: Sequence[SessionSummary], now_utc: datetime
+    retention: Retention, sessions: Sequence[SessionInfo], now_utc: datetime
 ) -> tuple[list[SessionSummary], list[SessionSummary]]:
     """Which of `sessions` (newest first) may go without asking, and which only after a yes: they can be undone.
 
     One that is open never goes. Old ones that stay count for the size, so that newer ones are not kept less.
+    Blocks: reads those that are beyond the bounds, not the others.
     """
     going: list[SessionSummary] = []
     asking: list[SessionSummary] = []
     total = 0
     oldest = None if retention.keep_days is None else now_utc - timedelta(days=retention.keep_days)
-    for session in sessions:
-        total += session.size_bytes
-        is_old = oldest is not None and session.info.started_utc < oldest
+    for info in sessions:
+        total += folder_bytes(info.folder)
+        is_old = oldest is not None and info.started_utc < oldest
         is_over = retention.keep_bytes is not None and total > retention.keep_bytes
-        if session.is_open or not (is_old or is_over):
+        if not (is_old or is_over):
+            continue
+        session = summarise(info)
+        if session.is_open:
             continue
         if session.applied:
             asking.append(session)
@@ -220,7 +227,7 @@ def keep_within(
     """
     if not retention.is_bounded:
         return []
-    going, _ = beyond(retention, [summarise(info) for info in store.sessions()], now())
+    going, _ = beyond(retention, store.sessions(), now())
     gone = []
     for session in going:
         try:

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 NOT_WRITTEN = "journal-not-written"
 """Code of the warning that the disk does not take the journal any more."""
 
+WRITTEN_AGAIN = "journal-written-again"
+"""Code of the word that what waited is on the disk."""
+
 JOIN_S = 0.1
 """Deltas of one kind become at most one event in this time."""
 
@@ -130,6 +133,7 @@ class Recorder:
         self._timer: Timer | None = None
         self._last_joined_s = float("-inf")
         self._unwritten: list[Recorded] = []
+        self._is_behind = False
         self._disk_trouble: str | None = None
         self._syncing: asyncio.Task[None] | None = None
         self._sync_again = False
@@ -266,7 +270,11 @@ class Recorder:
         self._outbox.append(recorded)
         self._fan_out()
         if trouble is not None:
+            self._is_behind = True
             self._tell_trouble(trouble)
+        elif self._is_behind:
+            self._is_behind, self._disk_trouble = False, None
+            self.emit(Warned(WRITTEN_AGAIN, "the session is written again; nothing of it is missing"))
 
     def _write_waiting(self) -> OSError | None:
         done = 0

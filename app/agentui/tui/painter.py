@@ -55,10 +55,11 @@ class Parts:
 class Painter:
     """Knows which widget shows which part of the view."""
 
-    def __init__(self, view: View, parts: Parts, *, read_only: bool) -> None:
+    def __init__(self, view: View, parts: Parts, *, read_only: bool, follows: bool = False) -> None:
         self._view = view
         self._parts = parts
         self._read_only = read_only
+        self._follows = follows
         self._curve_drawn_s = self._bars_s = self._figures_s = float("-inf")
         self._late: set[BlockId] = set()
         self._curve_end: tuple[int | None, int | None] | None = None
@@ -134,8 +135,8 @@ class Painter:
     def _paint_bars(self) -> None:
         parts, view = self._parts, self._view
         self._bars_s = view.last_t_s
-        parts.header.show(*bars.header(view, read_only=self._read_only))
-        parts.footer.show(*bars.footer(view, read_only=self._read_only))
+        parts.header.show(*bars.header(view, read_only=self._read_only, follows=self._follows))
+        parts.footer.show(*bars.footer(view, read_only=self._read_only, follows=self._follows))
 
     def _paint_gauges(self, *, is_kv: bool) -> None:
         gauges, parts = self._view.gauges, self._parts
@@ -153,7 +154,9 @@ class Painter:
 
     def _paint_prompt(self) -> None:
         parts, status = self._parts, self._view.status
-        title = bars.prompt_title(self._view, read_only=self._read_only, is_offered=self.is_apply_offered)
+        title = bars.prompt_title(
+            self._view, read_only=self._read_only, is_offered=self.is_apply_offered, follows=self._follows
+        )
         parts.titles["prompt"].show(*title)
         parts.queue.show(bars.queue_rows(status))
         parts.question.show(bars.question_rows(status, *self._room_of_question()))

@@ -31,8 +31,8 @@ _UNDO_LINES = 12
 _PROJECT_CHARS = 34
 
 
-def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
-    """Project, model, context and sandbox; the state at the right.
+def header(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[Fact], list[Fact]]:
+    """Project, model, context and sandbox; the state at the right. `follows`: another agentui writes it now.
 
     What keeps the machine safe, that a model is simulated, and the state never go, however narrow the screen
     is; what the state tells beyond its name goes first.
@@ -40,7 +40,7 @@ def header(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
     status = view.status
     left = [Fact("agentui", "accent", 12)]
     if read_only:
-        left.append(Fact("replay", "warning", 1))
+        left.append(Fact("read-only" if follows else "replay", "warning", 1))
     if status.project:
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
         path = short_path(clean_line(status.project))
@@ -127,18 +127,20 @@ def state_tone(status: Status) -> Tone:
             return "accent"
 
 
-def footer(view: View, *, read_only: bool) -> tuple[list[Fact], list[Fact]]:
+def footer(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[Fact], list[Fact]]:
     """The keys that matter in this state, and what we cost."""
     status = view.status
     keys: list[tuple[str, str, int]] = []
-    if status.hold != "none":
+    if follows:
+        pass  # the other agentui is the one to be asked
+    elif status.hold != "none":
         keys += [
             ("space", "freeze now" if status.hold == "pausing" and status.can_freeze else "resume", 1),
             (".", "step", 4),
         ]
     elif status.is_running or read_only:
         keys += [("space", "pause", 1), (".", "step", 4)]
-    if status.is_running:
+    if status.is_running and not follows:
         keys.append(("esc", "interrupt", 2))
     keys += [("/", "commands", 3), ("ctrl+n", "panes", 6), ("ctrl+p", "palette", 7), ("?", "help", 1)]
     left = [Fact(f"{key} {word}", "dim", rank) for key, word, rank in keys]
@@ -219,11 +221,13 @@ def undo_conflict_text(paths: Sequence[str]) -> str:
     )
 
 
-def prompt_title(view: View, *, read_only: bool, is_offered: bool) -> tuple[list[Fact], list[Fact]]:
+def prompt_title(
+    view: View, *, read_only: bool, is_offered: bool, follows: bool = False
+) -> tuple[list[Fact], list[Fact]]:
     """What Enter and Tab would do now, and what waits: for the model, or for a word of the user's."""
     status, changes = view.status, view.changes
     if read_only:
-        return [Fact("replay: nothing is sent", "dim", 0)], []
+        return [Fact(f"{'read-only' if follows else 'replay'}: nothing is sent", "dim", 0)], []
     waiting = [Fact(f"{len(status.queue)} waiting", "accent", 1)] if status.queue else []
     if is_offered:
         waiting.append(Fact(f"{plural(len(changes.pending), 'change')}: a apply, r review", "accent", 2))

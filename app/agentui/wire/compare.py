@@ -73,6 +73,13 @@ class CompareRuns:
     def _snapshot(self) -> Path:
         return self._comparison.folder / SNAPSHOT
 
+    async def clear(self) -> None:
+        """Remove what runs left that were killed: their folders and their private copies."""
+        name = Path(self._comparison.plan.project).name
+        for folder in await asyncio.to_thread(self._comparison.left_behind):
+            await self._forget(self._settings, folder / name)
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+
     async def start_run(self, variant: Variant, folder: Path) -> Outcome:
         """Run the task with `variant` in `folder`, then the check on what came of it."""
         plan = self._comparison.plan

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from agentui.control import Answer, Interrupt, Pause, Quit, Resume, RunCommand, Submit, TakeBack
+from agentui.errors import UsageError
 from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
+    EndReason,
     Event,
     NoticeQueued,
     Paused,
@@ -250,3 +254,22 @@ async def test_going_on_when_everything_was_said_asks_nothing() -> None:
     ):
         await log.wait_for(RunEnded, lambda e: e.reason == "done")
     assert backend.requests == []
+
+
+async def test_a_run_that_was_done_is_not_begun_again_and_its_end_is_told() -> None:
+    before = Log()
+    async with serving(PlayedBackend([says("all done")]), before) as supervisor:
+        supervisor.send(Submit("talk"))
+        ended = await before.wait_for(RunEnded)
+    log, backend = Log(), PlayedBackend([])
+    parts = going_on(before, run_parts(backend, log, FunctionSandbox()))
+    assert await Supervisor(parts, UNATTENDED).run_once(None) == ended
+    assert (backend.requests, log.events) == ([], [])
+
+
+@pytest.mark.parametrize("past", [[], ["interrupted"]])
+async def test_there_is_nothing_to_go_on_with_where_no_run_was_done(past: list[EndReason]) -> None:
+    log = Log([RunEnded(reason) for reason in past])
+    parts = going_on(log, run_parts(PlayedBackend([]), log, FunctionSandbox()))
+    with pytest.raises(UsageError, match="no run to go on with"):
+        await Supervisor(parts, UNATTENDED).run_once(None)

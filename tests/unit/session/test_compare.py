@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentui.errors import UsageError
+from agentui.errors import SessionBusy, UsageError
 from agentui.events import (
     CheckResult,
     KvSample,
@@ -152,3 +152,19 @@ def test_a_side_is_written_as_names_and_values() -> None:
     for wrong in ("", "model", "model=", "url=http://x", "model=a,model=b", "model=a,"):
         with pytest.raises(UsageError, match="NAME=VALUE"):
             read_variant(wrong, allowed)
+
+
+async def test_what_a_killed_run_left_is_known_and_nobody_else_goes_on_meanwhile(tmp_path: Path) -> None:
+    machine = Machine(SessionStore(tmp_path / "sessions"), dies_at=1)
+    comparison, _ = begin(tmp_path / "comparisons", PLAN)
+    with comparison.held(), pytest.raises(Killed):
+        await comparison.run(machine.start_run, lambda text: None)
+    found, goes_on = begin(tmp_path / "comparisons", PLAN)
+    assert goes_on
+    assert found.left_behind() == machine.folders
+    with found.held():
+        other, _ = begin(tmp_path / "comparisons", PLAN)
+        with pytest.raises(SessionBusy, match="another agentui"), other.held():
+            pass
+    with other.held():
+        pass

@@ -16,7 +16,14 @@ from agentui.events import (
     WorkspaceApplied,
     WorkspaceUndone,
 )
-from agentui.session.listing import Retention, beyond, keep_within, remove_session, summarise
+from agentui.session.listing import (
+    Retention,
+    SessionSummary,
+    beyond,
+    keep_within,
+    remove_session,
+    summarise,
+)
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionInfo, SessionStore
 from agentui.session.writer import JournalWriter
@@ -78,12 +85,33 @@ def test_an_apply_that_was_undone_is_no_undo_history_any_more(store: SessionStor
     assert summarise(record(store, APPLIED, undone, WorkspaceUndone("a1", (), redo=True))).applied == 1
 
 
+def test_an_apply_whose_record_is_damaged_may_be_undone(store: SessionStore) -> None:
+    info = record(store, APPLIED, days_ago=50)
+    info.journal.write_bytes(info.journal.read_bytes().replace(b'"by":"', b'"by":"x'))
+    assert keep_within(store, Retention(keep_days=30), lambda: NOW) == []
+    assert info.folder.exists()
+
+
+def test_only_sessions_beyond_the_bounds_are_read(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(store, task("new"))
+    old = record(store, task("old"), days_ago=40)
+    read: list[str] = []
+    whole = summarise
+
+    def counting(info: SessionInfo) -> SessionSummary:
+        read.append(info.session_id)
+        return whole(info)
+
+    monkeypatch.setattr("agentui.session.listing.summarise", counting)
+    beyond(Retention(keep_days=30), store.sessions(), NOW)
+    assert read == [old.session_id]
+
+
 def test_old_sessions_go_those_with_undo_history_only_after_a_yes(store: SessionStore) -> None:
     new = record(store, task("new"))
     old = record(store, task("old"), days_ago=40)
     undoable = record(store, task("undoable"), APPLIED, days_ago=50)
-    sessions = [summarise(info) for info in store.sessions()]
-    going, asking = beyond(Retention(keep_days=30), sessions, NOW)
+    going, asking = beyond(Retention(keep_days=30), store.sessions(), NOW)
     assert [s.session_id for s in going] == [old.session_id]
     assert [s.session_id for s in asking] == [undoable.session_id]
     gone = keep_within(store, Retention(keep_days=30), lambda: NOW)

@@ -258,7 +258,19 @@ def test_a_full_disk_is_told_once_and_survived() -> None:
     desk.recorder.emit(TurnStarted(6))
     assert desk.recorder.unwritten == 0
     assert desk.journal.records == desk.heard
-    assert [r.seq for r in desk.heard] == list(range(1, 8))
+    assert [r.seq for r in desk.heard] == list(range(1, 9))
+
+
+def test_a_disk_that_is_full_again_is_told_again_and_so_is_that_it_has_room() -> None:
+    desk = Desk()
+    for turn in (1, 3):
+        desk.journal.error = OSError(errno.ENOSPC, "No space left on device")
+        desk.recorder.emit(TurnStarted(turn))
+        desk.journal.error = None
+        desk.recorder.emit(TurnStarted(turn + 1))
+    codes = [e.code for e in desk.events if isinstance(e, Warned)]
+    assert codes == ["journal-not-written", "journal-written-again"] * 2
+    assert desk.journal.records == desk.heard
 
 
 def test_nothing_is_recorded_after_the_end() -> None:

@@ -112,7 +112,8 @@ class DashboardScreen(DeckScreen):
             self.query_one("#queue", FactRows),
             {name: self.query_one(f"#{name}-title", TitleBar) for name in (*PANES, "prompt")},
         )
-        self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only)
+        follows = bool(self._app().read_only_words)
+        self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only, follows=follows)
         self.bridge.open()
         self._lay_out(self.app.size)
         if self.services.read_only:

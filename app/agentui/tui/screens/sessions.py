@@ -28,8 +28,8 @@ _MOST_SHOWN = 200
 
 def fits(choice: SessionChoice, words: str) -> bool:
     """Whether each of the words is somewhere in the session's columns; case does not count."""
-    held = "\n".join((choice.session_id, choice.project, choice.task, choice.model, choice.when, choice.ended))
-    return all(word in held.casefold() for word in words.casefold().split())
+    held = "\n".join((choice.session_id, choice.project, choice.task, *_columns(choice))).casefold()
+    return all(word in held for word in words.casefold().split())
 
 
 class SessionsScreen(ModalScreen[str | None]):
@@ -51,27 +51,33 @@ class SessionsScreen(ModalScreen[str | None]):
         """Title, search line, list, and a line for trouble."""
         with Vertical(id="sessions-box"):
             yield TitleBar(id="sessions-title")
-            yield Input(placeholder="search: project, task, model, when, how it ended", id="sessions-search")
+            yield Input(placeholder="search in all columns", id="sessions-search")
+            yield FactRows(id="sessions-head")
             yield OptionList(id="sessions-list", markup=False)
             yield FactRows(id="sessions-note")
 
     def on_mount(self) -> None:
         """Ask for the sessions."""
         self.query_one(TitleBar).show([Fact("Sessions")], [Fact("enter goes on, esc closes", "dim", 2)])
-        self.query_one(FactRows).show([[Fact("looking …", "dim", 0)]])
+        self.query_one("#sessions-head", FactRows).show([[Fact(_HEAD, "dim", 0)]])
+        self._note.show([[Fact("looking …", "dim", 0)]])
         self.query_one(Input).focus()
         self._fill()
+
+    @property
+    def _note(self) -> FactRows:
+        return self.query_one("#sessions-note", FactRows)
 
     @work(exclusive=True, group="sessions")
     async def _fill(self) -> None:
         try:
             self._sessions = await self._load()
         except AgentuiError as error:
-            self.query_one(FactRows).show([[Fact(clean_line(error.message), "error", 0)]])
+            self._note.show([[Fact(clean_line(error.message), "error", 0)]])
             return
         except Exception:
             log.exception("the sessions could not be listed")
-            self.query_one(FactRows).show([[Fact("they could not be listed; the log says why", "error", 0)]])
+            self._note.show([[Fact("they could not be listed; the log says why", "error", 0)]])
             return
         self._show(self.query_one(Input).value)
 
@@ -85,13 +91,13 @@ class SessionsScreen(ModalScreen[str | None]):
         self._shown = found[:_MOST_SHOWN]
         options.clear_options()
         options.add_options(
-            [Option(Text(_row(choice), no_wrap=True, overflow="ellipsis")) for choice in self._shown]
+            [Option(Text(_row(_columns(choice)), no_wrap=True, overflow="ellipsis")) for choice in self._shown]
         )
         options.highlighted = 0 if self._shown else None
         more = len(found) - len(self._shown)
         note = f"and {more:,} more; search narrows them" if more else ""
         none = "no session fits" if self._sessions else "there are no sessions yet"
-        self.query_one(FactRows).show([[Fact(note if self._shown else none, "dim", 0)]])
+        self._note.show([[Fact(note if self._shown else none, "dim", 0)]])
 
     def action_move(self, step: int) -> None:
         """Move the highlight; the search line keeps the focus."""
@@ -114,9 +120,17 @@ class SessionsScreen(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def _row(choice: SessionChoice) -> str:
+def _columns(choice: SessionChoice) -> tuple[str, ...]:
+    """When, how it ended, turns, size, project, model and task, as clean text."""
     project = clean_line(choice.project).rstrip("/").rpartition("/")[2] or "?"
     model = clean_line(choice.model).rpartition("/")[2] or "?"
     turns, size = plural(choice.turns, "turn"), human_bytes(choice.size_bytes)
-    facts = f"{choice.when}  {choice.ended:<11}  {turns:>9}  {size:>9}  {project[:16]:<16}  {model[:18]:<18}"
-    return f"{facts}  {clean_line(choice.task) or '(no task)'}"
+    return choice.when, choice.ended, turns, size, project, model, clean_line(choice.task) or "(no task)"
+
+
+def _row(columns: Sequence[str]) -> str:
+    when, ended, turns, size, project, model, task = columns
+    return f"{when:<16}  {ended:<11}  {turns:>9}  {size:>9}  {project[:16]:<16}  {model[:18]:<18}  {task}"
+
+
+_HEAD = _row(("when", "ended", "turns", "size", "project", "model", "task"))
