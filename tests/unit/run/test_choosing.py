@@ -9,7 +9,7 @@ from agentui.backends.base import Backend, LoadProgress, ServerFacts, ServerMode
 from agentui.control import Answer, Quit, Submit
 from agentui.errors import ModelLoadFailed, ModelNotFound
 from agentui.events import ApprovalAsked, ApprovalGiven, ModelFacts, ModelLoadStarted, RunEnded
-from agentui.run import choosing, prepare
+from agentui.run import choosing, placement, prepare
 from agentui.run.supervisor import Supervisor
 from tests.fakes import ATTENDED, UNATTENDED, Log, PlayedBackend, run_parts, says
 
@@ -97,8 +97,8 @@ async def test_after_a_load_that_failed_another_model_can_be_chosen() -> None:
     supervisor, serving = session(backend, log)
     asked = await log.wait_for(ApprovalAsked)
     supervisor.send(Answer(asked.ask_id, "maker/model-0"))
-    again = await log.wait_for(ApprovalAsked, lambda a: prepare.TRY_AGAIN in a.choices)
-    supervisor.send(Answer(again.ask_id, prepare.TRY_AGAIN))
+    again = await log.wait_for(ApprovalAsked, lambda a: placement.TRY_AGAIN in a.choices)
+    supervisor.send(Answer(again.ask_id, placement.TRY_AGAIN))
     anew = await log.wait_for(ApprovalAsked, lambda a: a.ask_id not in (asked.ask_id, again.ask_id))
     supervisor.send(Answer(anew.ask_id, "maker/model-3"))
     assert await ended(supervisor, serving, log) == "done"

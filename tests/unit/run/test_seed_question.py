@@ -4,7 +4,7 @@ import asyncio
 
 from agentui.control import Answer, Quit, Submit
 from agentui.events import ApprovalAsked, RunEnded
-from agentui.run import prepare
+from agentui.run import placement
 from agentui.run.supervisor import Supervisor
 from agentui.workspace.settings import FolderSize, SeedQuestion, SeedTooLarge
 from tests.fakes import ATTENDED, UNATTENDED, FunctionSandbox, Log, PlayedBackend, run_parts, says
@@ -37,7 +37,7 @@ async def test_a_large_project_is_copied_only_after_a_yes_that_was_asked_with_it
     assert "data" in asked.why
     assert "  raw" in asked.why.split("data", 1)[1]
     assert "agree_to_size" not in workspace.called
-    supervisor.send(Answer(asked.ask_id, prepare.COPY))
+    supervisor.send(Answer(asked.ask_id, placement.COPY))
     assert (await log.wait_for(RunEnded)).reason == "done"
     assert workspace.called.count("prepare") == 2
     supervisor.send(Quit())
@@ -52,9 +52,9 @@ async def test_a_no_to_the_size_leaves_it_to_the_user_what_now() -> None:
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("work"))
     first = await log.wait_for(ApprovalAsked)
-    supervisor.send(Answer(first.ask_id, prepare.LEAVE))
+    supervisor.send(Answer(first.ask_id, placement.LEAVE))
     second = await log.wait_for(ApprovalAsked, lambda asked: asked.ask_id != first.ask_id)
-    supervisor.send(Answer(second.ask_id, prepare.TALK_ONLY))
+    supervisor.send(Answer(second.ask_id, placement.TALK_ONLY))
     assert (await log.wait_for(RunEnded)).reason == "done"
     assert "agree_to_size" not in workspace.called
     supervisor.send(Quit())

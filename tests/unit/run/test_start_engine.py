@@ -8,7 +8,7 @@ import pytest
 from agentui.control import Answer, Quit, Submit
 from agentui.errors import BackendUnavailable, EngineUnavailable
 from agentui.events import ApprovalAsked, ApprovalGiven, RunEnded, SandboxStarted, Warned
-from agentui.run import prepare
+from agentui.run import placement
 from agentui.run.ports import StandIn, StartServer, Workshop
 from agentui.run.supervisor import Supervisor
 from tests.fakes import ATTENDED, UNATTENDED, FunctionSandbox, Log, PlayedBackend, run_parts, says
@@ -36,7 +36,7 @@ class AbsentEngine:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "POLL_S", 0.01)
+    monkeypatch.setattr(placement, "POLL_S", 0.01)
 
 
 def session(engine: AbsentEngine, log: Log, *, has_offer: bool = True) -> Supervisor:
@@ -58,9 +58,9 @@ async def test_the_engine_is_started_only_after_a_yes_and_the_task_waits() -> No
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("work"))
     asked = await log.wait_for(ApprovalAsked)
-    assert asked.choices == (prepare.START, prepare.TRY_AGAIN, prepare.TALK_ONLY)
+    assert asked.choices == (placement.START, placement.TRY_AGAIN, placement.TALK_ONLY)
     assert (engine.started, log.of(RunEnded)) == (0, [])
-    supervisor.send(Answer(asked.ask_id, prepare.START))
+    supervisor.send(Answer(asked.ask_id, placement.START))
     assert (await log.wait_for(RunEnded)).reason == "done"
     assert (engine.started, len(log.of(SandboxStarted))) == (1, 1)
     await end(supervisor, serving)
@@ -72,7 +72,7 @@ async def test_an_engine_that_comes_by_itself_takes_the_question_back() -> None:
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("work"))
     asked = await log.wait_for(ApprovalAsked)
-    assert asked.choices == (prepare.TRY_AGAIN, prepare.TALK_ONLY)
+    assert asked.choices == (placement.TRY_AGAIN, placement.TALK_ONLY)
     engine.is_there = True
     await log.wait_for(RunEnded)
     assert [given.by for given in log.of(ApprovalGiven)] == ["run"]
@@ -86,11 +86,11 @@ async def test_a_start_that_fails_is_told_and_asked_about_without_the_offer() ->
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("work"))
     first = await log.wait_for(ApprovalAsked)
-    supervisor.send(Answer(first.ask_id, prepare.START))
+    supervisor.send(Answer(first.ask_id, placement.START))
     assert "exit code 1" in (await log.wait_for(Warned, lambda w: w.code == "not_started")).text
     second = await log.wait_for(ApprovalAsked, lambda asked: asked.ask_id != first.ask_id)
-    assert prepare.START not in second.choices
-    supervisor.send(Answer(second.ask_id, prepare.TALK_ONLY))
+    assert placement.START not in second.choices
+    supervisor.send(Answer(second.ask_id, placement.TALK_ONLY))
     assert (await log.wait_for(RunEnded)).reason == "done"
     assert log.of(SandboxStarted) == []
     await end(supervisor, serving)
@@ -113,7 +113,7 @@ async def test_the_sandbox_that_needs_no_engine_is_used_only_when_chosen() -> No
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("work"))
     asked = await log.wait_for(ApprovalAsked)
-    assert asked.choices == (prepare.TRY_AGAIN, "use bubblewrap", prepare.TALK_ONLY)
+    assert asked.choices == (placement.TRY_AGAIN, "use bubblewrap", placement.TALK_ONLY)
     assert "It holds less." in asked.why
     assert opened == []
     supervisor.send(Answer(asked.ask_id, "use bubblewrap"))

@@ -8,7 +8,7 @@ import pytest
 from agentui.control import Answer, Quit, Submit
 from agentui.errors import BackendUnavailable
 from agentui.events import ApprovalAsked, ApprovalGiven, RunEnded, Warned
-from agentui.run import prepare
+from agentui.run import placement, prepare
 from agentui.run.ports import StartServer
 from agentui.run.supervisor import Supervisor
 from tests.fakes import ATTENDED, UNATTENDED, Log, PlayedBackend, run_parts, says
@@ -56,7 +56,7 @@ async def test_the_server_is_started_only_after_a_yes_and_the_typed_task_is_kept
     supervisor.send(Submit("talk"))
     asked = await log.wait_for(ApprovalAsked)
     assert absent.started == 0
-    supervisor.send(Answer(asked.ask_id, prepare.START))
+    supervisor.send(Answer(asked.ask_id, placement.START))
     assert (await log.wait_for(RunEnded)).reason == "done"
     assert absent.started == 1
     supervisor.send(Quit())
@@ -83,7 +83,7 @@ async def test_a_start_that_fails_is_told_and_the_server_is_still_looked_for() -
     serving = asyncio.create_task(supervisor.serve())
     supervisor.send(Submit("talk"))
     asked = await log.wait_for(ApprovalAsked)
-    supervisor.send(Answer(asked.ask_id, prepare.START))
+    supervisor.send(Answer(asked.ask_id, placement.START))
     assert "exit code 1" in (await log.wait_for(Warned, lambda w: w.code == "not_started")).text
     absent.is_there = True
     assert (await log.wait_for(RunEnded)).reason == "done"
