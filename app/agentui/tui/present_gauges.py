@@ -101,9 +101,7 @@ def gauge_line(gauges: Gauges) -> tuple[list[Fact], list[Fact]]:
     total = human_gib(memory.total_bytes if memory else None, 0)
     left = [Fact(f"mem {used}/{total} GiB", _memory_tone(memory), 0)]
     if kv is not None:
-        filled = human_gib(kv.filled_bytes, 2)
-        sizes = f"{estimate(filled, kv.source)}/{human_gib(kv.allocated_bytes, 2)}"
-        left.append(Fact(f"kv {sizes}", "text", 2))
+        left.append(Fact(f"kv {_kv_sizes(kv, '/').removesuffix(' GiB')}", "text", 2))
     if context is not None:
         share = context.used_tokens / context.limit_tokens if context.limit_tokens else None
         words = f"ctx {estimate(human_tokens(context.used_tokens), context.source)}"
@@ -201,6 +199,14 @@ def _is_held_here(kv: KvSample, memory: MemorySample | None) -> bool:
     return kv.allocated_bytes + (kv.checkpoint_bytes or 0) <= memory.used_bytes
 
 
+def _kv_sizes(kv: KvSample, between: str) -> str:
+    """Filled and allocated in GiB; a small cache would be all noughts there, so it has units of its own."""
+    filled, allocated = kv.filled_bytes, kv.allocated_bytes
+    if allocated is not None and allocated < GIB // 10:
+        return f"{estimate(human_bytes(filled), kv.source)}{between}{human_bytes(allocated)}"
+    return f"{estimate(human_gib(filled, 2), kv.source)}{between}{human_gib(allocated, 2)} GiB"
+
+
 def _kv_row(kv: KvSample | None) -> TextRow:
     if kv is None:
         return TextRow((Fact("?", "dim", 0),), "KV")
@@ -209,8 +215,7 @@ def _kv_row(kv: KvSample | None) -> TextRow:
     if kv.filled_bytes is None and kv.allocated_bytes is None:
         facts = [Fact(UNKNOWN, "dim", 0)]
     else:
-        filled = estimate(human_gib(kv.filled_bytes, 2), kv.source)
-        facts = [Fact(f"{filled} of {human_gib(kv.allocated_bytes, 2)} GiB filled", "text", 0)]
+        facts = [Fact(f"{_kv_sizes(kv, ' of ')} filled", "text", 0)]
     if kv.tokens is not None:
         facts.append(Fact(f"{human_tokens(kv.tokens)} tokens", "dim", 2))
     if kv.basis:

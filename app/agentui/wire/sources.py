@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,9 +15,10 @@ from agentui.backends.source import BackendSource, ModelFiles, ServerSource
 from agentui.config.settings import Settings
 from agentui.errors import ModelFileError
 from agentui.events import ModelFacts
-from agentui.telemetry.cache import CacheModel, LlamaCppCacheModel, builtin_cache, cache_model
+from agentui.telemetry.cache import CacheModel, LlamaCppCacheModel, cache_model
+from agentui.telemetry.kv.locate import ModelFolders
 from agentui.telemetry.slots_cache import SlotsCacheModel
-from agentui.wire.caches import llama_server_cache, llama_server_file
+from agentui.wire.caches import llama_server_cache, llama_server_file, loaded_cache
 from agentui.wire.servers import find_backend
 
 if TYPE_CHECKING:
@@ -33,32 +35,40 @@ SOURCES: dict[str, MakeSource] = {
 """Sources by the kind of server; any other kind tells what every backend does."""
 
 
-async def open_source(settings: Settings) -> ServerSource:
-    """The server that the settings name, ready to be watched.
+async def open_source(
+    settings: Settings, found: Callable[[Backend], None] = lambda backend: None
+) -> ServerSource:
+    """The server that the settings name, ready to be watched; `found` gets the backend that the source closes.
 
     Raises:
         BackendUnavailable: If nothing usable answers there.
     """
     backend = await find_backend(settings)
+    found(backend)
     make = SOURCES.get(backend.facts.kind)
     return BackendSource(backend) if make is None else make(backend, settings)
 
 
-def cache_of(
-    model: ModelFacts, server: ServerFacts | None, files: ModelFiles, used_tokens: Callable[[], Sequence[int]]
+async def cache_of(
+    backend: Backend | None,
+    model: ModelFacts,
+    files: ModelFiles,
+    folders: ModelFolders,
+    used_tokens: Callable[[], Sequence[int]],
 ) -> CacheModel | None:
-    """The cache of a watched model: by its file or its keys where they can be read, else by its name.
+    """The cache of a watched model: by the file or the keys that its source names, else as for a run.
 
-    Blocks while reading. A path that the server tells is this machine's only if the server is.
+    A path that the server tells is this machine's only if the server is.
 
     Raises:
         UsageError: If the model's context length is not possible.
     """
-    shape = _shape_of(server, files)
+    server = None if backend is None else backend.facts
+    shape = await asyncio.to_thread(_shape_of, server, files)
     if shape is None:
-        found = builtin_cache(model)
+        found = await loaded_cache(backend, model, folders)
     elif server is not None and server.kind == "llama.cpp":
-        found = llama_server_cache(model, shape, server)
+        found = await asyncio.to_thread(llama_server_cache, model, shape, server)
     else:
         is_ollama = server is not None and server.kind == "ollama"
         # Ollama loads for one sequence unless its environment says otherwise, which it does not tell.

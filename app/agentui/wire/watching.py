@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from agentui.backends.base import ServerFacts
+from agentui.backends.base import Backend, ServerFacts
 from agentui.backends.gateway import Gateway, GatewaySettings
 from agentui.backends.source import ServerReading
 from agentui.config.settings import Settings
 from agentui.errors import AgentuiError
 from agentui.events import ModelFacts, Recorded
+from agentui.paths import places
 from agentui.run.watch import POLL_S, Watch
 from agentui.session.journal import Journal
 from agentui.session.recorder import Recorder
 from agentui.telemetry.cache import CacheModel
+from agentui.telemetry.kv.locate import model_folders
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
 from agentui.telemetry.sampler import Intervals, Readers, Sampler
@@ -51,13 +53,15 @@ class WatchSession:
     def __init__(self, settings: Settings, gateway_port: int | None = None) -> None:
         self.recorder = Recorder(NoJournal())
         self._settings = settings
+        self._backend: Backend | None = None
+        self._folders = model_folders(places().home)
         self._port = urlsplit(settings.url).port
         self._wanted_gateway_port = gateway_port
         self._gateway: Gateway | None = None
         self.gateway_port: int | None = None
         self._sampler = self._make_sampler()
         self.watch = Watch(
-            lambda: open_source(settings),
+            lambda: open_source(settings, self._found),
             self.recorder.emit,
             self._sampler,
             model=settings.model,
@@ -146,10 +150,13 @@ class WatchSession:
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
         return Sampler(self.recorder.emit, readers, intervals)
 
+    def _found(self, backend: Backend) -> None:
+        self._backend = backend
+
     async def _find_cache(self, model: ModelFacts) -> CacheModel | None:
         watch = self.watch
-        return await asyncio.to_thread(
-            cache_of, model, watch.facts, watch.files, lambda: watch.reading.used_tokens
+        return await cache_of(
+            self._backend, model, watch.files, self._folders, lambda: watch.reading.used_tokens
         )
 
     def _limit_tokens(self) -> int | None:

@@ -68,7 +68,7 @@ def server(tmp_path: Path) -> Iterator[int]:
     name.symlink_to(Path(sys.executable).resolve())
     script = tmp_path / "listens.py"
     script.write_text(LISTENS)
-    arguments = [name, script, "-m", "models/tiny.gguf", "-ctk", "q8_0"]
+    arguments = [str(name), str(script), "-m", "models/tiny.gguf", "-ctk", "q8_0"]
     with subprocess.Popen(
         arguments, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -88,7 +88,7 @@ def test_a_running_servers_arguments_and_folder_are_read_from_its_process(server
 def test_a_process_that_is_no_llama_server_tells_nothing(tmp_path: Path) -> None:
     script = tmp_path / "listens.py"
     script.write_text(LISTENS)
-    arguments = [sys.executable, script, "-m", "models/tiny.gguf"]
+    arguments = [sys.executable, str(script), "-m", "models/tiny.gguf"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert llama_start(int(process.stdout.readline())) is None

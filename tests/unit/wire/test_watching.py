@@ -12,6 +12,7 @@ import pytest
 from agentui.cli.readings import plain_lines, reading_object
 from agentui.config.settings import Settings
 from agentui.events import Recorded
+from agentui.paths import places
 from agentui.simulator.config import GEMMA_26B, SimulatorConfig
 from agentui.simulator.server import start_simulator
 from agentui.view.fold import View
@@ -21,6 +22,7 @@ from tests.unit.backends.gateways import STREAMED, listen
 from tests.unit.backends.replay import ReplayServer, as_json
 from tests.unit.backends.test_ollama import ollama
 from tests.unit.run.test_watch import FakeSource
+from tests.unit.telemetry.kv.cases import GEMMA_26B as GEMMA_26B_FILE
 from tests.unit.wire.llama_stand_in import at, stand_in
 
 
@@ -146,6 +148,21 @@ async def test_lm_studio_is_shown_and_another_clients_requests_through_the_gatew
     assert found["context"]["used_tokens"] == record.prompt_tokens + record.completion_tokens
     assert found["context"]["limit_tokens"] == 65536
     assert found["speed"]["ttft_s"] is not None
+
+
+async def test_lm_studios_own_cache_settings_and_model_file_count_for_a_watch_as_for_a_run() -> None:
+    folder = places().home / ".lmstudio/models/somebody/gemma-4-26b-a4b"
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(GEMMA_26B_FILE.read_bytes())
+    simulator = await start_simulator(SimulatorConfig(unpaced=True, k_cache_type="q8_0", parallel=2))
+    async with watching(simulator.url) as (session, view):
+        await session.read_once()
+        found = shown(session, view)
+    await simulator.stop()
+    assert (found["kv"]["cache_type"], found["kv"]["basis"]) == (
+        "q8_0, V f16",
+        "llama.cpp, shape from the model's own file",
+    )
 
 
 async def test_another_kind_of_source_needs_a_line_in_wire_and_nothing_else(

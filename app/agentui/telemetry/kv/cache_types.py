@@ -32,28 +32,18 @@ def require_type(name: str) -> None:
         )
 
 
-def require_whole_blocks(elements: int, cache_type: str) -> None:
-    """Check that a row or a head can be stored as a type.
-
-    Raises:
-        UsageError: It is not a whole number of the type's blocks; the engine refuses such a cache.
-    """
-    block = GGML_TYPES[cache_type][0]
-    if elements % block:
-        raise UsageError(
-            f"a row of {elements} elements cannot be stored as {cache_type} (blocks of {block})",
-            hint="use f16 or bf16 for this model's cache",
-        )
-
-
 def row_bytes(elements: int, cache_type: str) -> int:
     """Bytes of one token's K or V in one layer.
 
     Raises:
         UsageError: The row is not a whole number of the type's blocks; the engine refuses such a cache.
     """
-    require_whole_blocks(elements, cache_type)
     block, block_bytes = GGML_TYPES[cache_type]
+    if elements % block:
+        raise UsageError(
+            f"a row of {elements} elements cannot be stored as {cache_type} (blocks of {block})",
+            hint="use f16 or bf16 for this model's cache",
+        )
     return elements // block * block_bytes
 
 

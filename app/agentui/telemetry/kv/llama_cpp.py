@@ -13,7 +13,7 @@ from typing import Literal
 
 from agentui.errors import UsageError
 from agentui.telemetry.kv.allocation import CacheBytes, Cells
-from agentui.telemetry.kv.cache_types import FLOAT_TYPES, require_type, require_whole_blocks, row_bytes
+from agentui.telemetry.kv.cache_types import FLOAT_TYPES, GGML_TYPES, require_type, row_bytes
 from agentui.telemetry.kv.shape import Layer, LayerKind, ModelShape
 
 CELL_PADDING = 256
@@ -93,6 +93,19 @@ def pad_cells(tokens: int) -> int:
     return -(-tokens // CELL_PADDING) * CELL_PADDING
 
 
+def doubts(shape: ModelShape, settings: LlamaCppCache) -> tuple[str, ...]:
+    """Why such a cache may not come to be, beyond the doubts about the model itself."""
+    if settings.flash_attention == "off":
+        return ()
+    owning = [layer for layer in shape.layers if layer.kind in (LayerKind.FULL, LayerKind.SLIDING)]
+    dims = {(layer.k_dim, settings.cache_k) for layer in owning}
+    dims |= {(layer.v_dim, settings.cache_v) for layer in owning}
+    for dim, cache_type in sorted(dims):
+        if dim % GGML_TYPES[cache_type][0]:
+            return (f"builds with flash attention refuse heads of {dim} as {cache_type}: no whole blocks",)
+    return ()
+
+
 def context_tokens(shape: ModelShape, settings: LlamaCppCache) -> int:
     """Tokens asked for, which is the trained context if the settings leave it open.
 
@@ -127,15 +140,12 @@ def rows(shape: ModelShape, settings: LlamaCppCache, *, padded: bool = True) -> 
     """Bytes per token; `padded` includes the padding of V rows without flash attention.
 
     Raises:
-        UsageError: A row is not a whole number of the cache type's blocks; with flash attention, a head is not.
+        UsageError: A row is not a whole number of the cache type's blocks.
     """
     v_elements = shape.v_elements_max if settings.pads_v and padded and not shape.is_mla else None
     sums = {LayerKind.FULL: [0, 0], LayerKind.SLIDING: [0, 0]}
     for layer in shape.layers:
         if layer.kind in sums:
-            if settings.flash_attention != "off":
-                require_whole_blocks(layer.k_dim, settings.cache_k)
-                require_whole_blocks(layer.v_dim, settings.cache_v)
             k_and_v = sums[layer.kind]
             k_and_v[0] += row_bytes(layer.k_elements, settings.cache_k)
             k_and_v[1] += row_bytes(layer.v_elements if v_elements is None else v_elements, settings.cache_v)

@@ -95,7 +95,7 @@ def llama_cpp_report(shape: ModelShape, settings: LlamaCppCache, tokens: int | N
         full_bytes_per_token=row.full,
         sliding_bytes_per_token=row.sliding,
         checkpoint_bytes=llama_cpp.checkpoint_bytes(shape, settings, live),
-        notes=shape.notes,
+        notes=shape.notes + llama_cpp.doubts(shape, settings),
     )
 
 

@@ -179,12 +179,14 @@ def test_rows_that_are_no_whole_blocks_are_usage_errors() -> None:
         llama_cpp.allocated_bytes(one_layer(1, 80), LlamaCppCache(256, cache_k="q8_0"))
 
 
-def test_with_flash_attention_each_head_must_be_whole_blocks_and_without_it_only_the_row() -> None:
+def test_heads_that_are_no_whole_blocks_are_doubted_with_flash_attention() -> None:
     two_heads_of_48 = one_layer(2, 48)
     settings = LlamaCppCache(256, cache_k="q8_0", flash_attention="off")
     assert llama_cpp.allocated_bytes(two_heads_of_48, settings).full_k == 256 * 96 * 34 // 32
-    with pytest.raises(UsageError, match="48 elements"):
-        llama_cpp.allocated_bytes(two_heads_of_48, replace(settings, flash_attention="on"))
+    assert not llama_cpp.doubts(two_heads_of_48, settings)
+    (doubt,) = llama_cpp.doubts(two_heads_of_48, replace(settings, flash_attention="on"))
+    assert "heads of 48 as q8_0" in doubt
+    assert not llama_cpp.doubts(one_layer(2, 64), replace(settings, flash_attention="auto"))
 
 
 @given(
