@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 from agentui.cli.arguments import start
-from agentui.cli.replay import tell_damage
+from agentui.cli.replay import read_session
 from agentui.errors import SessionError
 from agentui.session.document import make_document
 from agentui.session.export import FORMATS, redacted_words, render
-from agentui.session.journal import read_journal
 from agentui.session.redact import Redactor
 from agentui.session.store import SessionStore
 
@@ -38,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """
     begun = start(args)
     store = SessionStore(begun.places.sessions)
-    journal = read_journal(store.find(args.session) if args.session else store.newest(begun.project))
-    tell_damage(journal)
+    journal = read_session(store.find(args.session) if args.session else store.newest(begun.project))
     document = make_document(journal.records)
     counts = None
     if not args.no_redact:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from agentui.cli.arguments import add_settings, start
 from agentui.cli.print_cmd import make_printer
@@ -57,10 +58,7 @@ def run(args: argparse.Namespace) -> int:
     begun = start(args)
     store = SessionStore(begun.places.sessions)
     path = store.find(args.session) if args.session else store.newest(begun.project)
-    journal = read_journal(path)
-    tell_damage(journal)
-    if not journal.records:
-        raise SessionError(f"{path} holds no readable record")
+    journal = read_session(path)
     if args.mode:
         records = [r for r in journal.records if at_s is None or r.t_s >= at_s]
         asyncio.run(_print(records, speed, make_printer(args.mode, samples=args.samples)))
@@ -88,6 +86,19 @@ def is_cut(records: Sequence[Recorded]) -> bool:
     """Whether the last run has no end: its process was killed, or it still runs."""
     bounds = [r.event for r in records if isinstance(r.event, RunStarted | RunEnded)]
     return bool(bounds) and isinstance(bounds[-1], RunStarted)
+
+
+def read_session(path: Path) -> Journal:
+    """A session's journal; damage is told on standard error. Blocks; O(bytes).
+
+    Raises:
+        SessionError: If nothing of it can be read.
+    """
+    journal = read_journal(path)
+    tell_damage(journal)
+    if not journal.records:
+        raise SessionError(f"{path} holds no readable record", hint="agentui sessions list shows what there is")
+    return journal
 
 
 def tell_damage(journal: Journal) -> None:

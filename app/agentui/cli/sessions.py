@@ -18,12 +18,11 @@ from typing import Any
 from agentui.card_text import card_rows, card_title
 from agentui.cli import sessions_verify
 from agentui.cli.arguments import Start, start
-from agentui.cli.replay import tell_damage
+from agentui.cli.replay import read_session
 from agentui.errors import UsageError
 from agentui.event_json import plain
 from agentui.events import RunCard
 from agentui.session.card import run_cards
-from agentui.session.journal import read_journal
 from agentui.session.listing import Retention, SessionSummary, beyond, remove_session, summarise
 from agentui.session.store import SessionStore
 from agentui.text import clean_line, human_bytes, plural
@@ -149,8 +148,7 @@ def _short(text: str) -> str:
 
 def _show(args: argparse.Namespace, begun: Start, store: SessionStore) -> int:
     path = store.find(args.session) if args.session else store.newest(begun.project)
-    journal = read_journal(path)
-    tell_damage(journal)
+    journal = read_session(path)
     cards = run_cards(journal.records)
     if args.json:
         print(json.dumps({"journal": str(path), "runs": [card_object(card) for card in cards]}))

@@ -46,17 +46,19 @@ def test_damage_is_told_with_its_line_and_the_rest_is_played(capsys: pytest.Capt
     journal.write_bytes(b"".join(content) + b'{"torn')
     assert main(["replay", str(journal), "--mode", "json", "--speed", "max"]) == 0
     captured = capsys.readouterr()
-    assert "line 3: the checksum does not fit" in captured.err
+    assert "journal.jsonl line 3: the checksum does not fit" in captured.err
     assert "was not finished" in captured.err
     assert len(captured.out.splitlines()) == len(content) - 2
 
 
+@pytest.mark.parametrize("command", [["replay", "--mode", "json"], ["sessions", "show"], ["export"]])
 def test_a_session_without_a_readable_record_is_an_error(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad").write_bytes(b"nothing\n" * 9)
-    assert main(["replay", str(tmp_path / "bad"), "--mode", "json"]) == 1
+    assert main([*command, str(tmp_path / "bad")]) == 1
     err = capsys.readouterr().err
+    assert "bad line 1: no JSON" in err
     assert "and 4 more damaged lines" in err
     assert "no readable record" in err
 
