@@ -76,7 +76,7 @@ def settled_mark(st: os.stat_result) -> str:
 
 def is_git_path(path: bytes) -> bool:
     """Whether a path is or lies below something that is ``.git`` to any file system."""
-    if path.isascii() and b"git" not in path.lower():
+    if path.isascii() and b"git" not in path.lower() and path.decode("ascii").isprintable():
         return False  # the usual case, without folding every component
     return any(folds_to(part, ".git") for part in path.split(b"/"))
 

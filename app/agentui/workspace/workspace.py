@@ -52,6 +52,7 @@ from agentui.workspace.folding import folder_folds_case
 from agentui.workspace.hosttree import HostChanged, HostTree, NotPlain
 from agentui.workspace.ignore import text_of
 from agentui.workspace.lock import ProjectLock
+from agentui.workspace.manifest import is_git_path
 from agentui.workspace.record import APPLIES, base_file, write_record
 from agentui.workspace.rules import mass_deletion, tree_facts
 from agentui.workspace.seed import Seeder, SeedProgress, Synced, worth_telling
@@ -200,7 +201,8 @@ class Workspace:
             return "the changes were not looked at"
         comparison, listing = self._last
         taken = [delta for path, delta in comparison.deltas.items() if listing.rules.get(path) == "free"]
-        files = sum(known.node.type == "file" for known in self._parts.baseline.entries.values())
+        known = self._parts.baseline.entries.items()
+        files = sum(one.node.type == "file" and not is_git_path(path) for path, one in known)
         if why := mass_deletion(taken, files):
             return why
         if not any(change.rule == "free" for change in changes):

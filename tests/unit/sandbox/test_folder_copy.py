@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ LEVELS = 2_500
 
 
 @pytest.fixture
-def deep(tmp_path: Path) -> Path:
+def deep(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "copy"
     folder.mkdir()
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -30,7 +31,9 @@ def deep(tmp_path: Path) -> Path:
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
     (folder / "beside").write_text("b")
-    return folder
+    yield folder
+    # pytest's own cleaning goes down by recursion.
+    remove_tree(folder)
 
 
 async def test_a_tree_deeper_than_a_path_can_name_is_listed_as_far_as_it_has_names(deep: Path) -> None:
