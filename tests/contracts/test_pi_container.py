@@ -82,6 +82,23 @@ async def test_task_is_worked_on_to_its_end_and_nothing_is_left(
     assert list(folders.sessions.glob("*.jsonl")), "Pi's own file stays, so that it can go on"
 
 
+async def test_a_relay_that_somebody_ended_is_made_again_for_the_next_task(
+    pi_image: PiImage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = folders_in(tmp_path)
+    monkeypatch.setattr(pi_rig, "HostPlace", lambda folder: ContainerPlace(lambda: pi_image, folders))
+    fast = SimulatorConfig(unpaced=True)
+    async with pi_rig.rig("pi", cast(PiInstallation, object()), tmp_path, config=fast) as found:
+        [relay] = [name for name in owned(engine, owner_label()) if "relay" in name]
+        engine.api.remove_container(relay.lstrip("/"), force=True)
+        found.supervisor.send(Submit("say hello"))
+        async with asyncio.timeout(90):
+            end = await found.log.wait_for(RunEnded)
+        assert (end.reason, end.error) == ("done", None)
+        assert len(owned(engine, owner_label())) == 2
+    assert owned(engine, owner_label()) == []
+
+
 async def test_nothing_of_the_host_answers_but_the_model(
     pi_image: PiImage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
