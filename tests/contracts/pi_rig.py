@@ -141,6 +141,6 @@ async def rig(
     finally:
         supervisor.send(Quit())
         try:
-            await asyncio.wait_for(serving, 20)
+            await asyncio.wait_for(serving, 60)
         finally:
             await simulator.stop()

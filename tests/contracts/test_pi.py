@@ -201,6 +201,23 @@ async def test_a_task_that_pi_words_otherwise_is_not_given_again_with_the_next(
         assert said == [said[0] if given is None else given, "the second"]
 
 
+async def test_a_command_of_the_users_extension_is_done_when_it_is_done(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    users = tmp_path / "users-pi"
+    (users / "extensions").mkdir(parents=True)
+    command = 'pi.registerCommand("mark", { handler: async (args, ctx) => ctx.ui.notify("marked " + args) });'
+    (users / "extensions" / "marker.ts").write_text(f"export default function (pi) {{ {command} }}\n")
+    settings = PiSettings(user_folder=users, extensions=("marker",))
+    async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:
+        found.supervisor.send(Submit("/mark here"))
+        end = await ended(found)
+        assert (end.reason, end.error, end.turns) == ("done", None, 0)
+        assert "an extension of Pi says: marked here" in [e.text for e in found.log.of(Warned)]
+        found.supervisor.send(Submit("say hello"))
+        assert (await ended(found, 2)).reason == "done"
+
+
 async def test_without_a_sandbox_pi_can_only_talk(installation: PiInstallation, tmp_path: Path) -> None:
     settings = PiSettings(has_tools=False)
     async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:

@@ -23,6 +23,7 @@ from agentui.sandbox.engine import Engine
 from agentui.sandbox.image import ToolsImage
 from agentui.sandbox.limits import SandboxLimits
 from agentui.sandbox.research import WayOut
+from tests.contracts.reach import service_everywhere
 from tests.contracts.sandboxes import play
 
 DATA = Path(__file__).parents[1] / "data" / "sandbox-cases.json"
@@ -155,17 +156,14 @@ async def test_greeting_for_another_host_than_the_listed_one_is_cut(
     ]
 
 
-async def test_nothing_of_the_host_answers_but_the_proxy(research: DockerSandbox, internet: StandIn) -> None:
-    port = internet.ports[EVIL_ADDRESS, 443]
-    script = f"""
-for address in 127.0.0.1 172.17.0.1 10.0.2.2 192.168.65.2 host.docker.internal 169.254.169.254; do
-    timeout 2 bash -c "exec 3<>/dev/tcp/$address/{port}" 2>/dev/null && echo "open $address"
-done
-awk '$4 == "0A" {{print $2}}' /proc/net/tcp
-"""
-    ran = await play(research, script, timeout_s=120)
-    assert ran.stdout == b"0100007F:0C38\n", "listening: only our own port, on loopback"
-    assert not internet.evil_was_reached
+async def test_nothing_of_the_host_answers_but_the_proxy(research: DockerSandbox) -> None:
+    async with service_everywhere() as service:
+        script = service.script() + "awk '$4 == \"0A\" {print $2}' /proc/net/tcp /proc/net/tcp6\n"
+        ran = await play(research, script, timeout_s=120)
+    # Sending a datagram into the container's own loopback is no way out of it.
+    lines = [line for line in ran.stdout.decode().splitlines() if line not in ("sent 127.0.0.1", "sent ::1")]
+    assert lines == ["0100007F:0C38"], "listening: only our own port, on loopback"
+    assert service.visitors == []
 
 
 async def test_agent_can_neither_end_the_way_out_nor_use_its_program(research: DockerSandbox) -> None:

@@ -137,10 +137,11 @@ class ModelsFile:
         ``None`` where no provider is named by it, or the provider lists models and this is none of them: it
         may be the name of a model on the server in use.
         """
-        provider_id, _, model_id = name.partition("/")
-        provider = next((found for found in self.providers if found.id == provider_id), None)
-        if provider is None or not model_id:
+        named = [found for found in self.providers if name.startswith(f"{found.id}/")]
+        provider = max(named, key=lambda found: len(found.id), default=None)
+        if provider is None or name == f"{provider.id}/":
             return None
+        model_id = name.removeprefix(f"{provider.id}/")
         bare, _, level = model_id.rpartition(":")
         ids = [model.id for model in provider.models]
         if bare and level in THINKING_LEVELS and model_id not in ids and (bare in ids or not ids):
@@ -263,6 +264,9 @@ def _overridden(own: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
             fields[name] = {**(fields.get(name) or {}), **value}
         else:
             fields[name] = value
+    for name in ("contextWindow", "maxTokens"):
+        if name in fields:
+            fields[name] = int(fields[name])  # 32768.0 is a whole number too
     return fields
 
 

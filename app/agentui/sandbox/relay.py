@@ -58,6 +58,19 @@ class Relay:
     volume: str
     stream: EngineStream
 
+    def is_running(self) -> bool:
+        """Whether it still passes bytes; true where the engine does not say."""
+        import requests
+        from docker.errors import DockerException, NotFound
+
+        try:
+            return bool(self.engine.api.inspect_container(self.container_id)["State"]["Running"])
+        except NotFound:
+            return False
+        except (DockerException, requests.RequestException, OSError) as error:
+            _log.warning("the engine does not say how the relay is: %s", explanation(error))
+            return True
+
     def close(self) -> None:
         """End it and remove the volume; failures are logged, and the next start removes what is left."""
         self.stream.close()

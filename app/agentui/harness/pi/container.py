@@ -112,6 +112,7 @@ class ContainerPlace:
         self._labels = {OWNER: owner_label(), SESSION: session}
         self._also: set[Path] = set()
         self._relay: Relay | None = None
+        self._port = 0
         self._container: PiContainer | None = None
         self._uid = os.getuid() or PI_UID
 
@@ -125,15 +126,29 @@ class ContainerPlace:
                     f"the image that Pi runs in is not built yet: {image.tag}",
                     hint=f"build it once: {image.command}   (or run Pi on this machine: --pi-host)",
                 )
-            plan = RelayPlan(image.tag, await gateway.listen_loopback(), self._labels)
-            # A cancel waits for it: what is made after the clean-up would be left.
-            await settled(asyncio.to_thread(self._open_relay, image, plan))
+            self._port = await gateway.listen_loopback()
+            await self._open_relay(image)
         except (SandboxUnavailable, UsageError) as error:
             raise HarnessUnavailable(error.message, hint=error.hint) from error
         return f"http://127.0.0.1:{MODEL_PORT}/v1"
 
-    def _open_relay(self, image: PiImage, plan: RelayPlan) -> None:
-        self._relay = open_relay(image.engine, plan)
+    async def _open_relay(self, image: PiImage) -> None:
+        plan = RelayPlan(image.tag, self._port, self._labels)
+
+        def open_it() -> None:
+            self._relay = open_relay(image.engine, plan)
+
+        # A cancel waits for it: what is made after the clean-up would be left.
+        await settled(asyncio.to_thread(open_it))
+
+    async def _close_relay(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            await settled(asyncio.to_thread(relay.close))
+
+    async def is_open(self) -> bool:
+        """See `PiPlace.is_open`: the relay may have been ended by somebody else."""
+        return self._relay is not None and await asyncio.to_thread(self._relay.is_running)
 
     def seen(self, path: Path) -> str:
         """See `PiPlace.seen`. A file outside of the folders is mounted too, read-only."""
@@ -148,10 +163,15 @@ class ContainerPlace:
 
     async def launch(self, start: PiStart) -> ContainerProcess:
         """See `PiPlace.launch`."""
-        image, relay = self._image, self._relay
-        if image is None or relay is None:
+        image = self._image
+        if image is None:
             raise HarnessUnavailable("Pi's way to the model is not open")
         try:
+            if not await self.is_open():
+                await self._close_relay()
+                await self._open_relay(image)
+            relay = self._relay
+            assert relay is not None
             container = await settled(asyncio.to_thread(self._open, start, image, relay.volume))
             return ContainerProcess(container)
         except (SandboxUnavailable, OSError) as error:
@@ -188,9 +208,7 @@ class ContainerPlace:
         container, self._container = self._container, None
         if container is not None:
             await settled(asyncio.to_thread(container.remove))
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            await settled(asyncio.to_thread(relay.close))
+        await self._close_relay()
 
 
 def _give(folder: Path, uid: int) -> None:

@@ -252,7 +252,8 @@ class PiHarness:
     async def _new_run(self, gate: Gate, emit: Emit) -> PiRun:
         """A run on a Pi that lives and has the model in use."""
         self._emit = emit
-        if self._pi is None or self._pi.closed.is_set() or self._model_of_pi != self._model:
+        is_gone = self._pi is None or self._pi.closed.is_set() or self._model_of_pi != self._model
+        if is_gone or not await self._place.is_open():
             await self._launch()
         if self._pi is None or self._gateway is None:
             raise HarnessError("Pi was not started")

@@ -95,6 +95,10 @@ class HostPlace:
             raise HarnessUnavailable(error.message, hint=error.hint) from error
         return f"http://127.0.0.1:{port}/v1"
 
+    async def is_open(self) -> bool:
+        """See `PiPlace.is_open`: a port of ours is there as long as we are."""
+        return True
+
     def seen(self, path: Path) -> str:
         """See `PiPlace.seen`."""
         return str(path)

@@ -91,6 +91,10 @@ class PiPlace(Protocol):
         """
         ...
 
+    async def is_open(self) -> bool:
+        """Whether the way that `serve` made still leads to the gateway; if not, `launch` makes a new one."""
+        ...
+
     def seen(self, path: Path) -> str:
         """A path below one of the folders (or the extension) as Pi sees it."""
         ...

@@ -296,7 +296,7 @@ def _lifecycle(kind: str, fields: Mapping[str, Any]) -> PiRecord:
                 as_count(fields.get("attempt")) or 1,
                 as_count(fields.get("maxAttempts")) or 1,
                 _seconds(fields.get("delayMs")) or 0.0,
-                _text(fields.get("errorMessage")),
+                _error(fields.get("errorMessage")),
             )
         case "auto_retry_end":
             return RetryFinished(as_flag(fields.get("success")) or False, _text(fields.get("finalError")))
@@ -375,7 +375,7 @@ def message_of(value: object) -> PiMessage:
         "".join(thinking),
         calls,
         _text(fields.get("stopReason")),
-        _text(fields.get("errorMessage")),
+        _error(fields.get("errorMessage")),
         _text(fields.get("toolCallId")),
         _usage(as_object(fields.get("usage"))),
     )
@@ -421,6 +421,18 @@ def _text(value: object) -> str:
     if value.isascii():
         return value
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _error(value: object) -> str:
+    """What went wrong, in words: Pi hands on the body of a refused request as it came, behind the status."""
+    text = _text(value)
+    status, _, body = text.partition(": ")
+    if not status.isdecimal() or not body.startswith("{"):
+        return text
+    said = as_object(parse_json(body))
+    inner = as_object(said.get("error"))
+    message = _text(inner.get("message")) or _text(said.get("message")) or _text(said.get("error"))
+    return f"{status}: {message}" if message else text
 
 
 def _seconds(milliseconds: object) -> float | None:

@@ -57,6 +57,7 @@ class PiRun:
         self._stop: Stop | None = None
         self._compact_why: str | None = None
         self._asks_again = False
+        self._is_handled = False
 
     # --- the run -----------------------------------------------------------------------------
 
@@ -110,6 +111,9 @@ class PiRun:
     def _failed_end(self) -> HarnessEnd | None:
         """How the run ends when the last answer was none; ``None`` when it was one."""
         last = self.fold.last_answer
+        if self._is_handled:
+            # It was a command of the user's own extension: the model was not asked.
+            return None
         if last is None:
             return HarnessEnd("failed", self.fold.usage, "Pi ended without an answer")
         match last.stop_reason:
@@ -132,7 +136,8 @@ class PiRun:
         response = await self._pi.command("prompt", message=text)
         if not response.success:
             raise HarnessError(f"Pi does not take the prompt: {response.error}")
-        if response.data.get("disposition") == "handled":
+        self._is_handled = response.data.get("disposition") == "handled"
+        if self._is_handled:
             self.fold.said.remove(said)
             return
         await self._until_settled()

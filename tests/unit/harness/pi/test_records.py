@@ -12,6 +12,7 @@ from agentui.harness.pi.records import (
     PiDelta,
     PiMessageEnded,
     Response,
+    RetryBegan,
     ToolFinished,
     UiRequest,
     Unknown,
@@ -53,6 +54,23 @@ def test_every_record_of_a_capture_is_known(path: Path) -> None:
     assert records
     unknown = {r.type for r in records if isinstance(r, Unknown)} - PASSED_OVER
     assert unknown == set()
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ('502: {"message":"no server at x","type":"server_error"}', "502: no server at x"),
+        ('400: {"error":{"message":"No models loaded"}}', "400: No models loaded"),
+        ('500: {"error":"crashed"}', "500: crashed"),
+        ('500: {"oops', '500: {"oops'),
+        ("Connection error.", "Connection error."),
+        ('500: {"code":1}', '500: {"code":1}'),
+    ],
+)
+def test_what_the_server_said_is_taken_out_of_its_json(raw: str, said: str) -> None:
+    record = record_of({"type": "auto_retry_start", "errorMessage": raw})
+    assert isinstance(record, RetryBegan)
+    assert record.error == said
 
 
 @given(st.binary())
