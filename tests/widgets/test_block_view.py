@@ -289,7 +289,7 @@ def test_a_column_finds_rows_after_a_height_changed() -> None:
 async def test_the_end_is_in_sight_however_wrong_the_estimates_were() -> None:
     app = TranscriptApp()
     async with app.run_test(size=(60, 45)) as pilot:
-        app.view.estimate = lambda item, width, is_folded: 12  # type: ignore[method-assign]
+        app.view.estimate = lambda item, width, is_folded: 60  # type: ignore[method-assign]
         for index in range(300):
             app.view.put(index, agent(f"a{index}", f"answer {index}"))
         app.view.commit()
