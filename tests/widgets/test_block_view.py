@@ -284,3 +284,17 @@ def test_a_column_finds_rows_after_a_height_changed() -> None:
     column.settle()
     assert (column.height, column.locate(7), column.locate(9)) == (14, (1, 4), (2, 0))
     assert column.locate(14) is None
+
+
+async def test_the_end_is_in_sight_however_wrong_the_estimates_were() -> None:
+    app = TranscriptApp()
+    async with app.run_test(size=(60, 45)) as pilot:
+        app.view.estimate = lambda item, width, is_folded: 60  # type: ignore[method-assign]
+        for index in range(300):
+            app.view.put(index, agent(f"a{index}", f"answer {index}"))
+        app.view.commit()
+        await pilot.pause()
+        assert app.view.scroll_offset.y == app.view.max_scroll_y
+        assert [line.split() for line in shown(app.view)[::-2]] == [
+            ["agent", "answer", str(299 - row)] for row in range(23)
+        ]

@@ -308,6 +308,15 @@ def test_the_footer_names_what_space_does_now() -> None:
         assert word in [fact.text for fact in left]
 
 
+def test_the_footer_names_the_users_own_keys_and_a_replay_has_nothing_to_interrupt() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX), StateChanged("generating", "none"))
+    left, _ = bars.footer(view_of(tape), read_only=False, rebound={"run.pause": "f9,f8"})
+    assert [fact.text for fact in left[:3]] == ["f9 pause", ". step", "esc interrupt"]
+    left, _ = bars.footer(view_of(tape), read_only=True)
+    assert "esc interrupt" not in [fact.text for fact in left]
+
+
 def test_every_outcome_of_a_command_has_a_word() -> None:
     from typing import get_args
 

@@ -26,7 +26,6 @@ from agentui_widgets.toned import Toned
 from agentui_widgets.wrapping import Rows
 
 _REVERSE = Style(reverse=True)
-_MEASURE_ROUNDS = 8
 SCROLL_STEP_ROWS = 6
 """While text grows at the end, the view scrolls by so many rows at once."""
 # mypy and pyright read a reactive of a class differently; `Any` satisfies both
@@ -270,9 +269,7 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
         if not self.is_attached or not self.size.height:
             return
         self._column.settle()
-        for _ in range(_MEASURE_ROUNDS):
-            if not self._measure_in_sight():
-                break
+        while self._measure_in_sight():  # each round measures a block more at least, so it ends
             self._must_repaint = True
             self._column.settle()
         height = self._column.height

@@ -36,6 +36,11 @@ class Fact:
     short_rank: int = 0
     detail: str = ""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a word of the text goes on in the detail."""
+        return self.detail[:1].isalnum()
+
 
 class LineBar(Toned):
     """A row that is redrawn only when what it says changes."""
@@ -142,9 +147,12 @@ class FactRows(Toned):
 def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[Fact], list[Fact]]:
     """The facts that fit into `width` cells: details are cut first, then the fact of highest rank goes.
 
-    What that leaves free is given to the details again.
+    What that leaves free is given to the texts that go on in their detail.
     """
     facts = [(fact, False) for fact in left if fact.text] + [(fact, True) for fact in right if fact.text]
+    facts = [
+        (fact if fact.goes_on else _with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts
+    ]
     while _needed(facts) > width:
         worst = max(range(len(facts)), key=lambda i: (facts[i][0].rank, -i), default=None)
         if worst is None or facts[worst][0].rank == 0:
@@ -152,7 +160,10 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
         fact, side = facts.pop(worst)
         if fact.short:
             facts.insert(worst, (replace(fact, text=fact.short, short="", rank=fact.short_rank), side))
-    facts = [(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts]
+    return _sides([(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts])
+
+
+def _sides(facts: Sequence[tuple[Fact, bool]]) -> tuple[list[Fact], list[Fact]]:
     return [fact for fact, is_right in facts if not is_right], [fact for fact, is_right in facts if is_right]
 
 
@@ -174,7 +185,7 @@ def _with_detail(fact: Fact, room: int) -> Fact:
     text = fact.text
     if room >= min(LEAST_DETAIL_CELLS, cells(fact.detail)):
         text += truncate(fact.detail, room)
-    elif fact.detail[0].isalnum():
+    elif fact.goes_on:
         text = truncate(text + fact.detail, cells(text))  # a word goes on there
     return replace(fact, text=text, detail="")
 

@@ -32,7 +32,7 @@ def parse_models(body: object) -> tuple[ServerModel, ...]:
 
 
 def _model(entry: Mapping[str, Any]) -> ServerModel:
-    key = next((told for name in ("id", "name", "model") if (told := as_text(entry.get(name)))), "")
+    key = next((text for name in ("id", "name", "model") if (text := as_text(entry.get(name)))), "")
     meta = as_object(entry.get("meta"))
     told = (
         meta.get("n_ctx"),

@@ -36,6 +36,7 @@ from agentui.run.hold import Holder
 from agentui.run.loop_guard import ASKED_AFTER, TOLD_AFTER, LoopGuard
 from agentui.run.ports import RunPolicy
 from agentui.run.queue import SteerQueue
+from agentui.text import plural
 
 SKIPPED = "[skipped: the user steered; read their message first]"
 DENIED = "[denied by the user]"
@@ -234,7 +235,7 @@ class RunGate:
             return self.stop
         limit = self._policy.max_turns
         if limit is not None and turns >= limit:
-            return Stop("limit", f"the limit of {limit} turns is reached", _MORE_TURNS)
+            return Stop("limit", f"the limit of {plural(limit, 'turn')} is reached", _MORE_TURNS)
         return None
 
     @contextmanager

@@ -71,6 +71,12 @@ def shown_key(name: str) -> str:
     return {"full_stop": ".", "question_mark": "?", "escape": "esc"}.get(name, name)
 
 
+def first_key(key_id: str, rebound: Mapping[str, str]) -> str:
+    """The key of a binding as people write it, the user's own where there is one; of several the first."""
+    usual = next(key.keys for key in KEYS if key.id == key_id)
+    return shown_key(rebound.get(key_id, usual).partition(",")[0].strip())
+
+
 def empty_prompt_actions(rebound: Mapping[str, str]) -> dict[str, str]:
     """What each key does on an empty prompt, with the user's own keys (ids to keys, by commas) in place."""
     return {

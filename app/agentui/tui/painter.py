@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agentui.events import CallId
 from agentui.frozen import frozen
@@ -50,6 +50,7 @@ class Parts:
     question: FactRows
     queue: FactRows
     titles: dict[str, TitleBar]
+    rebound: Mapping[str, str]
 
 
 class Painter:
@@ -136,7 +137,9 @@ class Painter:
         parts, view = self._parts, self._view
         self._bars_s = view.last_t_s
         parts.header.show(*bars.header(view, read_only=self._read_only, follows=self._follows))
-        parts.footer.show(*bars.footer(view, read_only=self._read_only, follows=self._follows))
+        parts.footer.show(
+            *bars.footer(view, read_only=self._read_only, follows=self._follows, rebound=parts.rebound)
+        )
 
     def _paint_gauges(self, *, is_kv: bool) -> None:
         gauges, parts = self._view.gauges, self._parts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agentui.events import Change, ModelFacts
 from agentui.text import UNKNOWN, clean, clean_line, human_bytes, human_context, human_rate, plural
-from agentui.tui.keys import KEYS, shown_key
+from agentui.tui.keys import KEYS, first_key, shown_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
 from agentui.view.notices import path_list
@@ -127,23 +127,27 @@ def state_tone(status: Status) -> Tone:
             return "accent"
 
 
-def footer(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[Fact], list[Fact]]:
-    """The keys that matter in this state, and what we cost."""
+def footer(
+    view: View, *, read_only: bool, follows: bool = False, rebound: Mapping[str, str] | None = None
+) -> tuple[list[Fact], list[Fact]]:
+    """The keys that matter in this state (`rebound`: the user's own, by binding id), and what we cost."""
     status = view.status
     keys: list[tuple[str, str, int]] = []
     if follows:
         pass  # the other agentui is the one to be asked
     elif status.hold != "none":
-        keys += [
-            ("space", "freeze now" if status.hold == "pausing" and status.can_freeze else "resume", 1),
-            (".", "step", 4),
-        ]
+        is_freezable = status.hold == "pausing" and status.can_freeze
+        keys += [("run.pause", "freeze now" if is_freezable else "resume", 1), ("run.step", "step", 4)]
     elif status.is_running or read_only:
-        keys += [("space", "pause", 1), (".", "step", 4)]
-    if status.is_running and not follows:
-        keys.append(("esc", "interrupt", 2))
-    keys += [("/", "commands", 3), ("ctrl+n", "panes", 6), ("ctrl+p", "palette", 7), ("?", "help", 1)]
-    left = [Fact(f"{key} {word}", "dim", rank) for key, word, rank in keys]
+        keys += [("run.pause", "pause", 1), ("run.step", "step", 4)]
+    if status.is_running and not (read_only or follows):
+        keys.append(("run.interrupt", "interrupt", 2))
+    keys.append(("/", "commands", 3))
+    keys += [("screen.cycle", "panes", 6), ("ctrl+p", "palette", 7), ("screen.help", "help", 1)]
+    own = rebound or {}
+    left = [
+        Fact(f"{first_key(key, own) if '.' in key else key} {word}", "dim", rank) for key, word, rank in keys
+    ]
     process = view.gauges.process
     if process is None:
         return left, []

@@ -99,7 +99,8 @@ class DashboardScreen(DeckScreen):
     def on_mount(self) -> None:
         """Lay out, fold the past, listen."""
         self.prompt = self.query_one(Prompt)
-        self._empty_actions = empty_prompt_actions(getattr(self.app, "rebound_keys", {}))
+        rebound: dict[str, str] = getattr(self.app, "rebound_keys", {})
+        self._empty_actions = empty_prompt_actions(rebound)
         self.parts = Parts(
             self.query_one(HeaderBar),
             self.query_one("#footer", FooterBar),
@@ -111,6 +112,7 @@ class DashboardScreen(DeckScreen):
             self.query_one("#question", FactRows),
             self.query_one("#queue", FactRows),
             {name: self.query_one(f"#{name}-title", TitleBar) for name in (*PANES, "prompt")},
+            rebound,
         )
         follows = bool(self._app().read_only_words)
         self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only, follows=follows)
