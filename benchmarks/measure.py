@@ -190,7 +190,7 @@ def idle_cpu_percent(subject: Subject, seconds: float) -> float:
 def memory(subject: Subject, tokens: int) -> Memory:
     """Memory around an answer of so many tokens."""
     with simulated_server(PACE_TOK_PER_S * 20) as url, running(subject, url, tokens) as (program, place):
-        _wait_for_tokens(program, subject, place, EARLY_TOKENS)
+        wait_for_tokens(program, subject, place, EARLY_TOKENS)
         early, early_names = program.rss_bytes, _modules(program, place)
         wait_until_done(program, subject, place)
         after = program.rss_bytes
@@ -199,7 +199,8 @@ def memory(subject: Subject, tokens: int) -> Memory:
     return Memory(early, after, bare, bare - _bare_bytes(early_names))
 
 
-def _wait_for_tokens(program: Program, subject: Subject, place: Path, tokens: int) -> None:
+def wait_for_tokens(program: Program, subject: Subject, place: Path, tokens: int) -> None:
+    """Wait until so many tokens of the answer are there."""
     deadline = time.monotonic() + PATIENCE_S
     while not (marks := subject.marks(place)) or marks[-1][1] < tokens:
         program.check()
