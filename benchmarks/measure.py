@@ -26,6 +26,7 @@ EARLY_TOKENS = 1000
 SETTLE_S = 4.0
 READY_LIMIT_S = 60.0
 TYPING_S = 0.03
+ECHO_LIMIT_S = 30.0
 PACE_TOK_PER_S = 100.0
 
 
@@ -163,7 +164,7 @@ def echoes_s(subject: Subject, keys: int) -> list[float]:
             character = next(characters)
             since = program.printed()
             typed = program.write(character)
-            echo = program.find([character], since, 5.0)
+            echo = program.find([character], since, ECHO_LIMIT_S)
             if echo is None:
                 program.check()
                 raise RuntimeError(f"{subject.name} did not echo key {key}")
