@@ -42,7 +42,9 @@ class AgentuiApp(ThemedApp):
     """
 
     TITLE = "agentui"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [STYLES / "base.tcss", STYLES / "dashboard.tcss"]
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        STYLES / name for name in ("base.tcss", "dashboard.tcss", "diff.tcss")
+    ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "ask_quit", "Quit", show=False, priority=True)]
 

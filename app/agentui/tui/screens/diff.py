@@ -16,7 +16,6 @@ from textual.screen import ModalScreen
 from agentui.control import Apply, Control, Discard
 from agentui.errors import AgentuiError
 from agentui.events import Change
-from agentui.paths import STYLES
 from agentui.text import clean, clean_line, plural
 from agentui.tui.present_bars import change_row
 from agentui.tui.services import Services
@@ -53,7 +52,6 @@ class DiffScreen(ModalScreen[None]):
         undo: Asks whether to undo (or with True to redo), and does.
     """
 
-    CSS_PATH = STYLES / "diff.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close"),
         Binding("down,right,n", "go(1)", "Next", priority=True),
