@@ -43,7 +43,8 @@ class AgentuiApp(ThemedApp):
 
     TITLE = "agentui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
-        STYLES / name for name in ("base.tcss", "dashboard.tcss", "diff.tcss")
+        STYLES / f"{name}.tcss"
+        for name in ("base", "dashboard", "output", "diff", "pick", "question", "sessions", "speed")
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "ask_quit", "Quit", show=False, priority=True)]

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from agentui.paths import STYLES
 from agentui_widgets.footer import FooterBar
 from agentui_widgets.line_bar import Fact, TitleBar
 from agentui_widgets.text_view import TextView
@@ -23,7 +22,6 @@ class OutputScreen(ModalScreen[None]):
         aside: Facts at the right of the title.
     """
 
-    CSS_PATH = STYLES / "output.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close"),
         Binding("home", "home", "Top"),

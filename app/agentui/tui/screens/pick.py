@@ -17,7 +17,6 @@ from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
 from agentui.frozen import frozen
-from agentui.paths import STYLES
 from agentui.text import clean_line
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
@@ -44,7 +43,6 @@ class PickScreen(ModalScreen[str | None]):
         none: What to say when there is nothing to choose.
     """
 
-    CSS_PATH = STYLES / "pick.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
 
     def __init__(

@@ -10,8 +10,6 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from agentui.paths import STYLES
-
 
 class QuestionScreen(ModalScreen[bool]):
     """Yes or no; Esc and Ctrl+C are no. Enter is neither: it may be one too many from the prompt.
@@ -21,7 +19,6 @@ class QuestionScreen(ModalScreen[bool]):
         detail: More about it, cleaned.
     """
 
-    CSS_PATH = STYLES / "question.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", priority=True),
         Binding("n,escape,ctrl+c", "answer(False)", "No", priority=True),

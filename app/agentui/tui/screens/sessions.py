@@ -16,7 +16,6 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
-from agentui.paths import STYLES
 from agentui.text import clean_line, human_bytes, plural
 from agentui.tui.services import SessionChoice
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
@@ -36,7 +35,6 @@ def fits(choice: SessionChoice, words: str) -> bool:
 class SessionsScreen(ModalScreen[str | None]):
     """Sessions, the newest first; typing searches, Enter goes on with the chosen one."""
 
-    CSS_PATH = STYLES / "sessions.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close"),
         Binding("up", "move(-1)", "Up", priority=True),

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from agentui.paths import STYLES
 from agentui.tui.present_depth import depth_curve, depth_rows
 from agentui.view.gauges import Gauges
 from agentui_widgets.depth_chart import DepthChart
@@ -21,7 +20,6 @@ _LOOK_S = 1.0
 class SpeedScreen(ModalScreen[None]):
     """Follows the session while it is open; Esc closes."""
 
-    CSS_PATH = STYLES / "speed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
 
     def __init__(self, gauges: Gauges) -> None:
