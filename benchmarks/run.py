@@ -1,8 +1,8 @@
 """Measure agentui against the floor and print the ratios with their bars.
 
     python -m benchmarks.run                 everything, some seven minutes
-    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, start, idle, sampling, memory,
-                                             copy, exec
+    python -m benchmarks.run --only idle     one part: stream, unpaced, echo, long, start, idle, sampling,
+                                             memory, freeze, seek, copy, exec
     python -m benchmarks.run --floor-only    the floor alone, to judge the machine
     python -m benchmarks.run --json FILE     the figures as JSON too ("-": on stdout instead of the table)
 
@@ -24,11 +24,25 @@ from math import isnan
 from pathlib import Path
 
 from agentui.errors import SandboxUnavailable
-from benchmarks import copying, measure, sampling
-from benchmarks.subject import AgentuiSubject, FloorSubject, Subject
+from benchmarks import copying, freezing, gateway, measure, sampling, seeking
+from benchmarks.long import LongSubject
+from benchmarks.subject import AgentuiSubject, FloorSubject, Subject, simulated_server
 
 MIB = 1024**2
-PARTS = ("stream", "unpaced", "echo", "start", "idle", "sampling", "memory", "copy", "exec")
+PARTS = (
+    "stream",
+    "unpaced",
+    "echo",
+    "long",
+    "start",
+    "idle",
+    "sampling",
+    "memory",
+    "freeze",
+    "seek",
+    "copy",
+    "exec",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +70,25 @@ class Row:
 class Bench:
     """Runs measurements of both subjects in turns and collects rows."""
 
-    agentui: Subject | None
+    agentui: AgentuiSubject | None
     quick: bool = False
     repeat: int = 3
     floor: Subject = field(default_factory=FloorSubject)
     rows: list[Row] = field(default_factory=list)
 
     def both(
-        self, what: str, measure_one: Callable[[Subject], float], repeat: int | None = None
+        self, what: str, measure_one: Callable[[Subject], float], ours: Subject | None = None
     ) -> tuple[float, float]:
         """Median of a figure for the floor and for agentui; NaN for agentui if only the floor is wanted."""
-        times = repeat or self.repeat
+        times, subject = self.repeat, ours or self.agentui
         floors: list[float] = []
-        ours: list[float] = []
+        found: list[float] = []
         for turn in range(times):
             print(f"  {what} {turn + 1}/{times} ...", file=sys.stderr, flush=True)
             floors.append(measure_one(self.floor))
-            if self.agentui is not None:
-                ours.append(measure_one(self.agentui))
-        return statistics.median(floors), statistics.median(ours) if ours else float("nan")
+            if subject is not None:
+                found.append(measure_one(subject))
+        return statistics.median(floors), statistics.median(found) if found else float("nan")
 
     def compare(self, what: str, unit: str, bar: float, measure_one: Callable[[Subject], float]) -> None:
         """Measure both and add a row."""
@@ -129,6 +143,19 @@ class Bench:
             )
         )
 
+    def long(self) -> None:
+        """Key to echo while an answer streams at the end of a long session, against the floor without one."""
+        if self.agentui is None:
+            return
+        keys, lines = (40, 10_000) if self.quick else (150, 100_000)
+        subject = LongSubject(self.agentui.options, lines)
+
+        def one(of: Subject) -> float:
+            return measure.percentile(measure.echoes_s(of, keys), 95) * 1000
+
+        floor, ours = self.both(f"key to echo after {lines:,} lines", one, ours=subject)
+        self.rows.append(Row(f"key to echo after {lines:,} lines, p95", "ms", ours, 1.5, floor))
+
     def start(self) -> None:
         """From start to the first echo of a key."""
         measure.start_s(self.floor)  # the first start compiles and fills the disk's cache
@@ -166,6 +193,27 @@ class Bench:
         self.rows.append(Row(f"memory over bare imports, {tokens:,} tokens", "MB", over_bare, 45.0))
         self.rows.append(Row("memory, the transcript's after 1,000 tokens", "MB", growth, 10.0))
         self.rows.append(Row("memory, packages imported after those", "MB", late, float("inf")))
+
+    def freeze(self) -> None:
+        """From asking for a freeze in mid-answer to the closed connection."""
+        if self.agentui is None:
+            return
+        print("  freeze ...", file=sys.stderr, flush=True)
+        ours_s = statistics.median(freezing.freeze_s(self.agentui) for _ in range(self.repeat))
+        with simulated_server(measure.PACE_TOK_PER_S) as url:
+            gateway_s = asyncio.run(gateway.freeze_s(url))
+        self.rows.append(Row("key that freezes to the closed connection", "ms", ours_s * 1000, 200.0))
+        self.rows.append(Row("the same through the gateway, as for Pi", "ms", gateway_s * 1000, 200.0))
+
+    def seek(self) -> None:
+        """The slowest seek in a recorded session, as a share of opening it."""
+        if self.agentui is None:
+            return
+        hours = 1.0 if self.quick else 8.0
+        print("  seek ...", file=sys.stderr, flush=True)
+        found = seeking.measured(hours)
+        what = f"slowest seek in {hours:g} hours against opening"
+        self.rows.append(Row(what, "s", max(found.seeks_s), seeking.BAR_RATIO, found.open_s))
 
     def copy(self) -> None:
         """The private copy of a large project against what the system needs itself."""

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentui.events import Recorded
-from agentui.paths import STYLES
 from agentui.session.journal import read_journal
 from agentui.session.replay import ReplayServices
 from agentui.tui.app import AgentuiApp
@@ -42,7 +41,7 @@ def record_demo(home: Path) -> Path:
 
 async def draw(records: Sequence[Recorded], folder: Path, title: str) -> str:
     """Play all records through the dashboard at once and return the picture of what it then shows."""
-    app = AgentuiApp(ReplayServices(records, None, folder), STYLES, apply_asks=False)
+    app = AgentuiApp(ReplayServices(records, None, folder), apply_asks=False)
     async with app.run_test(size=SIZE) as pilot:
         for _ in range(20):  # the screen takes changes in at its own pace, some ten times a second
             await pilot.pause(0.1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from dataclasses import FrozenInstanceError, field
 
@@ -80,3 +81,22 @@ def test_copies_are_equal() -> None:
     assert copy.copy(point) == point
     assert copy.deepcopy(point) == point
     assert pickle.loads(pickle.dumps(point)) == point
+
+
+def test_a_class_is_described_and_compiled_only_when_it_is_used() -> None:
+    @frozen
+    class Unused:
+        """Nobody makes one."""
+
+        x: int = 1
+
+    assert not callable(vars(Unused)["__init__"])
+    assert not isinstance(vars(Unused)["__dataclass_fields__"], dict)
+    assert Unused().x == 1
+    assert callable(vars(Unused)["__init__"])
+    assert [item.default for item in dataclasses.fields(Unused)] == [1]
+    assert isinstance(vars(Unused)["__dataclass_fields__"], dict)
+
+
+def test_the_signature_is_that_of_the_fields() -> None:
+    assert list(inspect.signature(Point).parameters) == ["x", "y", "names"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from agentui.control import Control
 from agentui.errors import SessionError
@@ -12,7 +11,6 @@ from agentui.tui.app import AgentuiApp
 from agentui.tui.services import ModelChoice
 from tests.unit.view.scenes import Tape
 
-STYLES = Path(__file__).resolve().parents[2] / "styles"
 PATHS = ("report.py", "tests/test_report.py", "README.md")
 
 
@@ -88,6 +86,6 @@ class FakeServices:
 
 
 def make_app(services: FakeServices, **settings: object) -> AgentuiApp:
-    app = AgentuiApp(services, STYLES, theme="agentui-dark", **settings)  # type: ignore[arg-type]
+    app = AgentuiApp(services, theme="agentui-dark", **settings)  # type: ignore[arg-type]
     app.animation_level = "none"
     return app

@@ -7,7 +7,6 @@ from agentui.view.fold import View
 from agentui.view.timeline import Timeline
 from tests.unit.view.scenes import whole_run
 from tests.widgets.driving import screen_text, settle
-from tests.widgets.fakes import STYLES
 
 RECORDS = whole_run()
 
@@ -16,7 +15,7 @@ def held_replay() -> tuple[AgentuiApp, ReplayServices]:
     """A replay at its usual pace: the first second of the session lasts longer than any test."""
     services = ReplayServices(RECORDS, 0.001)
     timeline = Timeline(RECORDS)
-    app = AgentuiApp(services, STYLES, theme="agentui-dark", ground=lambda: ReplayScreen(services, timeline))
+    app = AgentuiApp(services, theme="agentui-dark", ground=lambda: ReplayScreen(services, timeline))
     app.animation_level = "none"
     return app, services
 

@@ -12,7 +12,7 @@ from agentui.tui.screens.sessions import SessionsScreen, fits
 from agentui.tui.services import SessionChoice, Wanted
 from agentui.tui.turns import turn_choices
 from tests.unit.view.scenes import Tape
-from tests.widgets.fakes import STYLES, FakeServices
+from tests.widgets.fakes import FakeServices
 
 SESSIONS = (
     SessionChoice(
@@ -26,7 +26,7 @@ def app_with(sessions: Sequence[SessionChoice], *, picks_first: bool = False) ->
     async def load() -> Sequence[SessionChoice]:
         return sessions
 
-    return AgentuiApp(FakeServices(), STYLES, list_sessions=load, picks_first=picks_first)
+    return AgentuiApp(FakeServices(), list_sessions=load, picks_first=picks_first)
 
 
 def test_each_word_of_a_search_must_be_somewhere() -> None:

@@ -21,7 +21,6 @@ from agentui.events import (
     RunId,
     StateChanged,
 )
-from agentui.paths import STYLES
 from agentui.tui.screens.watch import WatchScreen
 from agentui.tui.watch_app import WatchApp
 from agentui.tui.watch_services import SlotShown
@@ -72,7 +71,7 @@ def told(*events: Event) -> list[Recorded]:
 
 async def screen_text(services: FakeWatch, size: tuple[int, int] = (110, 30)) -> str:
     """What the terminal would show, row by row."""
-    app = WatchApp(services, STYLES)
+    app = WatchApp(services)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         assert isinstance(app.screen, WatchScreen)
@@ -124,7 +123,7 @@ async def test_words_of_a_server_cannot_touch_the_terminal() -> None:
 
 
 async def test_a_port_that_is_taken_ends_it_with_the_reason() -> None:
-    app = WatchApp(FakeWatch(fails=UsageError("it is taken")), STYLES)
+    app = WatchApp(FakeWatch(fails=UsageError("it is taken")))
     async with app.run_test() as pilot:
         while app.is_running and app.failure is None:
             await pilot.pause()

@@ -65,6 +65,8 @@ def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    """One curve to draw."""
+
     xs: Sequence[float]
     ys: Sequence[float]
     marks: Sequence[float]

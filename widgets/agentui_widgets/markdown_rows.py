@@ -67,6 +67,8 @@ class _Frame:
 
 @dataclass(slots=True)
 class _Renderer:
+    """Tokens become lines."""
+
     width: int
     style_of: StyleOf
     lines: list[Line] = field(default_factory=list)

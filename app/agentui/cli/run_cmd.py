@@ -18,7 +18,7 @@ from agentui.cli.arguments import Start, agreed, start
 from agentui.control import Submit
 from agentui.errors import UsageError
 from agentui.events import Recorded, SessionStarted
-from agentui.paths import STYLES, places
+from agentui.paths import places
 from agentui.text import clean_line
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ async def _live(
     services.subscribe(lambda recorded: _note_session(recorded, begun_sessions))
     app = AgentuiApp(
         services,
-        STYLES,
         theme=settings.theme,
         keymap=dict(settings.keymap),
         apply_asks=settings.apply == "ask" and not accepts_changes,
@@ -162,7 +161,6 @@ async def _replayed(services: ReplayServices, timeline: Timeline, begun: Start) 
     settings = begun.loaded.settings
     app = AgentuiApp(
         services,
-        STYLES,
         theme=settings.theme,
         keymap=dict(settings.keymap),
         ground=lambda: ReplayScreen(services, timeline),

@@ -14,7 +14,6 @@ from agentui.cli.ports import Watching
 from agentui.cli.readings import plain_lines, reading_object
 from agentui.errors import UsageError
 from agentui.events import Recorded
-from agentui.paths import STYLES
 from agentui.text import clean
 from agentui.view.fold import View
 
@@ -124,7 +123,7 @@ async def _on_screen(begun: Start, gateway_port: int | None) -> int:
 
     settings = begun.loaded.settings
     session = wire.WatchSession(settings, gateway_port)
-    app = WatchApp(session, STYLES, theme=settings.theme)
+    app = WatchApp(session, theme=settings.theme)
     try:
         with ended_by_signals(app.exit):
             await app.run_async()

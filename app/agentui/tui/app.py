@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import SystemCommand
@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from agentui.errors import AgentuiError
+from agentui.paths import STYLES
 from agentui.tui.attention import desktop_notification
 from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
@@ -21,24 +22,12 @@ from agentui.tui.theme import ThemedApp
 if TYPE_CHECKING:
     from agentui.tui.screens.sessions import ListSessions
 
-STYLE_FILES: tuple[str, ...] = (
-    "base.tcss",
-    "dashboard.tcss",
-    "output.tcss",
-    "diff.tcss",
-    "pick.tcss",
-    "question.tcss",
-    "sessions.tcss",
-    "speed.tcss",
-)
-
 
 class AgentuiApp(ThemedApp):
     """Shows one session.
 
     Args:
         services: The session, live or replayed.
-        styles: The folder of the style sheets.
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
         keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
         apply_asks: Whether changes are offered at the end of a run.
@@ -53,13 +42,16 @@ class AgentuiApp(ThemedApp):
     """
 
     TITLE = "agentui"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        STYLES / f"{name}.tcss"
+        for name in ("base", "dashboard", "output", "diff", "pick", "question", "sessions", "speed")
+    ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "ask_quit", "Quit", show=False, priority=True)]
 
     def __init__(
         self,
         services: Services,
-        styles: Path,
         *,
         theme: str | None = None,
         keymap: Mapping[str, str] | None = None,
@@ -69,7 +61,7 @@ class AgentuiApp(ThemedApp):
         read_only_words: str = "",
         ground: Callable[[], DashboardScreen] | None = None,
     ) -> None:
-        super().__init__([styles / name for name in STYLE_FILES], theme)
+        super().__init__(theme)
         self.services = services
         self.rebound_keys = dict(keymap or {})
         self._ground = ground or (lambda: DashboardScreen(services, apply_asks=apply_asks))

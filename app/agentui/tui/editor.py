@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,6 +20,8 @@ def edited(app: App[None], text: str) -> str:
     Raises:
         EditorError: If none could be opened.
     """
+    import shlex
+
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
         path = Path(folder) / "prompt.md"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
@@ -57,15 +56,14 @@ class ThemedApp(App[None]):
     """An application that begins in its theme: one set later has all style sheets read and applied again.
 
     Args:
-        css_path: The style sheets.
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
     """
 
     theme: Reactive[str] = Reactive(Initialize(lambda app: cast(ThemedApp, app)._first_theme()))
 
-    def __init__(self, css_path: list[Path], theme: str | None) -> None:
+    def __init__(self, theme: str | None) -> None:
         self._wanted_theme = theme  # asked for in the midst of Textual's own beginning
-        super().__init__(css_path=[*css_path])
+        super().__init__()
 
     def _first_theme(self) -> str:
         """The theme to start with: the wanted one, or the terminal's own colours where it has only 16."""

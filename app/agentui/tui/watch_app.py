@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
+from typing import ClassVar
 
 from textual.app import SystemCommand
 from textual.screen import Screen
 
 from agentui.errors import AgentuiError
+from agentui.paths import STYLES
 from agentui.tui.screens.watch import WatchScreen
 from agentui.tui.theme import ThemedApp
 from agentui.tui.watch_services import WatchServices
-
-STYLE_FILES = ("base.tcss", "dashboard.tcss", "watch.tcss")
 
 
 class WatchApp(ThemedApp):
@@ -21,7 +21,6 @@ class WatchApp(ThemedApp):
 
     Args:
         services: What is watched; started when the first frame is there, closed by whoever made it.
-        styles: The folder of the style sheets.
         theme: Name of a theme; chosen by the terminal's colours when ``None`` or unknown.
 
     Attributes:
@@ -29,10 +28,15 @@ class WatchApp(ThemedApp):
     """
 
     TITLE = "agentui watch"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        STYLES / "base.tcss",
+        STYLES / "dashboard.tcss",
+        STYLES / "watch.tcss",
+    ]
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, services: WatchServices, styles: Path, *, theme: str | None = None) -> None:
-        super().__init__([styles / name for name in STYLE_FILES], theme)
+    def __init__(self, services: WatchServices, *, theme: str | None = None) -> None:
+        super().__init__(theme)
         self._services = services
         self.failure: AgentuiError | None = None
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agentui.events import Recorded
+from agentui.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlotShown:
     """One sequence of the server, counts in tokens, ``None`` for unknown."""
 

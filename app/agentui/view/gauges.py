@@ -68,7 +68,7 @@ class RatePoint:
     decode_tok_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DepthPoint:
     """The decode speed of one answer, and how full the context was in its middle."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agentui.events import (
     ContextMeasured,
@@ -16,13 +15,14 @@ from agentui.events import (
     RunStarted,
     TurnStarted,
 )
+from agentui.frozen import frozen
 from agentui.view.fold import View
 
 CHECKPOINTS = 128
 """Kept at most, evenly spread; a seek folds at most some hundredth of a session again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """What the gauges showed at one time: the last sample of each kind before it, if there was one."""
 
