@@ -34,12 +34,7 @@ def parse_models(body: object) -> tuple[ServerModel, ...]:
 def _model(entry: Mapping[str, Any]) -> ServerModel:
     key = next((text for name in ("id", "name", "model") if (text := as_text(entry.get(name)))), "")
     meta = as_object(entry.get("meta"))
-    told = (
-        meta.get("n_ctx"),
-        entry.get("max_model_len"),
-        entry.get("context_length"),
-        entry.get("context_window"),
-    )
+    told = (meta.get("n_ctx"), *(entry.get(name) for name in _CONTEXT_FIELDS))
     context_tokens = next((size for value in told if (size := as_size(value))), None)
     return ServerModel(
         key=key,

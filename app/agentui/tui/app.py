@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.types import CSSPathType
 
 from agentui.errors import AgentuiError
 from agentui.paths import STYLES
@@ -42,7 +42,7 @@ class AgentuiApp(ThemedApp):
     """
 
     TITLE = "agentui"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [
+    CSS_PATH: ClassVar[CSSPathType | None] = [
         STYLES / f"{name}.tcss"
         for name in ("base", "dashboard", "output", "diff", "pick", "question", "sessions", "speed")
     ]

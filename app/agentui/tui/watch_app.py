@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePath
 from typing import ClassVar
 
 from textual.app import SystemCommand
 from textual.screen import Screen
+from textual.types import CSSPathType
 
 from agentui.errors import AgentuiError
 from agentui.paths import STYLES
@@ -28,7 +28,7 @@ class WatchApp(ThemedApp):
     """
 
     TITLE = "agentui watch"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [
+    CSS_PATH: ClassVar[CSSPathType | None] = [
         STYLES / "base.tcss",
         STYLES / "dashboard.tcss",
         STYLES / "watch.tcss",

@@ -89,7 +89,9 @@ _FILES: tuple[tuple[str, str], ...] = (
     ),
 )
 _FOLDER_REASONS = {name: why for names, why in _FOLDERS for name in names.split()}
-_PAIR_REASONS = {tuple(pair.split("/")): why for pairs, why in _PAIRS for pair in pairs.split()}
+_PAIR_REASONS: dict[tuple[str, ...], str] = {
+    tuple(pair.split("/")): why for pairs, why in _PAIRS for pair in pairs.split()
+}
 _FILE_REASONS = tuple((re.compile("|".join(names.split()), re.IGNORECASE), why) for names, why in _FILES)
 
 
