@@ -15,10 +15,11 @@ import os
 import sys
 import time
 
+from agentui.config.settings import Settings
 from agentui.events import Event, ModelFacts, ModelSeen, Recorded, RequestId, RequestStarted, RunId
 from agentui.telemetry.memory.detect import memory_reader
 from agentui.telemetry.memory.process import ModelProcessFinder, OwnProcess
-from agentui.telemetry.sampler import Readers, Sampler
+from agentui.telemetry.sampler import Intervals, Readers, Sampler
 
 BAR_PERCENT = 0.5
 MODEL = ModelFacts("google/gemma-4-26b-a4b", engine="gguf", loaded_context_tokens=65_536, size_bytes=17 << 30)
@@ -31,7 +32,9 @@ async def cost_percent(seconds: float) -> float:
     readers = Readers(
         memory=reader, own=OwnProcess().sample, model_process=ModelProcessFinder(reader, port=1234).read
     )
-    sampler = Sampler(emitted.append, readers)
+    usual = Settings()
+    intervals = Intervals(usual.memory_sample_s, usual.process_sample_s, usual.rate_sample_s)
+    sampler = Sampler(emitted.append, readers, intervals)
     sampler.start()
     sampler.observe(Recorded(1, 0.0, "", RunId("r"), ModelSeen(MODEL)))
     await asyncio.sleep(2.0)  # imports, and the first look at all processes, belong to the start

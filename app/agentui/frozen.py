@@ -1,9 +1,9 @@
-"""`frozen`: immutable values with slots, like ``@dataclass(frozen=True, slots=True)`` at a tenth of its cost.
+"""`frozen` and `mutable`: classes of fields with slots, like `dataclass`'s at a tenth of its cost.
 
-`dataclasses` compiles seven methods for each frozen class, half a millisecond; with the hundred kinds of events
+`dataclasses` compiles up to seven methods for each class, half a millisecond; with the hundred kinds of events
 and controls that is what one waits for before the first frame. Here a class compiles ``__init__`` when it is
 first called, and shares the rest. No inheritance, no ``__post_init__``, no class variables with annotations, no
-keyword-only fields: those are for `dataclasses`.
+keyword-only fields: those are for `dataclasses`. Nothing but the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -21,13 +21,24 @@ def frozen(cls: type[T]) -> type[T]:
 
     It is a dataclass in every other way: `dataclasses.fields`, `replace` and ``match`` work.
     """
+    return _made(cls, _FROZEN, "_set(self, {name!r}, {value})")
+
+
+@dataclass_transform(field_specifiers=(field,))
+def mutable(cls: type[T]) -> type[T]:
+    """Make a class of annotated fields as `frozen` does, but with fields that can be set, and no hash."""
+    return _made(cls, _MUTABLE, "self.{name} = {value}")
+
+
+def _made(cls: type[T], shared: dict[str, Any], put: str) -> type[T]:
+    """The class with slots and `shared`; `put` is the statement that sets a field."""
     held = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
     names = tuple(held.get("__annotations__", ()))
     defaults = {name: held.pop(name) for name in names if name in held}
-    held |= _SHARED | {
+    held |= shared | {
         "__slots__": names,
         "__match_args__": names,
-        "__init__": _Later("__init__", lambda made: _init(made, defaults)),
+        "__init__": _Later("__init__", lambda made: _init(made, defaults, put)),
         "__dataclass_fields__": _Later("__dataclass_fields__", lambda made: _fields(made, defaults)),
     }
     make: Any = type(cls)
@@ -57,7 +68,7 @@ def _fields(cls: type[Any], defaults: dict[str, Any]) -> object:
     return plain.__dataclass_fields__
 
 
-def _init(cls: type[Any], defaults: dict[str, Any]) -> Callable[..., None]:
+def _init(cls: type[Any], defaults: dict[str, Any], put: str) -> Callable[..., None]:
     """Compile ``__init__``; defaults are looked up in its globals, by the names of their fields."""
     held: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
     parameters, body = ["self"], []
@@ -76,7 +87,7 @@ def _init(cls: type[Any], defaults: dict[str, Any]) -> Callable[..., None]:
             parameters.append(f"{name}=_default_{name}")
         else:
             parameters.append(name)
-        body.append(f" _set(self, {name!r}, {value})")
+        body.append(" " + put.format(name=name, value=value))
     exec(f"def __init__({', '.join(parameters)}):\n" + ("\n".join(body) or " pass"), held)
     made: Callable[..., None] = held["__init__"]
     made.__qualname__ = f"{cls.__qualname__}.__init__"
@@ -91,6 +102,14 @@ def _eq(self: Any, other: object) -> Any:
     if other.__class__ is not self.__class__:
         return NotImplemented
     return _values(self) == _values(other)
+
+
+def _eq_compared(self: Any, other: object) -> Any:
+    """As `_eq`, without the fields that are not to be compared."""
+    names = [item.name for item in fields(self) if item.compare]
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 def _hash(self: Any) -> int:
@@ -115,7 +134,7 @@ def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[object, ...]]:
     return type(self), _values(self)
 
 
-_SHARED: dict[str, Callable[..., Any]] = {
+_FROZEN: dict[str, Any] = {
     "__eq__": _eq,
     "__hash__": _hash,
     "__repr__": _repr,
@@ -123,3 +142,4 @@ _SHARED: dict[str, Callable[..., Any]] = {
     "__delattr__": _keep,
     "__reduce__": _reduce,
 }
+_MUTABLE: dict[str, Any] = {"__eq__": _eq_compared, "__hash__": None, "__repr__": _repr}

@@ -10,8 +10,9 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from agentui.frozen import frozen
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -31,7 +32,7 @@ PROJECT_CONFIG = Path(".agentui") / "config.toml"
 _SOCKET_FOLDER_BYTES = 80
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Places:
     """The user's folders. Nothing is created by asking for a place; see `private_folder`."""
 

@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError, field
 import pytest
 
 from agentui.events import Usage
-from agentui.frozen import frozen
+from agentui.frozen import frozen, mutable
 
 
 @frozen
@@ -100,3 +100,42 @@ def test_a_class_is_described_and_compiled_only_when_it_is_used() -> None:
 
 def test_the_signature_is_that_of_the_fields() -> None:
     assert list(inspect.signature(Point).parameters) == ["x", "y", "names"]
+
+
+@mutable
+class Tally:
+    """Fields that are set."""
+
+    name: str
+    counts: list[int] = field(default_factory=list)
+    total: int = 0
+    _cache: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+
+def test_fields_of_a_mutable_are_set_and_others_refused() -> None:
+    tally = Tally("a")
+    tally.total = 3
+    assert (tally.total, Tally("b").counts) == (3, [])
+    with pytest.raises(AttributeError):
+        tally.other = 1  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError):
+        hash(tally)
+
+
+def test_mutables_are_equal_by_the_fields_that_are_compared() -> None:
+    assert Tally("a", _cache={"x": 1}) == Tally("a")
+    assert Tally("a", total=1) != Tally("a")
+    assert Tally("a") != Point(1)
+    assert repr(Tally("a", [1])) == "Tally(name='a', counts=[1], total=0)"
+
+
+def test_mutables_share_no_default_and_are_copied_as_dataclasses_are() -> None:
+    first, second = Tally("a"), Tally("a")
+    first.counts.append(1)
+    assert second.counts == []
+    deep, shallow = copy.deepcopy(first), copy.copy(first)
+    assert deep == shallow == first
+    assert shallow.counts is first.counts
+    assert deep.counts is not first.counts
+    assert dataclasses.replace(first, total=5).total == 5
+    assert [item.name for item in dataclasses.fields(Tally)] == ["name", "counts", "total", "_cache"]

@@ -30,8 +30,12 @@ print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
 
 
 def loaded_by(program: str) -> set[str]:
+    return printed_by(_TELL.format(program=program))
+
+
+def printed_by(program: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _TELL.format(program=program)],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         timeout=60,
@@ -65,3 +69,24 @@ def test_wire_loads_no_client_before_it_is_used() -> None:
 
 def test_the_check_sees_what_is_loaded() -> None:
     assert "textual" in loaded_by("import textual")
+
+
+# `Settings` is looked into while it is imported, and blocks inherit: `agentui.frozen` does not help those
+_DATACLASSES = """
+import dataclasses
+made = []
+process = dataclasses._process_class
+def counted(cls, *args):
+    if cls.__module__.startswith("agentui"):
+        made.append(cls.__qualname__)
+    return process(cls, *args)
+dataclasses._process_class = counted
+import agentui.cli.task, agentui.cli.run_cmd, agentui.wire, agentui.tui.app
+print("LOADED", *made)
+"""
+
+
+def test_hardly_any_class_is_compiled_by_dataclasses_before_the_first_frame() -> None:
+    """Each costs as much as importing a small module; `agentui.frozen` is for these."""
+    blocks = {"BlockBase", "MessageBlock", "ThinkingBlock", "CallBlock", "NoticeBlock", "QuestionBlock"}
+    assert printed_by(_DATACLASSES) == {*blocks, "Settings", "SettingRule"}

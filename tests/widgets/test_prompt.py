@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widgets import OptionList
 
 from agentui.text import clean
 from agentui_widgets.prompt import Candidate, Completion, Prompt
@@ -85,6 +86,22 @@ async def test_the_popup_completes_and_escape_free_keys_stay_ours() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert app.seen == [("send", "/play")]
+
+
+async def test_the_list_of_completions_is_mounted_with_the_first_of_them_and_kept() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.press("a", "backspace")
+        await pilot.pause()
+        assert not app.query(OptionList)
+        await pilot.press("/")
+        await pilot.pause()
+        popup = app.query_one(OptionList)
+        assert (popup.display, popup.option_count, app.prompt.rows) == (True, 3, 4)
+        await pilot.press("backspace", "/", "q")
+        await pilot.pause()
+        assert app.query_one(OptionList) is popup
+        assert (popup.display, popup.option_count) == (True, 1)
 
 
 async def test_enter_on_a_whole_command_sends_it_at_once() -> None:

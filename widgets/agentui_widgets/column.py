@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
 
+from agentui.frozen import frozen, mutable
 from agentui_widgets.wrapping import Rows
 
 ItemT = TypeVar("ItemT")
@@ -14,7 +15,7 @@ CACHED_ROWS = 4000
 """Rows kept drawn; some 1 KB each."""
 
 
-@dataclass(slots=True)
+@mutable
 class Slot(Generic[ItemT]):
     """A block's place: empty rows above it, and its height, which is a guess until it was drawn."""
 
@@ -24,7 +25,7 @@ class Slot(Generic[ItemT]):
     is_measured: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Column(Generic[ItemT]):
     """Slots in order with their first rows. Changing one costs as much as there are slots after it."""
 
@@ -87,7 +88,7 @@ class Column(Generic[ItemT]):
         return (index, row) if 0 <= row < slot.height else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DrawnAs:
     """What rows were drawn from: anything else needs other rows."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from rich.style import Style
 from textual.strip import Strip
 
+from agentui.frozen import frozen
 from agentui_widgets.chart import MIN_HEIGHT, Curve, chart_strips
 from agentui_widgets.line_bar import Fact, fit
 from agentui_widgets.toned import Toned
@@ -27,7 +27,7 @@ _FILLS = {
 _WALLS = {"wall": "│", "end": "▐"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextRow:
     """Facts in one row; `label` stands in a column of its own."""
 
@@ -35,7 +35,7 @@ class TextRow:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BarPart:
     """A share of the bar, 0..1, named in the legend under it; `name` chooses colour and pattern."""
 
@@ -44,7 +44,7 @@ class BarPart:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BarRow:
     """A stacked bar, as long as all there is: its end is a limit. `wall_ratio` marks another one before it."""
 
@@ -52,7 +52,7 @@ class BarRow:
     wall_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LegendRow:
     """The names and sizes of a bar's parts."""
 

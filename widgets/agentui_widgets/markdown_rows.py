@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.style import Style
 
+from agentui.frozen import frozen, mutable
 from agentui_widgets.code_spans import code_lines
 from agentui_widgets.wrapping import Span, expand_tabs, slice_spans, truncate, wrap_offsets, wrap_spans
 
@@ -28,7 +29,7 @@ MAX_NESTING = 100
 _TOO_DEEP = re.compile(r"^(?:[ \t]*(?:[>*+-]|\d+[.)])){40}", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One row of rendered Markdown; `joins` says that it goes on with the row before."""
 
@@ -56,7 +57,7 @@ def markdown_lines(source: str, width: int, style_of: StyleOf) -> list[Line]:
     return renderer.lines
 
 
-@dataclass(slots=True)
+@mutable
 class _Frame:
     """An open list item or quote: what stands before its first row and before the others."""
 
@@ -65,7 +66,7 @@ class _Frame:
     is_used: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class _Renderer:
     """Tokens become lines."""
 

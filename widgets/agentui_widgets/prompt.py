@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rich.text import Text
 from textual import events
@@ -14,13 +14,14 @@ from textual.message import Message
 from textual.widgets import OptionList, TextArea
 from textual.widgets.option_list import Option
 
+from agentui.frozen import frozen
 from agentui_widgets.wrapping import truncate
 
 MAX_ROWS = 8
 MAX_CHOICES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """One completion: what is inserted, and a word about it."""
 
@@ -28,7 +29,7 @@ class Candidate:
     help: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completion:
     """What can stand in place of the last `replaces` characters before the cursor."""
 
@@ -165,13 +166,10 @@ class Prompt(Vertical):
         self._area = PromptArea(
             clean, takes_empty, placeholder="give a task, /command, @file, !cmd", id="prompt-area"
         )
-        self._popup = OptionList(id="prompt-popup", compact=True, markup=False)
+        self._popup: OptionList | None = None
 
     def compose(self) -> ComposeResult:
-        """The popup above, the text below."""
-        self._popup.can_focus = False
-        self._popup.display = False
-        yield self._popup
+        """The text; the popup comes above it with the first completions."""
         yield self._area
 
     # --- what the screen needs
@@ -194,17 +192,20 @@ class Prompt(Vertical):
     @property
     def rows(self) -> int:
         """Rows the prompt wants now, with its popup."""
-        popup = min(self._popup.option_count, MAX_CHOICES) if self.is_popup_open else 0
+        popup = 0
+        if self._popup is not None and self.is_popup_open:
+            popup = min(self._popup.option_count, MAX_CHOICES)
         return min(max(1, self._area.wrapped_document.height), MAX_ROWS) + popup
 
     @property
     def is_popup_open(self) -> bool:
         """True while completions are offered."""
-        return bool(self._popup.display)
+        return self._popup is not None and bool(self._popup.display)
 
     def close_popup(self) -> None:
         """Hide the completions until the text changes again."""
-        self._popup.display = False
+        if self._popup is not None:
+            self._popup.display = False
         self._area.takes_arrows = False
         self._tell()
 
@@ -227,8 +228,8 @@ class Prompt(Vertical):
         """Keys the text area does not keep."""
         message.stop()
         key = message.key
-        if self.is_popup_open and key in ("up", "down", "tab", "enter"):
-            self._popup_key(key)
+        if self._popup is not None and self.is_popup_open and key in ("up", "down", "tab", "enter"):
+            self._popup_key(self._popup, key)
         elif not self.text and key in self._area.hot_keys:
             self.post_message(self.HotKey(key))
         elif key in ("enter", "tab", "alt+enter"):
@@ -283,9 +284,15 @@ class Prompt(Vertical):
             completion = replace(completion, candidates=others) if others else None
         self._completion = completion
         self._area.takes_arrows = completion is not None
-        self._popup.display = completion is not None
         if completion is None:
+            if self._popup is not None:
+                self._popup.display = False
             return
+        if self._popup is None:
+            self._popup = OptionList(id="prompt-popup", compact=True, markup=False)
+            self._popup.can_focus = False
+            self.mount(self._popup, before=self._area)
+        self._popup.display = True
         width = max((len(c.text) for c in completion.candidates), default=0) + 2
         self._popup.clear_options()
         for candidate in completion.candidates[:50]:
@@ -295,12 +302,12 @@ class Prompt(Vertical):
         # what is complete as it stands is not replaced unasked: Enter sends it until the arrows choose
         self._popup.highlighted = None if is_complete else 0
 
-    def _popup_key(self, key: str) -> None:
+    def _popup_key(self, popup: OptionList, key: str) -> None:
         if key == "up":
-            self._popup.action_cursor_up()
+            popup.action_cursor_up()
         elif key == "down":
-            self._popup.action_cursor_down()
-        elif self._popup.highlighted is None:
+            popup.action_cursor_down()
+        elif popup.highlighted is None:
             self._submit(queue=key != "enter")
         else:
             is_whole = self._accept()
@@ -315,12 +322,12 @@ class Prompt(Vertical):
 
     def _accept(self) -> bool:
         """Insert the highlighted completion; True when the prompt holds nothing else."""
-        completion, index = self._completion, self._popup.highlighted
-        if completion is None or index is None:
+        completion, popup = self._completion, self._popup
+        if completion is None or popup is None or popup.highlighted is None:
             return False
         row, column = self._area.cursor_location
         start = (row, column - completion.replaces)
-        self._area.replace(completion.candidates[index].text, start, (row, column))
+        self._area.replace(completion.candidates[popup.highlighted].text, start, (row, column))
         is_whole = start == (0, 0)
         self.close_popup()
         return is_whole

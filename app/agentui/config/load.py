@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from agentui.config.settings import RULES, Origin, OriginKind, SettingRule, Sett
 from agentui.config.trust import TrustStore, digest_of
 from agentui.config.url import host_of, is_private_host, normal_url
 from agentui.errors import ConfigError, UsageError
-from agentui.frozen import frozen
+from agentui.frozen import frozen, mutable
 
 MAX_FILE_BYTES = 256 * 1024
 # Variables of ours that are no settings: the place of our folders.
@@ -47,7 +47,7 @@ class Loaded:
     untrusted_file: Path | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class _Layers:
     """Values found so far; what is found first counts."""
 

@@ -18,15 +18,17 @@ Role = Literal["user", "agent", "system"]
 NoticeLevel = Literal["info", "good", "warning", "error"]
 
 
-@dataclass(slots=True, eq=False)
 class TextParts:
     """Text that grows by parts, cleaned as it comes in; joined only when somebody asks for the whole.
 
     Two are equal when their whole text is, however it was cut.
     """
 
-    parts: list[str] = field(default_factory=list)
-    _stream: CleanStream = field(default_factory=CleanStream, repr=False)
+    __slots__ = ("_stream", "parts")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._stream = CleanStream()
 
     def append(self, text: str) -> None:
         """Add untrusted text; costs as much as `text` is long."""

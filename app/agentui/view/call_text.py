@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from agentui.frozen import mutable
 
 _HEAD = re.compile(r'^\s*\{\s*"command"\s*:\s*"')
 _HEAD_LIMIT_CHARS = 64
@@ -16,7 +17,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(slots=True)
+@mutable
 class CallText:
     """Turns raw pieces of ``{"command": "..."}`` into the command's text as far as it has come.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agentui.events import (
     Change,
@@ -13,7 +13,7 @@ from agentui.events import (
     WorkspaceDiscarded,
     WorkspaceUndone,
 )
-from agentui.frozen import frozen
+from agentui.frozen import frozen, mutable
 from agentui.view.blocks import BlockId
 
 CHANGES = BlockId("@changes")
@@ -27,7 +27,7 @@ class AppliedUnit:
     changes: tuple[Change, ...]
 
 
-@dataclass(slots=True)
+@mutable
 class Changes:
     """`pending` waits in the copy; `applied` are the units on the host, oldest first; `undone` can be redone.
 

@@ -7,9 +7,10 @@ replayed screens cannot differ.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agentui.events import Event, Recorded, SteerApplied, ToolEnded, ToolFrozen, ToolOutput, ToolThawed
+from agentui.frozen import mutable
 from agentui.view.blocks import BlockId
 from agentui.view.changes import Changes
 from agentui.view.gauges import Gauges
@@ -20,7 +21,7 @@ from agentui.view.transcript import Transcript
 _STEER_LABELS = {"steer": "steer", "follow_up": "queued"}
 
 
-@dataclass(slots=True)
+@mutable
 class View:
     """All parts of the screen as plain values; two are equal when they show the same."""
 

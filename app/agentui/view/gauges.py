@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from agentui.events import (
@@ -34,7 +34,7 @@ from agentui.events import (
     ToolStarted,
     TurnTimed,
 )
-from agentui.frozen import frozen
+from agentui.frozen import frozen, mutable
 from agentui.text import clean_line
 from agentui.view.blocks import BlockId
 
@@ -76,7 +76,7 @@ class DepthPoint:
     decode_tok_per_s: float
 
 
-@dataclass(slots=True)
+@mutable
 class Speed:
     """Speeds in tokens per second: `decode` of the answer now or last, `prefill` and `ttft_s` of the last."""
 
@@ -87,7 +87,7 @@ class Speed:
     is_live: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Gauges:
     """The newest value of everything that is measured; ``None`` means not known."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agentui.events import (
     ApprovalAsked,
@@ -36,7 +36,7 @@ from agentui.events import (
     WorkspaceSeeded,
     WorkspaceSeedProgressed,
 )
-from agentui.frozen import frozen
+from agentui.frozen import frozen, mutable
 from agentui.text import clean, human_duration
 from agentui.view.blocks import BlockId
 from agentui.view.words import RESTING, state_words
@@ -56,7 +56,7 @@ class QueuedText:
     mode: SteerMode
 
 
-@dataclass(slots=True)
+@mutable
 class Status:
     """Where things stand. `hold` pausing means asked for, paused and frozen mean reached."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agentui.events import (
     CallId,
@@ -18,6 +18,7 @@ from agentui.events import (
     ToolStarted,
     ToolThawed,
 )
+from agentui.frozen import mutable
 from agentui.text import CleanStream, clean, clean_line
 from agentui.view.blocks import BlockId
 
@@ -26,7 +27,7 @@ TAIL_LINES = 200
 LINE_LIMIT_CHARS = 2000
 
 
-@dataclass(slots=True)
+@mutable
 class OutputTail:
     """The last lines of an output that grows; the last one may still be open."""
 
@@ -48,7 +49,7 @@ class OutputTail:
         return [*self.lines, self.open_line] if self.open_line else list(self.lines)
 
 
-@dataclass(slots=True, kw_only=True)
+@mutable
 class ToolEntry:
     """A command from start to end. `outcome` is ``None`` while it runs; times are seconds of the session.
 
@@ -86,7 +87,7 @@ def tool_id(call_id: CallId) -> BlockId:
     return BlockId(f"@tool-{call_id}")
 
 
-@dataclass(slots=True)
+@mutable
 class ToolLog:
     """Commands in the order in which they started."""
 

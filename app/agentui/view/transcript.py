@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypedDict
 
 from agentui.card_text import card_rows, card_title
@@ -26,6 +26,7 @@ from agentui.events import (
     ToolCallDelta,
     ToolStarted,
 )
+from agentui.frozen import mutable
 from agentui.text import clean, clean_line
 from agentui.view.blocks import (
     Block,
@@ -63,7 +64,7 @@ def _head(name: str, recorded: Recorded, *, is_open: bool = False) -> _Head:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class _OpenMessage:
     """What is still growing of a message: at most one block of each kind at a time."""
 
@@ -74,7 +75,7 @@ class _OpenMessage:
     is_echo: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Transcript:
     """Blocks in order. `index_of` finds a block's place, `call_rows` that of a command.
 

@@ -30,8 +30,12 @@ _FORWARDERS = frozenset({"docker-proxy", "com.docker.backend", "ssh", "sshd", "s
 """Programs that listen for a server which runs somewhere else; their own memory says nothing."""
 _UNSURE_RATIO = 0.5
 """A second process with more than this share of the largest one's memory makes the choice unsure."""
-_SEARCH_AGAIN_READINGS = 15
-"""Look at all processes once in so many readings; in between only the known one is read."""
+SEARCH_AGAIN_S = 30.0
+"""Look at all processes once in this time; in between only the known one is read."""
+_SETTLED_S = 60.0
+"""A process as old as this is what it will be: until then a start script may still `exec` the server."""
+_ANEW_SEARCHES = 10
+"""What was read is believed for so many searches: a number may belong to another process by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def largest(found: Iterable[tuple[ProcessLine, ProcessMemory]]) -> ModelProcess 
 class ModelProcessFinder:
     """Finds the model's process and keeps reading it.
 
-    Looking at all processes costs some milliseconds, so it is done seldom and whenever the known one is gone.
+    Looking at all processes costs tens of milliseconds, so it is done seldom and when the known one is gone.
     """
 
     def __init__(
@@ -117,26 +121,27 @@ class ModelProcessFinder:
         port: int | None = None,
         lines: Callable[[], Sequence[ProcessLine]] | None = None,
         port_owner: Callable[[int], int | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._port = port
-        self._lines = lines or running_processes
-        self._port_owner = port_owner or listener_of
+        self._lines = lines or ProcessTable().lines
+        self._port_owner = port_owner or PortOwner()
+        self._clock = clock
         self._known: ModelProcess | None = None
-        self._readings = 0
+        self._search_due_s = float("-inf")
 
     def read(self) -> ModelProcess | None:
         """The model's process with its memory as it is now. Blocks; may be called from a thread."""
-        is_search_due = self._readings % _SEARCH_AGAIN_READINGS == 0
-        self._readings += 1
-        if not is_search_due and self._known is None:
-            return None
-        if not is_search_due and self._known is not None:
+        if self._clock() < self._search_due_s:
+            if self._known is None:
+                return None
             memory = self._reader.process(self._known.pid)
             if memory is not None:
                 self._known = replace(self._known, memory=memory)
                 return self._known
         self._known = self._search()
+        self._search_due_s = self._clock() + SEARCH_AGAIN_S
         return self._known
 
     def _search(self) -> ModelProcess | None:
@@ -146,16 +151,69 @@ class ModelProcessFinder:
         return largest((line, memory) for line, memory in read if memory is not None)
 
 
-def running_processes() -> list[ProcessLine]:
-    """All processes we may look at. Blocks for some milliseconds."""
-    lines: list[ProcessLine] = []
-    for process in psutil.process_iter(["pid", "ppid", "name", "exe", "cmdline"]):
-        known = process.info
-        arguments = " ".join(known["cmdline"] or ())
-        lines.append(
-            ProcessLine(known["pid"], known["ppid"] or 0, known["name"] or "", known["exe"] or "", arguments)
-        )
-    return lines
+class ProcessTable:
+    """All processes we may look at, each read once: of those seen before nothing is asked.
+
+    `read` reads one process, or raises `psutil.Error` if it is gone; `now` is the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[psutil.Process], ProcessLine] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._read = read or _line_of
+        self._now = now
+        self._settled: dict[psutil.Process, ProcessLine] = {}
+        self._searches = 0
+
+    def lines(self) -> list[ProcessLine]:
+        """The processes that run now. Blocks, the first time for some 0.2 ms for each."""
+        before = {} if self._searches % _ANEW_SEARCHES == 0 else self._settled
+        self._searches += 1
+        self._settled = {}
+        found: list[ProcessLine] = []
+        for process in psutil.process_iter():
+            line = before.get(process)
+            try:
+                if line is None:
+                    line = self._read(process)
+                    is_settled = self._now() - process.create_time() >= _SETTLED_S
+                else:
+                    is_settled = True
+            except psutil.Error:  # it ended meanwhile
+                continue
+            found.append(line)
+            if is_settled:
+                self._settled[process] = line
+        return found
+
+
+def _line_of(process: psutil.Process) -> ProcessLine:
+    known = process.as_dict(["pid", "ppid", "name", "exe", "cmdline"])
+    arguments = " ".join(known["cmdline"] or ())
+    return ProcessLine(known["pid"], known["ppid"] or 0, known["name"] or "", known["exe"] or "", arguments)
+
+
+class PortOwner:
+    """Finds who listens on a port: the one found last is asked first, so that not all need to be asked."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def __call__(self, port: int) -> int | None:
+        """See `listener_of`."""
+        if self._last is None or not _listens(self._last, port):
+            self._last = listener_of(port)
+        return self._last
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except (psutil.Error, OSError):
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port for one in connections)
 
 
 def listener_of(port: int) -> int | None:

@@ -4,20 +4,24 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
+import psutil
 import pytest
 
 from agentui.telemetry.memory.detect import UnknownMemoryReader, memory_reader
 from agentui.telemetry.memory.process import (
+    SEARCH_AGAIN_S,
     ModelProcessFinder,
     OwnProcess,
+    PortOwner,
     ProcessLine,
+    ProcessTable,
     candidates,
     is_lmstudio,
     largest,
     listener_of,
-    running_processes,
 )
 from agentui.telemetry.memory.reader import MachineMemory, ProcessMemory
 
@@ -142,11 +146,59 @@ def test_finder_that_found_nothing_does_not_search_every_time() -> None:
         searches.append(1)
         return []
 
-    finder = ModelProcessFinder(TableReader({}), None, lines, lambda port: None)
+    now_s = 0.0
+    finder = ModelProcessFinder(TableReader({}), None, lines, lambda port: None, lambda: now_s)
     assert [finder.read() for _ in range(15)] == [None] * 15
     assert len(searches) == 1
+    now_s = SEARCH_AGAIN_S
     finder.read()
     assert len(searches) == 2
+
+
+def test_a_process_that_was_read_is_not_read_again_until_all_are() -> None:
+    read: list[int] = []
+
+    def line_of(process: psutil.Process) -> ProcessLine:
+        read.append(process.pid)
+        return ProcessLine(process.pid, 0, "old")
+
+    table = ProcessTable(line_of, lambda: time.time() + 100.0)
+    for _ in range(10):
+        assert os.getpid() in pids(table.lines())
+    assert read.count(os.getpid()) == 1
+    table.lines()
+    assert read.count(os.getpid()) == 2
+
+
+def test_a_new_process_is_read_again_for_it_may_become_another_program() -> None:
+    become = "os.execv(sys.executable, [sys.executable, '-c', 'input()', 'later'])"
+    script = f"import os, sys; sys.stdin.readline(); {become}"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as changing:
+        assert changing.stdin is not None
+        table = ProcessTable()
+        assert "later'" in arguments_of(changing.pid, table)
+        changing.stdin.write(b"go\n")
+        changing.stdin.flush()
+        deadline_s = time.monotonic() + 20.0
+        while not (found := arguments_of(changing.pid, table)).endswith(" later"):
+            assert time.monotonic() < deadline_s, found
+        changing.communicate(b"end\n")
+
+
+def arguments_of(pid: int, table: ProcessTable) -> str:
+    return next(line.arguments for line in table.lines() if line.pid == pid)
+
+
+def test_who_listens_is_asked_of_the_last_one_before_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        owner = PortOwner()
+        if owner(port) is None:
+            pytest.skip("this system tells only root who listens")
+        with monkeypatch.context() as patched:
+            patched.setattr(psutil, "net_connections", lambda kind: pytest.fail("all processes were asked"))
+            assert owner(port) == os.getpid()
+    assert owner(port) is None
 
 
 def test_real_server_is_found_by_its_port() -> None:
@@ -158,7 +210,7 @@ def test_real_server_is_found_by_its_port() -> None:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         owner = listener_of(port)
-        lines = running_processes()
+        lines = ProcessTable().lines()
         server.communicate()
     if owner is None:
         pytest.skip("this system tells only root who listens")
