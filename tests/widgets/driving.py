@@ -24,6 +24,12 @@ def running() -> FakeServices:
     return FakeServices(tape.records)
 
 
+def colours(app: AgentuiApp) -> set[str]:
+    """Names of the colours that the terminal is sent, after all filters."""
+    styles = [style for strip in app.screen._compositor.render_strips() for _, style, _ in strip if style]
+    return {color.name for style in styles for color in (style.color, style.bgcolor) if color is not None}
+
+
 def screen_text(app: AgentuiApp) -> str:
     """What the terminal would show, row by row."""
     width, height = app.size

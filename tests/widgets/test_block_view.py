@@ -215,6 +215,11 @@ async def test_dragging_selects_and_marks() -> None:
         await pilot.mouse_up(CountingTranscript, offset=(GUTTER + 5, 0))
         await pilot.pause()
         assert (app.screen.get_selected_text() or "").startswith("alpha")
+        styles = {segment.text.strip(): segment.style for segment in app.view.render_line(0)}
+        marked, plain = styles["alpha"], styles["beta"]
+        assert marked is not None and plain is not None
+        assert marked.bgcolor != plain.bgcolor
+        assert marked.color == plain.color
 
 
 class ToolApp(App[None]):

@@ -182,6 +182,18 @@ async def test_escape_closes_the_popup_before_it_interrupts() -> None:
         assert services.sent == [Interrupt()]
 
 
+@pytest.mark.parametrize("size", [(160, 45), (60, 20)])
+async def test_a_long_question_is_shown_to_its_end(size: tuple[int, int]) -> None:
+    app = make_app(FakeServices())
+    async with app.run_test(size=size) as pilot:
+        detail = "What a yes means. " * 10 + "Unapplied changes go."
+        app.push_screen(QuestionScreen("Really?", detail))
+        await pilot.pause()
+        words = screen_text(app).split()
+        assert words.count("means.") == 10
+        assert words[-5:] == ["go.", "y", "yes", "n", "no"]
+
+
 async def test_ctrl_c_clears_the_prompt_then_asks_and_a_second_one_quits() -> None:
     services = running()
     app = make_app(services)

@@ -33,7 +33,7 @@ from agentui.tui.screens.output import OutputScreen
 from agentui.tui.screens.pick import PickScreen
 from agentui.tui.services import ModelChoice
 from tests.unit.view.scenes import CHANGES, MODEL, command, whole_run
-from tests.widgets.driving import FORBIDDEN, HOSTILE, running, screen_text, settle
+from tests.widgets.driving import FORBIDDEN, HOSTILE, colours, running, screen_text, settle
 from tests.widgets.fakes import FakeServices, make_app
 
 
@@ -225,6 +225,20 @@ async def test_no_color_draws_the_same_words(monkeypatch: pytest.MonkeyPatch) ->
         await settle(pilot)
         assert "exit 1" in screen_text(app)
         assert "█" in screen_text(app)
+        assert colours(app) == {"default"}
+
+
+async def test_a_chosen_row_stands_out_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(FakeServices(whole_run()))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("/", "m", "o")
+        await settle(pilot)
+        segments = [s for strip in app.screen._compositor.render_strips() for s in strip]
+        marked = [text for text, style, _ in segments if style is not None and style.underline]
+        assert any("/model" in text for text in marked)
+        assert colours(app) == {"default"}
 
 
 async def test_the_bell_rings_only_while_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

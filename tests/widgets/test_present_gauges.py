@@ -127,3 +127,9 @@ def test_an_old_reading_and_an_unsure_process_say_so() -> None:
     facts = texts(row(view, ""))
     assert "unsure which process is the model's" in facts
     assert any(text.endswith(" old") for text in facts) == (view.last_t_s - view.gauges.memory_t_s > 8.0)
+
+
+def test_a_simulated_model_has_no_process_to_be_unsure_of() -> None:
+    tape = Tape()
+    tape.add(ModelSeen(replace(MODEL, is_simulated=True)), replace(memory(), is_process_sure=False))
+    assert "unsure which process is the model's" not in texts(row(gauges_of(tape), ""))

@@ -55,16 +55,16 @@ async def test_a_search_narrows_the_list_and_enter_leaves_for_the_session() -> N
     assert app.wanted == Wanted("b-2")
 
 
-async def test_without_a_choice_the_session_begins() -> None:
+async def test_leaving_the_first_choice_begins_no_session() -> None:
     app = app_with(SESSIONS, picks_first=True)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
         assert isinstance(app.screen, SessionsScreen)
-        assert not app.services.is_started  # type: ignore[attr-defined]
         await pilot.press("escape")
         await pilot.pause()
-        assert app.services.is_started  # type: ignore[attr-defined]
+    assert not app.services.is_started  # type: ignore[attr-defined]
     assert app.wanted is None
+    assert not app.is_running
 
 
 async def test_a_branch_is_asked_about_and_leaves_for_a_turn() -> None:

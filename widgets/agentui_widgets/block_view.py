@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -365,8 +366,10 @@ class BlockView(Toned, ScrollView, Generic[ItemT], can_focus=True):
         start, end = span
         end = len(text) if end == -1 else min(end, len(text))
         low, high = cell_len(text[:start]), cell_len(text[:end])
-        style = self.screen.get_component_rich_style("screen--selection")
-        marked = Strip(strip.crop(low, high).apply_style(style))
+        chosen = self.screen.get_component_rich_style("screen--selection")
+        style = Style(bgcolor=chosen.bgcolor, reverse=chosen.reverse)
+        # Over the text's own style, which has a background too; the text keeps its colour.
+        marked = Strip(Segment.apply_style(strip.crop(low, high), post_style=style))
         return Strip.join([strip.crop(0, low), marked, strip.crop(high, strip.cell_length)])
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:

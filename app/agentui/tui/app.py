@@ -32,7 +32,7 @@ class AgentuiApp(ThemedApp):
         keymap: Keys by binding id (`agentui.tui.keys`), instead of the usual ones.
         apply_asks: Whether changes are offered at the end of a run.
         list_sessions: Gives the recorded sessions, where one may be opened instead.
-        picks_first: Begin with choosing one of those.
+        picks_first: Begin with choosing one of those; leaving the choice ends the application.
         read_only_words: Why nothing can be sent, where it is no replay.
         ground: Makes the dashboard, where it is not that of a live session.
 
@@ -88,7 +88,7 @@ class AgentuiApp(ThemedApp):
         self.screen_stack[0].call_after_refresh(self._pick if self._picks_first else self._begin)
 
     def _pick(self) -> None:
-        self.open_sessions(self._begin)
+        self.open_sessions(self.exit)
 
     def open_sessions(self, otherwise: Callable[[], object] = lambda: None) -> None:
         """Choose a session to go on with; `otherwise` is done if none was chosen."""

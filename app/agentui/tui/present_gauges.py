@@ -144,7 +144,7 @@ def _memory_facts(gauges: Gauges) -> tuple[Fact, ...]:
         )
     pressure = memory.pressure
     facts.append(Fact(f"pressure {pressure or '?'}", _PRESSURE[pressure] if pressure else "dim", 5))
-    if memory.is_process_sure is False:
+    if memory.is_process_sure is False and not _is_on_paper(gauges.model):
         facts.append(Fact("unsure which process is the model's", "warning", 6))
     age_s = gauges.last_t_s - gauges.memory_t_s
     if age_s > _OLD_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 from rich.console import Console
@@ -66,9 +67,11 @@ class ThemedApp(App[None]):
         super().__init__()
 
     def _first_theme(self) -> str:
-        """The theme to start with: the wanted one, or the terminal's own colours where it has only 16."""
+        """The theme to start with: the wanted one; the terminal's own where it has few colours or shall show none."""
         for theme in OWN_THEMES:
             self.register_theme(theme)
+        if "NO_COLOR" in os.environ:  # any other theme is drawn in greys, and greys are colours to a terminal
+            return "ansi-dark"
         if self._wanted_theme in self.available_themes:
             return self._wanted_theme
         terminal = Console(color_system=cast(Any, constants.COLOR_SYSTEM), force_terminal=True)

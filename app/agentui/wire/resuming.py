@@ -128,6 +128,8 @@ def _settled(records: list[Recorded]) -> Iterator[Recorded]:
     for event in state.closings:
         if isinstance(event, RunEnded):
             event = replace(event, error="branched here", is_saved=False)
+        elif isinstance(event, SandboxEnded):
+            event = SandboxEnded("closed")
         ends.append(event)
     ends.append(NoticeQueued(BRANCHED))
     for seq, event in enumerate(ends, start=last.seq + 1):

@@ -210,7 +210,8 @@ class Slots:
                 self._move_out(fd, name, node, slot, path)
                 self._sweep(fd, slot)
                 return None
-            if _is_double(st, held) and _looks_like(fd, name, st, node):
+            is_copy = _is_double(st, held) or (node.type == "file" and _has_hash(fd, name, node.sha256))
+            if is_copy and _looks_like(fd, name, st, node):
                 os.unlink(_name(slot), dir_fd=self.fd)
                 return None
         return f"it was written anew meanwhile; the one before is kept as {self.folder / str(slot)}"

@@ -18,6 +18,9 @@ from agentui.events import (
     Recorded,
     RunId,
     RunStarted,
+    SandboxEnded,
+    SandboxFacts,
+    SandboxStarted,
     SessionStarted,
     SteerId,
     SteerQueued,
@@ -74,6 +77,7 @@ def where(tmp_path: Path) -> Places:
 def events_of(session_id: str, project: Path) -> list[Event]:
     return [
         SessionStarted(session_id, str(project), "0"),
+        SandboxStarted(SandboxFacts("docker", "docker", True, "none")),
         RunStarted("the task", ModelFacts("m"), "b", "/p", "loop", None),
         HistoryAppended({"role": "system", "content": "s"}),
         HistoryAppended(user_message("the task")),
@@ -138,7 +142,7 @@ def test_damage_is_told_when_a_session_goes_on(where: Places, tmp_path: Path) ->
     journal.write_bytes(content)
     continued = reopen(where, journal)
     assert continued.warning is not None
-    assert "line 6" in continued.warning.text
+    assert "line 7" in continued.warning.text
     closed(continued.folder, continued.writer)
 
 
@@ -166,6 +170,7 @@ def test_a_branch_begins_after_its_turn_and_leaves_the_session_as_it_was(where: 
     assert [m["content"] for m in state.messages] == ["s", "the task", "one"]
     assert state.unfinished is None
     assert (state.queue, state.closings, state.notices) == ((), (), (BRANCHED,))
+    assert [r.event.why for r in records if isinstance(r.event, SandboxEnded)] == ["closed"]
     assert (branched.parent / "outputs" / "00001-c1.txt").read_bytes() == b"a.py"
     continued = reopen(where, branched)
     assert continued.is_branch

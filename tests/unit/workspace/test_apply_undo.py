@@ -136,6 +136,32 @@ async def test_a_project_that_cannot_be_written_is_told_in_a_sentence(
     await workspace.aclose()
 
 
+async def test_a_file_copied_aside_within_one_device_that_cannot_go_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A bind mount: one device number, but no rename leads out of it; and here it cannot be written.
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a.txt": "1\n"})
+    before = snapshot(p.project, with_folder_times=True)
+    workspace = await p.prepared()
+    write(p.folder, {"a.txt": "2\n"})
+    rename = os.rename
+
+    def bound(src: bytes, dst: bytes, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
+        if src == b"a.txt":
+            number = errno.EROFS if dst_dir_fd == src_dir_fd else errno.EXDEV
+            raise OSError(number, os.strerror(number))
+        rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "rename", bound)
+    with pytest.raises(WorkspaceError, match="can only be read; nothing was changed"):
+        await workspace.apply(None, True, "user")
+    monkeypatch.undo()
+    assert snapshot(p.project, with_folder_times=True) == before
+    assert await workspace.history() == ()
+    await workspace.aclose()
+
+
 def _save_gone(p: Place) -> None:
     (p.project / "gone.txt").write_text("the user typed this just now\n")
 
