@@ -142,7 +142,7 @@ def _course(event: Event) -> Notice | None:
             if not uncopied:
                 return Notice("info", taken)
             names = ", ".join(map(clean_line, uncopied))
-            return Notice("warning", f"{taken}; merged as they are they delete what the copy never had: {names}")
+            return Notice("warning", f"{taken}; a merge would delete what the copy never had: {names}")
         case ModelLoadEnded(error=str(error)):
             return Notice("error", f"{clean_line(event.model)} was not loaded: {clean_line(error)}")
         case ModelLoadEnded():

@@ -8,6 +8,7 @@ from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
     Event,
+    HarnessStarted,
     Hold,
     ModelFacts,
     ModelLoadEnded,
@@ -67,6 +68,7 @@ class Status:
     model: ModelFacts | None = None
     backend: str = ""
     harness: str = ""
+    harness_place: str = ""
     sandbox: SandboxFacts | None = None
     profile: str = "default"
     phase: Phase = "idle"
@@ -163,6 +165,8 @@ class Status:
                 self.sandbox, self.profile = event.sandbox, event.profile
                 self.runs += 1
                 self.turn, self.end, self.is_running = 0, None, True
+            case HarnessStarted():
+                self.harness, self.harness_place = event.kind, event.place
             case ModelSeen(model):
                 self.model = model
             case SandboxStarted(sandbox):

@@ -74,7 +74,7 @@ class HostRepository:
         return [line for line in found.split() if _HASH.fullmatch(line)]
 
     def take(self, bundle: Path, copied: Container[bytes]) -> CommitsTaken:
-        """Fetch a bundle below a new ref; no branch, tag or file is touched. `copied` is what the copy was given.
+        """Fetch a bundle below a new ref; no branch, tag or file is touched. The copy was given `copied`.
 
         Raises:
             WorkspaceError: If git refuses it.
