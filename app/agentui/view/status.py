@@ -71,6 +71,7 @@ class Status:
     harness_place: str = ""
     sandbox: SandboxFacts | None = None
     profile: str = "default"
+    began_as_talk: bool = False
     phase: Phase = "idle"
     hold: Hold = "none"
     detail: str = ""
@@ -163,6 +164,7 @@ class Status:
             case RunStarted():
                 self.model, self.backend, self.harness = event.model, event.backend, event.harness
                 self.sandbox, self.profile = event.sandbox, event.profile
+                self.began_as_talk = event.sandbox is None
                 self.runs += 1
                 self.turn, self.end, self.is_running = 0, None, True
             case HarnessStarted():
