@@ -875,10 +875,15 @@ class HostEditsCopied:
 
 @frozen
 class CommitsTaken:
-    """Commits of the agent came to the host as objects below `ref`; no branch and no file was touched."""
+    """Commits of the agent came to the host as objects below `ref`; no branch and no file was touched.
+
+    `uncopied` are files of the project that they delete although the copy never had them, such as a tracked
+    ``.env``: the agent's git took them for deleted.
+    """
 
     ref: str
     commits: tuple[str, ...]
+    uncopied: tuple[str, ...] = ()
 
 
 # --- samples -------------------------------------------------------------------------------------

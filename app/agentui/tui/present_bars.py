@@ -29,6 +29,7 @@ _UNDO_LINES = 12
 
 
 _PROJECT_CHARS = 34
+_PI_PLACES = {"host": "Pi thinks, on this machine", "container": "Pi thinks, in a container"}
 
 
 def header(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[Fact], list[Fact]]:
@@ -48,6 +49,8 @@ def header(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[
         left.append(Fact(f"{path}{branch}", "text", 11, short=f"{folder}{branch}", short_rank=7))
     if status.model is not None:
         left += model_facts(status.model)
+    if status.harness == "pi":
+        left.append(Fact(_PI_PLACES.get(status.harness_place, "Pi thinks"), "text", 8, short="Pi"))
     left += _sandbox_facts(status)
     return left, [state_fact(view)]
 

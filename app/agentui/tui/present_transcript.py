@@ -128,7 +128,7 @@ def _call_draft(block: CallBlock, view: View) -> Entry:
         words = "writing a command"
     elif block.is_asked:
         words, tone = "waiting for your yes", "accent"
-    elif view.status.is_talk_only:
+    elif view.status.began_as_talk and view.status.is_talk_only:
         words, tone = "command refused: no sandbox, talk only", "error"
     return Entry(
         block.block_id,

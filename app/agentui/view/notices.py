@@ -137,8 +137,12 @@ def _course(event: Event) -> Notice | None:
                 "" if event.dropped_messages is None else f", {plural(event.dropped_messages, 'message')} went"
             )
             return Notice("info", f"{text} tokens{went}", clean(event.summary))
-        case CommitsTaken(ref, commits):
-            return Notice("info", f"{plural(len(commits), 'commit')} taken to {clean_line(ref)}")
+        case CommitsTaken(ref, commits, uncopied):
+            taken = f"{plural(len(commits), 'commit')} taken to {clean_line(ref)}"
+            if not uncopied:
+                return Notice("info", taken)
+            names = ", ".join(map(clean_line, uncopied))
+            return Notice("warning", f"{taken}; a merge would delete what the copy never had: {names}")
         case ModelLoadEnded(error=str(error)):
             return Notice("error", f"{clean_line(event.model)} was not loaded: {clean_line(error)}")
         case ModelLoadEnded():

@@ -8,6 +8,7 @@ from agentui.events import (
     ApprovalAsked,
     ApprovalGiven,
     Event,
+    HarnessStarted,
     Hold,
     ModelFacts,
     ModelLoadEnded,
@@ -67,8 +68,10 @@ class Status:
     model: ModelFacts | None = None
     backend: str = ""
     harness: str = ""
+    harness_place: str = ""
     sandbox: SandboxFacts | None = None
     profile: str = "default"
+    began_as_talk: bool = False
     phase: Phase = "idle"
     hold: Hold = "none"
     detail: str = ""
@@ -161,8 +164,11 @@ class Status:
             case RunStarted():
                 self.model, self.backend, self.harness = event.model, event.backend, event.harness
                 self.sandbox, self.profile = event.sandbox, event.profile
+                self.began_as_talk = event.sandbox is None
                 self.runs += 1
                 self.turn, self.end, self.is_running = 0, None, True
+            case HarnessStarted():
+                self.harness, self.harness_place = event.kind, event.place
             case ModelSeen(model):
                 self.model = model
             case SandboxStarted(sandbox):

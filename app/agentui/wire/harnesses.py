@@ -28,11 +28,20 @@ Checks = Callable[[], Sequence[str]]
 
 
 def as_before(settings: Settings, resumed: ResumedState, kept: Collection[str]) -> Settings:
-    """The settings with what thought in a session last, and where, of those that are `kept` and known."""
+    """The settings with what thought in a session last, and where, of those that are `kept` and known.
+
+    Raises:
+        UsageError: If Pi was named for a conversation that Pi has no record of: it would begin with nothing.
+    """
     if "harness" in kept and resumed.harness in HARNESSES:
         settings = replace(settings, harness=resumed.harness)
     if "pi_place" in kept and resumed.harness_place in PI_PLACES:
         settings = replace(settings, pi_place=resumed.harness_place)
+    if settings.harness == "pi" and resumed.messages and resumed.harness != "pi":
+        raise UsageError(
+            "Pi cannot go on with this session: the own loop thought in it, and Pi has no record of it",
+            hint="leave --harness pi away, or begin a new session with Pi (without -c or -r)",
+        )
     return settings
 
 

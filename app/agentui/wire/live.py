@@ -354,13 +354,14 @@ def open_session(
     Raises:
         SessionBusy: If another agentui writes the session.
         SessionError: If the session cannot be kept, or does not open.
+        UsageError: If what is to think cannot go on with it.
     """
     where = places()
     continued = reopen(where, resume) if resume is not None else None
-    if continued is not None:
-        project = continued.project
-        settings = as_before(settings, continued.state, kept)
     try:
+        if continued is not None:
+            project = continued.project
+            settings = as_before(settings, continued.state, kept)
         return LiveSession(settings, where, project, demo, demo_speed, accepts_changes, interactive, continued)
     except BaseException:
         if continued is not None:

@@ -11,13 +11,14 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentui.errors import WorkspaceError
 from agentui.events import CommitsTaken
+from agentui.workspace.ignore import text_of
 
 BUNDLE = b".git/agentui.bundle"
 TIMEOUT_S = 120.0
@@ -72,8 +73,8 @@ class HostRepository:
         found = self._git("for-each-ref", "--format=%(objectname)", f"--count={_MAX_KNOWN}")
         return [line for line in found.split() if _HASH.fullmatch(line)]
 
-    def take(self, bundle: Path) -> CommitsTaken:
-        """Fetch a bundle below a new ref; no branch, tag or file is touched.
+    def take(self, bundle: Path, copied: Container[bytes]) -> CommitsTaken:
+        """Fetch a bundle below a new ref; no branch, tag or file is touched. The copy was given `copied`.
 
         Raises:
             WorkspaceError: If git refuses it.
@@ -89,7 +90,16 @@ class HostRepository:
         old = [f"^{commit}" for commit in known]
         form = ("--topo-order", "--format=%h %s", f"--max-count={MAX_COMMITS}", f"--glob={ref}")
         lines = self._git("rev-list", *form, *old).splitlines()
-        return CommitsTaken(ref, tuple(line for line in lines if not line.startswith("commit ")))
+        commits = tuple(line for line in lines if not line.startswith("commit "))
+        return CommitsTaken(ref, commits, self._uncopied([f"--glob={ref}", *old], copied))
+
+    def _uncopied(self, commits: Sequence[str], copied: Container[bytes]) -> tuple[str, ...]:
+        """Files of the project that commits delete only because they were left out of the copy."""
+        form = ("-z", "--format=", "--name-only", "--diff-filter=D", "--no-renames", "--no-show-signature")
+        names = {name for name in self._git("log", *form, *commits, "--").split("\0") if name}
+        paths = sorted(path for path in map(os.fsencode, names) if path not in copied)
+        root = os.fsencode(self.project)
+        return tuple(text_of(path) for path in paths if os.path.lexists(os.path.join(root, path)))
 
     def _heads(self, bundle: Path) -> list[str]:
         """Names in the bundle; a detached HEAD only where no branch has its commit."""

@@ -329,7 +329,7 @@ class Workspace:
                 raise WorkspaceError(f"git made no bundle in the sandbox ({result.outcome}) {result.message}")
             try:
                 async with parts.state.fetched([BUNDLE]) as files:
-                    return await in_thread(host.take, files[BUNDLE])
+                    return await in_thread(host.take, files[BUNDLE], parts.baseline.entries)
             finally:
                 await self._copy.remove([BUNDLE])
 

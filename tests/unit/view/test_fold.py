@@ -303,7 +303,6 @@ SILENT = {
     "Paused",
     "SessionResumed",
     "SessionEnded",
-    "HarnessStarted",
     "NoticeQueued",
 }
 """Events that show only through others (StateChanged follows a pause) or are the model's side of the record."""

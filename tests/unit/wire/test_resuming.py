@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentui.config import Settings
-from agentui.errors import SessionBusy, SessionError
+from agentui.errors import SessionBusy, SessionError, UsageError
 from agentui.events import (
     CallId,
     Event,
@@ -67,6 +67,18 @@ def test_a_session_that_does_not_say_what_thought_in_it_goes_on_with_the_setting
     assert as_before(settings, resumed_from([]), ("harness", "pi_place")) == settings
     strange = [Recorded(1, 0.0, "", RunId(""), HarnessStarted("foreign", "1", None, "moon"))]
     assert as_before(settings, resumed_from(strange), ("harness", "pi_place")) == settings
+
+
+def test_pi_does_not_go_on_with_a_conversation_that_it_has_no_record_of() -> None:
+    records = [
+        Recorded(1, 0.0, "", RunId(""), HarnessStarted("pi", "1.5.2", "/sessions/1.jsonl", "host")),
+        Recorded(2, 0.0, "", RunId(""), HarnessStarted("loop", "0")),
+        Recorded(3, 0.0, "", RunId(""), HistoryAppended({"role": "user", "content": "hello"})),
+    ]
+    with pytest.raises(UsageError, match="no record of it"):
+        as_before(Settings(harness="pi"), resumed_from(records), ("pi_place",))
+    assert as_before(Settings(harness="pi"), resumed_from(records), ("harness",)).harness == "loop"
+    assert as_before(Settings(harness="pi"), resumed_from(records[:2]), ()).harness == "pi"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from agentui.errors import WorkspaceError
 from agentui.sandbox.none import NoSandbox
+from agentui.view.notices import notice_of
 from agentui.workspace.workspace import Workspace
 from tests.unit.workspace.trees import HOME, snapshot, write
 
@@ -85,6 +86,20 @@ async def test_a_detached_head_and_a_damaged_bundle(at: Place) -> None:
     git(at.copy, "commit", "-q", "--allow-empty", "-m", "loose")
     taken = await at.workspace.take_commits(at.sandbox)
     assert git(at.project, "log", "-1", "--format=%s", f"{taken.ref}/HEAD") == "loose\n"
+
+
+async def test_a_tracked_file_that_the_copy_never_had_is_named_when_a_commit_deletes_it(at: Place) -> None:
+    write(at.project, {".env": "TOKEN=1\n", "gone": "x\n"})
+    git(at.project, "add", ".")
+    git(at.project, "commit", "-qm", "with a secret")
+    await at.workspace.prepare(lambda event: None)
+    assert not (at.copy / ".env").exists()
+    git(at.copy, "rm", "-q", "gone")
+    git(at.copy, "add", "-A")
+    git(at.copy, "commit", "-qm", "the agent's")
+    taken = await at.workspace.take_commits(at.sandbox)
+    assert taken.uncopied == (".env",)
+    assert ".env" in str(notice_of(taken))
 
 
 async def test_a_project_without_a_repository_says_so(tmp_path: Path) -> None:
