@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure: how long an example takes is for the benchmarks to say.
-settings.register_profile("agentui", deadline=None)
+settings.register_profile("agentui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agentui")
+
+# What a shell starts in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TERMINAL = {
     "TERM": "xterm-256color",

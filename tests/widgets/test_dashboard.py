@@ -246,7 +246,7 @@ async def test_offered_changes_are_applied_by_a_and_reviewed_by_r() -> None:
         await app.workers.wait_for_complete()
         await settle(pilot)
         assert "+new" in screen_text(app)
-        await pilot.press("space", "enter")
+        await pilot.press("down", "space", "enter")  # what needs a yes of its own stands first
         await settle(pilot)
         marked = tuple(change.path for change in CHANGES[1:4])
         assert services.sent[-1] == Apply(paths=marked, include_ask=False)
