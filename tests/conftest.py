@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("agentui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agentui")
 
-# What a shell starts in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+# What a shell starts in the background ignores SIGINT, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
