@@ -139,6 +139,21 @@ async def test_every_egress_case_holds_and_each_connection_is_one_decision(
     assert not internet.evil_was_reached
 
 
+async def test_a_relay_that_was_ended_is_made_anew_and_that_is_said(
+    research: DockerSandbox, research_image: ToolsImage
+) -> None:
+    api = research_image.engine.api
+    of_ours = {"label": ["agentui.role=relay", f"agentui.workspace={research.workspace_id}"]}
+    (old,) = api.containers(filters=of_ours)
+    api.remove_container(old["Id"], force=True)
+    ran = await play(research, "curl -sk -m 5 https://api.good.test/x")
+    assert (ran.stdout, ran.result.message) == (b"good", "The way out was gone; this is from a new container.")
+    (new,) = api.containers(filters=of_ours)
+    assert new["Id"] != old["Id"]
+    again = await play(research, "curl -sk -m 5 https://api.good.test/x")
+    assert (again.stdout, again.result.message) == (b"good", "")
+
+
 async def test_refusal_tells_the_command_why(research: DockerSandbox) -> None:
     ran = await play(research, "curl -s -m 5 http://api.good.test/; curl -sS -m 5 https://evil.test/")
     assert b"only https leaves the sandbox" in ran.stdout

@@ -10,7 +10,6 @@ from agentui.events import (
     ContextMeasured,
     EgressDecided,
     ForecastMade,
-    HarnessStarted,
     KvSample,
     MemorySample,
     MessageEnded,
@@ -20,7 +19,6 @@ from agentui.events import (
     RateSample,
     RunEnded,
     RunStarted,
-    SandboxEnded,
     SandboxFacts,
     SandboxStarted,
     SessionStarted,
@@ -191,30 +189,6 @@ def test_a_talk_without_a_sandbox_says_so_whatever_ran_before() -> None:
     texts = [fact.text for fact in bars.header(view_of(tape), read_only=False)[0]]
     assert "no sandbox: talk only" in texts
     assert SANDBOX.label not in texts
-
-
-def test_a_call_that_a_crash_left_unsent_is_not_called_refused_though_the_sandbox_went_too() -> None:
-    tape = Tape()
-    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX))
-    tape.add(ToolCallDelta(MessageId("m"), 0, "bash", '{"command": "ls"}'))
-    tape.add(MessageEnded(MessageId("m"), "tool_calls"))
-    tape.add(RunEnded("interrupted"), SandboxEnded("agentui ended before it did"))
-    view = view_of(tape)
-    titles = [entry_of(block, view).title for block in view.transcript.blocks]
-    assert any(title.startswith("command not sent") for title in titles)
-    assert not any("refused" in title for title in titles)
-
-
-def test_the_header_says_that_pi_thinks_and_where_until_the_own_loop_does() -> None:
-    tape = Tape()
-    tape.add(HarnessStarted("pi", "1", None, "host"), RunStarted("t", MODEL, "b", "/w", "pi", SANDBOX))
-    assert "Pi thinks, on this machine" in words_of_header(tape)
-    tape.add(HarnessStarted("loop", "1"))
-    assert "Pi" not in words_of_header(tape)
-
-
-def words_of_header(tape: Tape) -> str:
-    return " ".join(fact.text for fact in bars.header(view_of(tape), read_only=False)[0])
 
 
 def test_a_call_without_a_tool_is_shown_as_refused() -> None:

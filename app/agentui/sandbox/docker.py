@@ -209,7 +209,10 @@ class DockerSandbox:
         """
         async with self._one_at_a_time:
             try:
+                has_lost_way = self._way_out is not None and await self._way_out.mend(self._drop)
                 result, is_gone = await self._run_once(command, on_output)
+                if has_lost_way:
+                    result = _with_message(result, "The way out was gone; this is from a new container.")
                 if is_gone and result.outcome == "refused":
                     # It never started, so it may: the old container was gone before.
                     result, is_gone = await self._run_once(command, on_output)
@@ -274,11 +277,7 @@ class DockerSandbox:
 
     async def aclose(self) -> None:
         """End both containers; a running command is lost. The volume stays unless it is throwaway."""
-        container, self._container = self._container, None
-        ending = [self._copy.aclose()]
-        if container is not None:
-            ending.append(asyncio.to_thread(container.close))
-        await asyncio.gather(*ending)
+        await asyncio.gather(self._copy.aclose(), asyncio.to_thread(self._drop))
         if self._way_out is not None:
             await self._way_out.aclose()
         # Also those that could not be removed while the engine was away.
@@ -335,14 +334,18 @@ class DockerSandbox:
     def _container_now(self) -> Container:
         if self._container is not None and not self._container.keeper.is_alive:
             _log.warning("container %s is gone; starting another", self._container.id[:12])
-            self._container.close()
-            self._container = None
+            self._drop()
         if self._container is None:
             if self._volume is None:
                 raise SandboxError("The sandbox is closed: no command can run")
             self._open()
         assert self._container is not None
         return self._container
+
+    def _drop(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
 
     def _label(self) -> str:
         if self._way_out is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from agentui.sandbox.egress.proxy import EgressProxy
 from agentui.sandbox.engine import Engine
@@ -34,6 +34,7 @@ class WayOut:
     def __init__(self, proxy: EgressProxy) -> None:
         self._proxy = proxy
         self._relay: Relay | None = None
+        self._reopen: Callable[[], Relay] | None = None
 
     @property
     def label(self) -> str:
@@ -62,11 +63,33 @@ class WayOut:
             raise
 
     def _open_relay(self, engine: Engine, plan: RelayPlan) -> None:
-        self._relay = open_relay(engine, plan)
+        self._reopen = lambda: open_relay(engine, plan)
+        self._relay = self._reopen()
+
+    async def mend(self, drop: Callable[[], None]) -> bool:
+        """Make a relay that somebody ended anew; whether that was needed.
+
+        `drop` removes the container that mounts the old one's volume, and blocks.
+
+        Raises:
+            SandboxUnavailable: If the engine cannot start one.
+        """
+        return await settled(asyncio.to_thread(self._mend, drop))
+
+    def _mend(self, drop: Callable[[], None]) -> bool:
+        relay = self._relay
+        if self._reopen is None or (relay is not None and relay.is_running()):
+            return False
+        drop()
+        self._relay = None
+        if relay is not None:
+            relay.close()
+        self._relay = self._reopen()
+        return True
 
     async def aclose(self) -> None:
         """End both."""
-        relay, self._relay = self._relay, None
+        relay, self._relay, self._reopen = self._relay, None, None
         await self._proxy.aclose()
         if relay is not None:
             await asyncio.to_thread(relay.close)

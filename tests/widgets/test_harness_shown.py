@@ -1,0 +1,47 @@
+"""What the header says of the harness, and what a call without a result is called."""
+
+from __future__ import annotations
+
+from agentui.events import (
+    HarnessStarted,
+    MessageEnded,
+    MessageId,
+    RunEnded,
+    RunStarted,
+    SandboxEnded,
+    ToolCallDelta,
+)
+from agentui.tui import present_bars as bars
+from agentui.tui.present_transcript import entry_of
+from agentui.view.fold import View
+from tests.unit.view.scenes import MODEL, SANDBOX, Tape
+
+
+def view_of(tape: Tape) -> View:
+    view = View()
+    view.apply_all(tape.records)
+    return view
+
+
+def test_a_call_that_a_crash_left_unsent_is_not_called_refused_though_the_sandbox_went_too() -> None:
+    tape = Tape()
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX))
+    tape.add(ToolCallDelta(MessageId("m"), 0, "bash", '{"command": "ls"}'))
+    tape.add(MessageEnded(MessageId("m"), "tool_calls"))
+    tape.add(RunEnded("interrupted"), SandboxEnded("agentui ended before it did"))
+    view = view_of(tape)
+    titles = [entry_of(block, view).title for block in view.transcript.blocks]
+    assert any(title.startswith("command not sent") for title in titles)
+    assert not any("refused" in title for title in titles)
+
+
+def test_the_header_says_that_pi_thinks_and_where_until_the_own_loop_does() -> None:
+    tape = Tape()
+    tape.add(HarnessStarted("pi", "1", None, "host"), RunStarted("t", MODEL, "b", "/w", "pi", SANDBOX))
+    assert "Pi thinks, on this machine" in words_of_header(tape)
+    tape.add(HarnessStarted("loop", "1"))
+    assert "Pi" not in words_of_header(tape)
+
+
+def words_of_header(tape: Tape) -> str:
+    return " ".join(fact.text for fact in bars.header(view_of(tape), read_only=False)[0])
