@@ -125,7 +125,8 @@ def test_fields_of_a_mutable_are_set_and_others_refused() -> None:
 def test_mutables_are_equal_by_the_fields_that_are_compared() -> None:
     assert Tally("a", _cache={"x": 1}) == Tally("a")
     assert Tally("a", total=1) != Tally("a")
-    assert Tally("a") != Point(1)
+    other: object = Point(1)
+    assert Tally("a") != other
     assert repr(Tally("a", [1])) == "Tally(name='a', counts=[1], total=0)"
 
 

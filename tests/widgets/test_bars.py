@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 
 from agentui_widgets.chart import Curve, chart_strips
-from agentui_widgets.gauges import BarPart, BarRow, GaugePanel, LegendRow, TextRow
+from agentui_widgets.gauges import BarPart, BarRow, GaugePanel, GaugeRow, LegendRow, TextRow
 from agentui_widgets.line_bar import Fact, FactRows, LineBar, TitleBar, fit
 
 
@@ -91,3 +92,49 @@ def test_the_room_of_a_fact_that_went_is_the_details_again() -> None:
     text = Fact("keep the pu", rank=0, detail="blic names")
     hint = Fact("a hint that is far too long for this row", rank=2)
     assert [fact.text for fact in fit([text, hint], [], 30)[0]] == ["keep the public names"]
+
+
+class CountingPanel(GaugePanel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[int] = []
+
+    def render_line(self, y: int) -> Strip:
+        self.drawn.append(y)
+        return super().render_line(y)
+
+
+class CountingApp(App[None]):
+    CSS = "CountingPanel { height: 14; }"
+
+    def compose(self) -> ComposeResult:
+        yield CountingPanel()
+
+
+async def test_only_the_rows_of_the_gauges_that_look_different_are_drawn_again() -> None:
+    def rows(words: str, ratio: float) -> list[GaugeRow]:
+        parts = (BarPart("weights", ratio, "weights 16 GiB"),)
+        return [TextRow((Fact(words),)), BarRow(parts), LegendRow(parts)]
+
+    app = CountingApp()
+    async with app.run_test(size=(50, 20)) as pilot:
+        panel = app.query_one(CountingPanel)
+        below = [TextRow((Fact("context 10 %"),)), TextRow((Fact("12 tok/s"),))]
+        panel.show(rows("mem 20 GiB", 0.5), below)
+        await pilot.pause()
+        panel.drawn.clear()
+        panel.show(rows("mem 20 GiB", 0.5001), below)
+        await pilot.pause()
+        assert panel.drawn == []
+        panel.show(rows("mem 21 GiB", 0.75), below)
+        await pilot.pause()
+        assert sorted(set(panel.drawn)) == [0, 1]
+        panel.drawn.clear()
+        panel.show(rows("mem 21 GiB", 0.75), [below[0], TextRow((Fact("13 tok/s"),))])
+        await pilot.pause()
+        assert set(panel.drawn) == {panel.size.height - 1}
+        panel.drawn.clear()
+        panel.show(rows("mem 21 GiB", 0.75)[:2], below)
+        await pilot.pause()
+        assert set(panel.drawn) == set(range(panel.size.height))
+        assert "mem 21 GiB" in panel.render_line(0).text

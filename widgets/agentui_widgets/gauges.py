@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from rich.style import Style
+from textual.geometry import Region
 from textual.strip import Strip
 
 from agentui.frozen import frozen
@@ -77,11 +78,18 @@ class GaugePanel(Toned):
         self._chart_key: tuple[int, int] | None = None
 
     def show(self, above: Sequence[GaugeRow], below: Sequence[GaugeRow]) -> None:
-        """Set the rows above and below the curve; free when nothing changed."""
-        if (tuple(above), tuple(below)) == (self._above, self._below):
+        """Set the rows above and below the curve; only those that look different are drawn again."""
+        before, now = (self._above, self._below), (tuple(above), tuple(below))
+        if before == now:
             return
-        self._above, self._below = tuple(above), tuple(below)
-        self.refresh()
+        self._above, self._below = now
+        if [len(rows) for rows in before] != [len(rows) for rows in now] or not self.size:
+            self.refresh()
+            return
+        for first_y, old, new in zip((0, self._below_y), before, now, strict=True):
+            for y, (row, other) in enumerate(zip(old, new, strict=True), first_y):
+                if row != other and self._looks_different(row, other):
+                    self.refresh(Region(0, y, self.content_size.width, 1))
 
     def show_curve(self, curve: Curve) -> None:
         """Set the curve; call at most once a second, drawing it costs some 6 ms. Free while out of sight."""
@@ -104,13 +112,23 @@ class GaugePanel(Toned):
             self._chart = chart_strips(self._curve, width - 2, height, style)
         return self._chart
 
+    @property
+    def _below_y(self) -> int:
+        """Where the rows below the curve begin."""
+        return max(len(self._above), self.content_size.height - len(self._below))
+
+    def _looks_different(self, row: GaugeRow, other: GaugeRow) -> bool:
+        """Whether a cell differs: a bar's share changes with every reading, its cells seldom do."""
+        width, base = self.content_size.width, self.get_component_rich_style("rows--text")
+        return self._row(row, width, base) != self._row(other, width, base)
+
     def render_line(self, y: int) -> Strip:
         """One row of the panel."""
         width, height = self.content_size
         base = self.get_component_rich_style("rows--text")
         if y < len(self._above):
             return self._row(self._above[y], width, base)
-        below = y - max(len(self._above), height - len(self._below))
+        below = y - self._below_y
         if 0 <= below < len(self._below):
             return self._row(self._below[below], width, base)
         chart = self._chart_strips(width, height - len(self._above) - len(self._below))
