@@ -71,13 +71,14 @@ def test_the_check_sees_what_is_loaded() -> None:
     assert "textual" in loaded_by("import textual")
 
 
-# `Settings` is looked into while it is imported, and blocks inherit: `agentui.frozen` does not help those
+# `Settings` is looked into while it is imported, and blocks inherit: `agentui.frozen` does not help those. Widgets
+# have dataclasses, for they know nothing of agentui.
 _DATACLASSES = """
 import dataclasses
 made = []
 process = dataclasses._process_class
 def counted(cls, *args):
-    if cls.__module__.startswith("agentui"):
+    if cls.__module__.startswith("agentui."):
         made.append(cls.__qualname__)
     return process(cls, *args)
 dataclasses._process_class = counted

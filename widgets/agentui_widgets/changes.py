@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from agentui.frozen import frozen
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Rows, cells, make_strip, truncate
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChangeRow:
     """One changed path, cleaned for display; `why` says what stands in the way of applying it."""
 

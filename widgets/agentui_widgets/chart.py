@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from agentui.frozen import frozen
-
 MIN_HEIGHT = 4
 MIN_WIDTH = 20
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Curve:
     """Points in time order: seconds and values.
 
@@ -28,7 +27,7 @@ class Curve:
     unit: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DepthCurve:
     """Speeds in tokens per second at depths of the context in tokens, in any order."""
 
@@ -64,7 +63,7 @@ def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> li
     return _drawn(line, high if high > 0 else 1.0, " tok/s", width, height, style)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Line:
     """One curve to draw."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from agentui.frozen import frozen, mutable
 from agentui_widgets.wrapping import Rows
 
 ItemT = TypeVar("ItemT")
@@ -15,7 +14,7 @@ CACHED_ROWS = 4000
 """Rows kept drawn; some 1 KB each."""
 
 
-@mutable
+@dataclass(slots=True)
 class Slot(Generic[ItemT]):
     """A block's place: empty rows above it, and its height, which is a guess until it was drawn."""
 
@@ -25,7 +24,7 @@ class Slot(Generic[ItemT]):
     is_measured: bool = False
 
 
-@mutable
+@dataclass(slots=True)
 class Column(Generic[ItemT]):
     """Slots in order with their first rows. Changing one costs as much as there are slots after it."""
 
@@ -88,7 +87,7 @@ class Column(Generic[ItemT]):
         return (index, row) if 0 <= row < slot.height else None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DrawnAs:
     """What rows were drawn from: anything else needs other rows."""
 

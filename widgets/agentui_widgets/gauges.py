@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from agentui.frozen import frozen
 from agentui_widgets.chart import MIN_HEIGHT, Curve, chart_strips
 from agentui_widgets.line_bar import Fact, fit
 from agentui_widgets.toned import Toned
@@ -28,7 +28,7 @@ _FILLS = {
 _WALLS = {"wall": "│", "end": "▐"}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextRow:
     """Facts in one row; `label` stands in a column of its own."""
 
@@ -36,7 +36,7 @@ class TextRow:
     label: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BarPart:
     """A share of the bar, 0..1, named in the legend under it; `name` chooses colour and pattern."""
 
@@ -45,7 +45,7 @@ class BarPart:
     text: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BarRow:
     """A stacked bar, as long as all there is: its end is a limit. `wall_ratio` marks another one before it."""
 
@@ -53,7 +53,7 @@ class BarRow:
     wall_ratio: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LegendRow:
     """The names and sizes of a bar's parts."""
 

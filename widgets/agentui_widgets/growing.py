@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from agentui.frozen import mutable
 from agentui_widgets.wrapping import expand_tabs, wrap_offsets
 
 _KIND_CHARS = 8
 _FENCES = ("```", "~~~")
 
 
-@mutable
+@dataclass(slots=True)
 class GrowingRows:
     """Rows of at most `width` cells. `kinds` names the style of each row, `joins` the wrapped ones.
 

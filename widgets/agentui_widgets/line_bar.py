@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 
-from agentui.frozen import frozen
 from agentui_widgets.toned import Toned
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Span, cells, make_strip, truncate
@@ -22,7 +21,7 @@ LEAST_DETAIL_CELLS = 8
 """Fewer cells of a detail tell nothing: it is left out."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Fact:
     """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped.
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.style import Style
 
-from agentui.frozen import frozen, mutable
 from agentui_widgets.code_spans import code_lines
 from agentui_widgets.wrapping import Span, expand_tabs, slice_spans, truncate, wrap_offsets, wrap_spans
 
@@ -29,7 +28,7 @@ MAX_NESTING = 100
 _TOO_DEEP = re.compile(r"^(?:[ \t]*(?:[>*+-]|\d+[.)])){40}", re.MULTILINE)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Line:
     """One row of rendered Markdown; `joins` says that it goes on with the row before."""
 
@@ -57,7 +56,7 @@ def markdown_lines(source: str, width: int, style_of: StyleOf) -> list[Line]:
     return renderer.lines
 
 
-@mutable
+@dataclass(slots=True)
 class _Frame:
     """An open list item or quote: what stands before its first row and before the others."""
 
@@ -66,7 +65,7 @@ class _Frame:
     is_used: bool = False
 
 
-@mutable
+@dataclass(slots=True)
 class _Renderer:
     """Tokens become lines."""
 

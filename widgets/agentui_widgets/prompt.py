@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 from textual import events
@@ -14,14 +14,13 @@ from textual.message import Message
 from textual.widgets import OptionList, TextArea
 from textual.widgets.option_list import Option
 
-from agentui.frozen import frozen
 from agentui_widgets.wrapping import truncate
 
 MAX_ROWS = 8
 MAX_CHOICES = 8
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One completion: what is inserted, and a word about it."""
 
@@ -29,7 +28,7 @@ class Candidate:
     help: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Completion:
     """What can stand in place of the last `replaces` characters before the cursor."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from agentui.frozen import frozen
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.word_diff import Range, changed_words
 from agentui_widgets.wrapping import Rows, Span, expand_tabs, make_strip, wrap_spans
@@ -13,7 +12,7 @@ from agentui_widgets.wrapping import Rows, Span, expand_tabs, make_strip, wrap_s
 CHUNK_LINES = 200
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextChunk:
     """Some lines of a text, already cleaned; drawn when they come into sight.
 

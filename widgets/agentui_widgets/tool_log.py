@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from agentui.frozen import frozen
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Rows, cells, expand_tabs, make_strip, truncate, wrap_spans
@@ -13,7 +13,7 @@ LIVE_LINES = 4
 """How many lines of a running command's output are shown under it."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolRow:
     """A command as shown, already cleaned. `facts` are lines about it, `tail` the last lines of its output."""
 

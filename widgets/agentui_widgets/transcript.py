@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from rich.style import Style
 
-from agentui.frozen import frozen, mutable
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.growing import GrowingRows
 from agentui_widgets.markdown_rows import markdown_lines
@@ -19,7 +19,7 @@ GUTTER = 7
 _COMPACT: frozenset[EntryKind] = frozenset(("call", "notice", "thinking"))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One block of the transcript, already cleaned of terminal control.
 
@@ -41,7 +41,7 @@ class Entry:
     is_folded: bool = False
 
 
-@mutable
+@dataclass(slots=True)
 class _Growth:
     """What is known of a block that is still being written."""
 

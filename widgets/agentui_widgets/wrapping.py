@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rich.cells import cell_len, get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
-
-from agentui.frozen import mutable
 
 Span: TypeAlias = tuple[str, Style]
 TAB_SIZE = 4
@@ -138,7 +136,7 @@ def make_strip(spans: Iterable[Span], width: int, base: Style) -> Strip:
     return strip if used <= width else strip.crop(0, width)
 
 
-@mutable
+@dataclass(slots=True)
 class Rows:
     """Finished rows: `joins` says which go on with the line of the row before, `gutters` what copying skips.
 
