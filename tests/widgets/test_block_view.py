@@ -217,7 +217,8 @@ async def test_dragging_selects_and_marks() -> None:
         assert (app.screen.get_selected_text() or "").startswith("alpha")
         styles = {segment.text.strip(): segment.style for segment in app.view.render_line(0)}
         marked, plain = styles["alpha"], styles["beta"]
-        assert marked is not None and plain is not None
+        assert marked is not None
+        assert plain is not None
         assert marked.bgcolor != plain.bgcolor
         assert marked.color == plain.color
 

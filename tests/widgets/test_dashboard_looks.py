@@ -26,6 +26,7 @@ from agentui.events import (
     ToolOutput,
     ToolStarted,
     Warned,
+    WorkspaceApplied,
     WorkspaceChanged,
 )
 from agentui.tui.screens.help import HelpScreen
@@ -216,6 +217,17 @@ async def test_every_kind_of_theme_draws_the_same_words(theme: str) -> None:
         app.theme = theme
         await settle(pilot)
         assert screen_text(app) == before
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_undo_is_offered_only_where_it_can_be_done(read_only: bool) -> None:
+    services = FakeServices(whole_run(), read_only=read_only)
+    app = make_app(services)
+    async with app.run_test(size=(160, 45)) as pilot:
+        services.emit(WorkspaceApplied("a1", CHANGES[:4], 1, "user"))
+        await settle(pilot)
+        assert "4 files applied" in screen_text(app)
+        assert ("/undo" in screen_text(app)) is not read_only
 
 
 async def test_no_color_draws_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:

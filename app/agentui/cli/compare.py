@@ -160,10 +160,15 @@ def rows(columns: Sequence[Column]) -> list[tuple[str, ...]]:
                 human_rate(column.decode_tok_per_s),
                 f"{human_rate(deepest[1])} to {human_context(deepest[0])}" if deepest else "?",
                 human_bytes(column.peak_memory_bytes),
-                human_bytes(column.peak_kv_bytes),
+                _kv(column),
             )
         )
     return found
+
+
+def _kv(column: Column) -> str:
+    is_estimate = column.peak_kv_bytes is not None and column.kv_source == "estimated"
+    return f"{'~' * is_estimate}{human_bytes(column.peak_kv_bytes)}"
 
 
 def _check(column: Column) -> str:

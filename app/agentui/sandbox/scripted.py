@@ -61,7 +61,9 @@ class ScriptedSandbox:
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a shipped command; every other is refused unrun."""
         if command.text not in self._allowed:
-            text = "The demo has no container here, so it runs only the commands shipped with it, and this is none of them."
+            text = (
+                "The demo has no container here: it runs only the commands shipped with it, and this is none."
+            )
             return CommandResult("refused", None, 0.0, command.cwd, text)
         return await self._runner.run(command, on_output)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from agentui.card_text import model_text
 from agentui.errors import SessionBusy, SessionError, UsageError
-from agentui.events import CheckResult, RunCard
+from agentui.events import CheckResult, RunCard, Source
 from agentui.session.card import run_cards
 from agentui.session.journal import read_journal
 
@@ -256,6 +256,7 @@ class Column:
     depths: tuple[tuple[int, float], ...]
     peak_memory_bytes: int | None
     peak_kv_bytes: int | None
+    kv_source: Source | None
 
 
 def last_card(journal: Path) -> RunCard | None:
@@ -292,7 +293,12 @@ def make_column(
         depths=_depths(cards),
         peak_memory_bytes=max((c.peak_memory_bytes for c in cards if c.peak_memory_bytes), default=None),
         peak_kv_bytes=max((c.peak_kv_bytes for c in cards if c.peak_kv_bytes), default=None),
+        kv_source=_least_sure([c.kv_source for c in cards if c.peak_kv_bytes]),
     )
+
+
+def _least_sure(sources: Sequence[Source | None]) -> Source | None:
+    return "estimated" if "estimated" in sources else next((s for s in sources if s is not None), None)
 
 
 def _last_check(card: RunCard, name: str | None) -> CheckResult | None:

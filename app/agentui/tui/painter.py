@@ -171,7 +171,8 @@ class Painter:
 
     def _paint_changes(self) -> None:
         parts, changes = self._parts, self._view.changes
-        parts.titles["changes"].show(*bars.changes_title(changes))
+        can_undo = not (self._read_only or self._follows)
+        parts.titles["changes"].show(*bars.changes_title(changes, can_undo=can_undo))
         parts.changes.show(bars.change_rows(changes))
 
 

@@ -159,8 +159,8 @@ def footer(
     return left, [Fact(cost, "dim", 5)]
 
 
-def changes_title(changes: Changes) -> tuple[list[Fact], list[Fact]]:
-    """How much changed, and whether the project is untouched."""
+def changes_title(changes: Changes, *, can_undo: bool) -> tuple[list[Fact], list[Fact]]:
+    """How much changed, whether the project is untouched, and how an apply is taken back where it can be."""
     left = [Fact("Changes", "text", 0)]
     if changes.pending:
         left.append(Fact(plural(len(changes.pending), "file"), "text", 1))
@@ -168,7 +168,9 @@ def changes_title(changes: Changes) -> tuple[list[Fact], list[Fact]]:
         right = [Fact("your project: untouched", "good", 0)]
     else:
         words = f"your project: {plural(changes.applied_files, 'file')} applied"
-        right = [Fact(words, "accent", 0), Fact("/undo", "dim", 3)]
+        right = [Fact(words, "accent", 0)]
+        if can_undo:
+            right.append(Fact("/undo", "dim", 3))
     return left, right
 
 

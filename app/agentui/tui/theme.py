@@ -67,7 +67,7 @@ class ThemedApp(App[None]):
         super().__init__()
 
     def _first_theme(self) -> str:
-        """The theme to start with: the wanted one; the terminal's own where it has few colours or shall show none."""
+        """The theme to start with: the wanted one, or the terminal's own where it has few colours or none."""
         for theme in OWN_THEMES:
             self.register_theme(theme)
         if "NO_COLOR" in os.environ:  # any other theme is drawn in greys, and greys are colours to a terminal

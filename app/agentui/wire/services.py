@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_COMPLETIONS = 50
+MAX_SEARCHED = 2000
 _HIDDEN = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
 
@@ -108,13 +110,20 @@ class LiveServices:
         self.send(Apply(always=True))
 
     def complete_paths(self, prefix: str) -> Sequence[str]:
-        """Paths of the project that begin with `prefix`, folders with a ``/``; blocks for one folder."""
-        folder, _, start = prefix.rpartition("/")
-        root = self._session.project
-        below = (root / folder).resolve()
-        if below != root.resolve() and root.resolve() not in below.parents:
-            return ()
-        return _names(below, folder, start)
+        """Paths of the project for what was typed of one; see `paths_for`."""
+        return paths_for(self._session.project, prefix)
+
+
+def paths_for(root: Path, prefix: str) -> Sequence[str]:
+    """Paths below `root` that begin with `prefix`, folders with a ``/``; else those whose name does.
+
+    The nearest come first. Blocks for one folder, where a name alone is not in it for `MAX_SEARCHED` entries.
+    """
+    folder, _, start = prefix.rpartition("/")
+    below = (root / folder).resolve()
+    if below != root.resolve() and root.resolve() not in below.parents:
+        return ()
+    return _names(below, folder, start) or (_names_below(root, start) if start and not folder else ())
 
 
 def _choice(model: ServerModel, fit: ModelFit | None, *, can_load: bool) -> ModelChoice:
@@ -133,7 +142,7 @@ def _choice(model: ServerModel, fit: ModelFit | None, *, can_load: bool) -> Mode
     )
 
 
-def _names(below: Path, folder: str, start: str) -> list[str]:
+def _names(below: Path, folder: str, start: str, most: int = MAX_COMPLETIONS) -> list[str]:
     found: list[str] = []
     try:
         with os.scandir(below) as entries:
@@ -143,4 +152,16 @@ def _names(below: Path, folder: str, start: str) -> list[str]:
                     found.append(path + "/" * entry.is_dir())
     except OSError:
         return []
+    return found[:most]
+
+
+def _names_below(root: Path, start: str) -> list[str]:
+    found: list[str] = []
+    folders, searched = deque([""]), 0
+    while folders and searched < MAX_SEARCHED and len(found) < MAX_COMPLETIONS:
+        folder = folders.popleft()
+        inside = _names(root / folder, folder.rstrip("/"), "", most=MAX_SEARCHED - searched)
+        searched += len(inside)
+        found += [path for path in inside if path.rstrip("/").rpartition("/")[2].startswith(start)]
+        folders += [path for path in inside if path.endswith("/") and not (root / path[:-1]).is_symlink()]
     return found[:MAX_COMPLETIONS]

@@ -28,6 +28,7 @@ COLUMN = Column(
     depths=((4096, 44.0), (8192, 30.0)),
     peak_memory_bytes=44 << 30,
     peak_kv_bytes=None,
+    kv_source=None,
 )
 
 
@@ -37,6 +38,8 @@ def test_the_table_says_what_is_known_and_marks_what_is_not() -> None:
     for words in ("test 1/2 passed", "done 1/2", "2 min 30 s", "7.5", "10.0k", "30.0 to 8k", "44.0 GiB"):
         assert words in row
     assert row.endswith("?")
+    _, estimated = table_lines([replace(COLUMN, peak_kv_bytes=1 << 30, kv_source="estimated")])
+    assert estimated.endswith("~1.00 GiB")
     lines = markdown_lines([replace(COLUMN, name="a|b<x>\x1b[31m")])
     assert lines[1].count("---") == head.count("  ") or lines[1].startswith("| --- |")
     assert lines[2].startswith("| a\\|b&lt;x> | Gemma Q4 |")
