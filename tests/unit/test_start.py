@@ -71,8 +71,8 @@ def test_the_check_sees_what_is_loaded() -> None:
     assert "textual" in loaded_by("import textual")
 
 
-# `Settings` is looked into while it is imported, and blocks inherit: `agentui.frozen` does not help those. Widgets
-# have dataclasses, for they know nothing of agentui.
+# `Settings` is looked into while it is imported, and blocks inherit: `agentui.frozen` does not help those.
+# Widgets have dataclasses, for they know nothing of agentui.
 _DATACLASSES = """
 import dataclasses
 made = []
