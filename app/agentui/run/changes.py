@@ -173,8 +173,9 @@ class Changes:
     async def _discard(self, paths: tuple[str, ...] | None) -> None:
         async with self.lock:
             event = await self._workspace.discard(paths)
-            self._emit(event)
-            self._notice(f"The user discarded your changes to: {', '.join(event.paths)}.")
+            if event.paths:
+                self._emit(event)
+                self._notice(f"The user discarded your changes to: {', '.join(event.paths)}.")
             await self._look()
 
     async def _undo(self, redo: bool) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agentui.control import Answer, Compact, Interrupt, Pause, Quit, Resume, RunCommand, Submit, SwitchModel
+from agentui.control import (
+    Answer,
+    Compact,
+    Discard,
+    Interrupt,
+    Pause,
+    Quit,
+    Resume,
+    RunCommand,
+    Submit,
+    SwitchModel,
+)
 from agentui.events import (
     ApprovalAsked,
     BackendLost,
@@ -20,6 +31,7 @@ from agentui.events import (
     ToolFrozen,
     ToolThawed,
     Warned,
+    WorkspaceDiscarded,
 )
 from tests.fakes import ATTENDED, FunctionSandbox, Hang, Log, PlayedBackend, calls, says
 from tests.serving import SlowLoading, StubWorkspace, assert_balanced, serving
@@ -144,3 +156,15 @@ async def test_a_diff_is_read_while_no_command_works_on_the_copy() -> None:
         await asyncio.wait_for(reading, 10)
     assert "diff_text" in workspace.called
     assert workspace.overlaps == []
+
+
+async def test_a_discard_of_nothing_is_told_to_nobody() -> None:
+    log, workspace = Log(), StubWorkspace()
+    backend = PlayedBackend([says("one")])
+    async with serving(backend, log, FunctionSandbox(), workspace=workspace) as supervisor:
+        supervisor.send(Discard())
+        supervisor.send(Submit("first"))
+        await log.wait_for(RunEnded)
+    assert "discard" in workspace.called
+    assert not log.of(WorkspaceDiscarded)
+    assert "discarded" not in str(backend.requests[0].messages)
