@@ -12,6 +12,7 @@ from pathlib import Path
 from agentui.errors import SessionError
 from agentui.events import (
     Event,
+    HarnessStarted,
     NoticeQueued,
     Recorded,
     RunEnded,
@@ -23,6 +24,7 @@ from agentui.events import (
     TurnEnded,
     Warned,
 )
+from agentui.harness.pi.session_file import cut_session
 from agentui.paths import Places
 from agentui.run.resumed import ResumedState, resumed_from
 from agentui.run.standing import Standing
@@ -107,7 +109,22 @@ def branch(where: Places, journal: Path, turn: int) -> Path:
     seen = sum(isinstance(recorded.event, TurnEnded) for recorded in records)
     if seen < turn:
         raise SessionError(f"there is no finished turn {turn}: the session has {plural(seen, 'turn')}")
-    return _copied(SessionStore(where.sessions), journal, _settled(records))
+    return _copied(SessionStore(where.sessions), journal, _settled(_with_own_reference(records)))
+
+
+def _with_own_reference(records: list[Recorded]) -> list[Recorded]:
+    """The records, with a copy of what a harness keeps itself of the conversation, up to the last of them."""
+    started = [r.event for r in records if isinstance(r.event, HarnessStarted)]
+    reference = started[-1].session_ref if started else None
+    if reference is None:
+        return records
+    copy = str(cut_session(Path(reference), datetime.fromisoformat(records[-1].at_utc)))
+    return [
+        replace(recorded, event=replace(recorded.event, session_ref=copy))
+        if isinstance(recorded.event, HarnessStarted)
+        else recorded
+        for recorded in records
+    ]
 
 
 def _until_turn(records: Iterable[Recorded], turn: int) -> Iterator[Recorded]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -187,6 +188,33 @@ def test_a_branch_begins_after_its_turn_and_leaves_the_session_as_it_was(where: 
     continued = reopen(where, branched)
     assert continued.is_branch
     closed(continued.folder, continued.writer)
+
+
+def test_a_branch_of_pis_has_a_record_of_pis_own_up_to_its_turn(where: Places, tmp_path: Path) -> None:
+    pis = tmp_path / "pi.jsonl"
+    said = [("user", "00.500"), ("assistant", "01.000"), ("user", "03.000"), ("assistant", "04.000")]
+    entries: list[dict[str, object]] = [{"type": "session", "id": "a", "timestamp": "2026-11-22T20:00:00.000Z"}]
+    for role, second in said:
+        stamp = f"2026-11-22T20:00:{second}Z"
+        entries.append({"type": "message", "timestamp": stamp, "message": {"role": role}})
+    pis.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (tmp_path / "p").mkdir()
+    events: list[tuple[int, Event]] = [
+        (0, SessionStarted("x", str(tmp_path / "p"), "0")),
+        (0, HarnessStarted("pi", "1.5.2", str(pis), "host")),
+        (2, TurnEnded(1, Usage())),
+        (5, TurnEnded(2, Usage())),
+    ]
+    journal = tmp_path / "journal.jsonl"
+    records = [
+        Recorded(n, float(s), f"2026-11-22T20:00:0{s}.000Z", RunId("r"), event)
+        for n, (s, event) in enumerate(events, start=1)
+    ]
+    journal.write_bytes(b"".join(encode_record(r) for r in records))
+    state = resumed_from(read_journal(branch(where, journal, 1)).records)
+    assert state.harness_ref is not None
+    assert state.harness_ref != str(pis)
+    assert len(Path(state.harness_ref).read_text().splitlines()) == 3
 
 
 def test_there_is_no_branch_from_a_turn_that_was_not_finished(where: Places, tmp_path: Path) -> None:
