@@ -132,6 +132,8 @@ def told(shown: str) -> list[str]:
     rows = shown.splitlines()[1:-1]
     left = [row[:87].rstrip() for row in rows[:-2]]
     right = [row[88:159].rstrip() for row in rows]
+    # A replay does not offer to undo.
+    right = [re.sub(r"─+", "─", row).replace("  /undo", "").rstrip("─") for row in right]
     figures = next((at for at, row in enumerate(right) if row.strip().startswith("Context")), 0)
     return [*left, *right[figures:]]
 

@@ -85,7 +85,7 @@ class ForeignTools:
             del self._running[call_id]
             self.emit(ToolEnded(CallId(call_id), "cancelled", None, 0.0, message=why))
         self._waiting.clear()
-        self._handed.clear()
+        # What was handed over stays so: Pi may tell of its end only after the run was interrupted.
 
     def _start(self, call_id: str, tool: _Open) -> None:
         self._running[call_id] = tool
