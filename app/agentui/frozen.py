@@ -61,9 +61,8 @@ class _Later:
 def _fields(cls: type[Any], defaults: dict[str, Any]) -> object:
     """What `dataclasses` knows of a class: that of a dataclass with the same fields."""
     held = {"__annotations__": cls.__annotations__, "__module__": cls.__module__, **defaults}
-    held["__doc__"] = (
-        cls.__doc__ or cls.__name__
-    )  # without one `dataclasses` writes it, which takes longer than the rest
+    # Without one `dataclasses` writes it, which takes longer than the rest.
+    held["__doc__"] = cls.__doc__ or cls.__name__
     plain: Any = dataclass(init=False, eq=False, repr=False)(type(cls.__name__, (), held))
     return plain.__dataclass_fields__
 

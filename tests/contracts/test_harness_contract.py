@@ -82,9 +82,9 @@ async def test_a_task_is_worked_on_to_its_end(
         assert log.of(ToolOutput)
         assert end.usage.prompt_tokens
         assert end.usage.completion_tokens
-        # the shortest answers come in one packet, and have no speed; on a busy machine longer ones too
+        # the shortest answers come in one packet, and have no speed
         assert any(e.decode_tok_per_s for e in log.of(TurnEnded))
-        assert any(e.decode_s is not None for e in log.of(TurnEnded))
+        assert all(e.decode_s is not None for e in log.of(TurnEnded))
         history = [m["role"] for m in fold_history(log.events) if m["role"] != "system"]
         assert history[:3] == ["user", "assistant", "tool"]
         assert history[-1] == "assistant"

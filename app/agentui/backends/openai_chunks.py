@@ -86,9 +86,8 @@ class ChunkReader:
                 parts.append(ThinkingPart("") if self._splitter.may_think else TextPart(""))
         for call in as_list(message.get("tool_calls")):
             parts.append(self._call(as_object(call), as_object(as_object(call).get("function"))))
-        if function := as_object(
-            message.get("function_call")
-        ):  # what came before tool calls: one, without an id
+        # What there was before tool calls: one, without an id.
+        if function := as_object(message.get("function_call")):
             parts.append(self._call({"index": 0}, function))
 
     def _call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> ToolCallPart:

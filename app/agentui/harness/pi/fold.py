@@ -177,6 +177,10 @@ class PiFold:
 
     def request_sent(self, messages: Sequence[Json]) -> None:
         """The exact messages of a request; after a compaction they tell what the context is now."""
+        # Not when the turn begins: a short answer may be over before Pi tells of its first word.
+        self._answered = None
+        if self._turn_began_s is None:
+            self._turn_usage = Usage()
         if self._is_history_stale and not self._is_compacting and messages:
             self._is_history_stale = False
             self._open_calls = dict.fromkeys(open_call_ids(messages))
@@ -190,7 +194,6 @@ class PiFold:
             return
         self.turns += 1
         self._turn_began_s = self._clock()
-        self._turn_usage, self._answered = Usage(), None
         self._emit(TurnStarted(self.turns))
 
     def turn_over(self) -> None:
@@ -199,8 +202,8 @@ class PiFold:
             return
         wall_s = self._clock() - self._turn_began_s
         self._turn_began_s = None
-        answered = self._answered
-        usage = self._turn_usage
+        answered, self._answered = self._answered, None
+        usage, self._turn_usage = self._turn_usage, Usage()
         if answered is None and self.last_answer is not None:
             usage = self.last_answer.usage
         self.usage = sum_usage(self.usage, usage)

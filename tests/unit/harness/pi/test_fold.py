@@ -16,6 +16,8 @@ from agentui.events import (
     MessageEnded,
     MessageId,
     MessageStarted,
+    RequestEnded,
+    RequestId,
     SteerApplied,
     SteerId,
     TextDelta,
@@ -25,11 +27,19 @@ from agentui.events import (
     ToolStarted,
     TurnEnded,
     TurnStarted,
+    Usage,
     Warned,
 )
 from agentui.harness.base import Note
 from agentui.harness.pi.fold import PiFold, Said
-from agentui.harness.pi.records import PiMessage, PiMessageEnded, PiRecord, ToolBegan, parse_record
+from agentui.harness.pi.records import (
+    PiMessage,
+    PiMessageEnded,
+    PiRecord,
+    PiTurnEnded,
+    ToolBegan,
+    parse_record,
+)
 from agentui.history import fold_history
 from tests.fakes import Log
 from tests.serving import assert_balanced
@@ -179,3 +189,24 @@ def test_texts_that_went_as_one_message_are_shown_each() -> None:
     assert (appended.steer_id, appended.notices, appended.message["content"]) == ("s1", 2, text)
     assert not fold.said
     assert [e.role for e in log.of(MessageStarted)] == ["user"] * 3
+
+
+def test_a_turn_has_the_figures_of_its_request_also_when_that_is_over_before_pi_tells_of_the_answer() -> None:
+    log = Log()
+    fold = PiFold(log.emit, lambda prefix: prefix, lambda: 0.0)
+    for tokens in (1, 2):
+        fold.request_sent([])
+        usage = Usage(10, tokens)
+        fold.request_ended(RequestEnded(RequestId("r"), "done", "stop", usage, 0.1, 0.2 * tokens, 0.5))
+        fold.take(PiMessageEnded(PiMessage("assistant", "hi", stop_reason="stop")))
+        fold.take(PiTurnEnded())
+    # What was asked outside of a turn, such as a summary, counts for none.
+    fold.request_sent([])
+    fold.request_ended(RequestEnded(RequestId("r"), "done", "stop", Usage(90, 90), 0.1, 9.0, 9.5))
+    fold.request_sent([])
+    fold.take(PiMessageEnded(PiMessage("assistant", "hi", stop_reason="stop")))
+    fold.take(PiTurnEnded())
+    ended = log.of(TurnEnded)
+    assert [e.decode_s for e in ended] == [0.2, 0.4, None]
+    assert [e.usage.completion_tokens for e in ended[:2]] == [1, 2]
+    assert ended[2].usage.completion_tokens != 90
