@@ -39,6 +39,8 @@ MAX_INPUT_BYTES = 4 << 20
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 2.0
+_UNWATCHED_SPEED = 4.0
+"""Nobody watches the words of a demo without a screen arrive: two minutes become half a minute."""
 
 
 def run_printing(
@@ -73,7 +75,7 @@ def run_printing(
             begun.loaded.settings,
             project=begun.project,
             demo=args.demo,
-            demo_speed=args.demo_speed or 1.0,
+            demo_speed=args.demo_speed or _UNWATCHED_SPEED,
             accepts_changes=accepts_changes,
             resume=journal,
             kept=continuing.kept(begun.loaded),

@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("text", "json"), help="with -p: plain text, or one event per line")
     parser.add_argument("--samples", action="store_true", help="with --mode json: memory and speed samples too")
     parser.add_argument("--demo", action="store_true", help="a simulated model works on a scratch project")
-    parser.add_argument("--demo-speed", type=_speed, metavar="X", help="with --demo: so many times as fast")
+    parser.add_argument(
+        "--demo-speed",
+        type=_speed,
+        metavar="X",
+        help="with --demo: so many times as fast (default: 1, with -p 4)",
+    )
     parser.add_argument(
         "--trust-project",
         action="store_true",
