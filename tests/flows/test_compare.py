@@ -24,7 +24,7 @@ TASK = "say what is in this folder"
 async def server() -> AsyncIterator[RunningSimulator]:
     """Fast enough for a test, slow enough for a difference: the small model decodes four times as fast."""
     config = SimulatorConfig(
-        speed=20, load_s=0.1, pace_by_model={GEMMA_12B_MLX: 4.0}, jitter_ratio=0.0, join_ratio=0.0
+        speed=10, load_s=0.1, pace_by_model={GEMMA_12B_MLX: 4.0}, jitter_ratio=0.0, join_ratio=0.0
     )
     running = await start_simulator(config)
     yield running
@@ -73,9 +73,8 @@ async def test_two_models_are_compared_also_when_it_is_killed_in_the_second_run(
     assert "26B" in big["model"]
     assert "12B" in small["model"]
     assert small["decode_tok_per_s"] > 2 * big["decode_tok_per_s"]
-    # a cache is sampled: so short a run may end before its fullest moment is, so which one is larger is open
-    assert min(big["peak_kv_bytes"], small["peak_kv_bytes"]) > 0
-    assert big["peak_kv_bytes"] != small["peak_kv_bytes"]
+    # in short conversations the sliding layers decide, and the dense model has more of them
+    assert small["peak_kv_bytes"] > big["peak_kv_bytes"] > 0
     assert (big["runs"], small["runs"]) == (1, 1)
     assert [path.name for path in project.iterdir()] == ["report.py"]
     assert (project / "report.py").read_text() == "print('hello')\n"

@@ -61,16 +61,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--separate", action="store_true", help="one cache per sequence instead of a unified one (llama.cpp)"
     )
-    parser.add_argument("--cache-k", choices=tuple(GGML_TYPES), default="f16", metavar="T", help="type of K")
-    parser.add_argument("--cache-v", choices=tuple(GGML_TYPES), default="f16", metavar="T", help="type of V")
+    types = ", ".join(GGML_TYPES)
     parser.add_argument(
-        "--swa-full", action="store_true", help="full-size cache for sliding layers too (llama.cpp)"
+        "--cache-k",
+        choices=tuple(GGML_TYPES),
+        default="f16",
+        metavar="T",
+        help=f"type of K: {types}; MLX takes f16, bf16, f32, q8_0 and q4_0 (default f16)",
     )
-    parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help="logical batch (default 2048)")
-    parser.add_argument("--ubatch", type=int, default=UBATCH, metavar="N", help="physical batch (default 512)")
-    parser.add_argument("--flash-attn", choices=("on", "off", "auto"), default="auto")
     parser.add_argument(
-        "--tokens", type=_tokens, metavar="T", help="live tokens of one sequence (default: the context)"
+        "--cache-v",
+        choices=tuple(GGML_TYPES),
+        default="f16",
+        metavar="T",
+        help="type of V, likewise; a quantized V needs flash attention, MLX one type for both (default f16)",
+    )
+    parser.add_argument(
+        "--swa-full",
+        action="store_true",
+        help="as many cells for sliding layers as for full ones, instead of their window (llama.cpp)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=BATCH,
+        metavar="N",
+        help="logical batch, which bounds the physical one (llama.cpp; default 2048)",
+    )
+    parser.add_argument(
+        "--ubatch",
+        type=int,
+        default=UBATCH,
+        metavar="N",
+        help="physical batch: sliding layers have so many cells beyond their window (llama.cpp; default 512)",
+    )
+    parser.add_argument(
+        "--flash-attn",
+        choices=("on", "off", "auto"),
+        default="auto",
+        help="off pads V to the longest row of any layer, and takes no quantized V; auto lays out as on does "
+        "(llama.cpp; default auto)",
+    )
+    parser.add_argument(
+        "--tokens", type=_tokens, metavar="T", help="tokens of one sequence that are in the cache (default: the context)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_settings(parser, SERVER_FLAGS)

@@ -21,6 +21,7 @@ from agentui.events import (
     ModelFacts,
     ProcessSample,
     Recorded,
+    RequestEnded,
     TurnEnded,
 )
 from agentui.telemetry.accounts import TimeAccount
@@ -131,12 +132,18 @@ class Sampler:
             self._emit_waiting()
 
     def observe(self, recorded: Recorded) -> None:
-        """Take in one event. Constant cost; emits nothing by itself, so it may be called while emitting."""
+        """Take in one event; constant cost.
+
+        What a request left in the cache is told before this returns, because the end of a short run would
+        overtake the next change; so `emit` must take an event while another one is told.
+        """
         timed = self._account.observe(recorded)
         if timed is not None:
             self._last.waiting.append(timed)
         if not self.meters.observe(recorded) and timed is None:
             return
+        if isinstance(recorded.event, RequestEnded) and self._last.cache_for == self.meters.model:
+            self._tell_kv()
         if isinstance(recorded.event, TurnEnded):
             self._last.waiting.append(context_forecast(list(self.meters.turns), self._limit_tokens))
             self._last.is_forecast_due = True
@@ -291,18 +298,21 @@ class Sampler:
 
     async def emit_kv(self) -> None:
         """Tell of the cache where it has changed; memory's owners are worked out with it from then on."""
-        kv = await self._kv()
+        if self.meters.model is not None:
+            await self._find_cache(self.meters.model)
+            self._tell_kv()
+
+    def _tell_kv(self) -> None:
+        kv = self._kv()
         if kv is not None and kv != self._last.kv:
             self._last.kv = kv
             self._emit(kv)
 
-    async def _kv(self) -> KvSample | None:
+    def _kv(self) -> KvSample | None:
         """The cache as it is now; ``None`` before a model is known."""
-        model, tokens = self.meters.model, self.meters.cached_tokens
+        model, tokens, cache = self.meters.model, self.meters.cached_tokens, self._last.cache
         if model is None:
             return None
-        await self._find_cache(model)
-        cache = self._last.cache
         if cache is None:
             error = self._last.cache_error
             return KvSample(

@@ -75,7 +75,7 @@ class Found:
     workshop: Workshop | None = None
     model: ModelFacts | None = None
     demo: Demo | None = None
-    port: int | None = None
+    process: ModelProcessFinder | None = None
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
 
     def check_lines(self) -> tuple[str, ...]:
@@ -191,7 +191,8 @@ class LiveSession:
         def ready(backend: Backend, model: ModelFacts) -> None:
             self._found.backend = backend
             self._found.model = model
-            self._found.port = urlsplit(backend.facts.base_url).port
+            port = urlsplit(backend.facts.base_url).port
+            self._found.process = ModelProcessFinder(self._reader, port)
 
         return RunParts(
             find_backend=find,
@@ -233,21 +234,17 @@ class LiveSession:
         return None if fit is None else fit.default_tokens
 
     def _make_sampler(self) -> Sampler:
-        reader = self._reader
-        finders: dict[int | None, ModelProcessFinder] = {}
+        found = self._found
 
         async def sandbox_bytes() -> int | None:
-            workshop = self._found.workshop
-            return await workshop.sandbox.memory_bytes() if workshop else None
+            return await found.workshop.sandbox.memory_bytes() if found.workshop else None
 
         readers = Readers(
-            memory=reader,
+            memory=self._reader,
             own=OwnProcess().sample,
-            model_process=lambda: finders.setdefault(
-                self._found.port, ModelProcessFinder(reader, self._found.port)
-            ).read(),
+            model_process=lambda: found.process.read() if found.process else None,
             sandbox_bytes=sandbox_bytes,
-            find_cache=lambda model: loaded_cache(self._found.backend, model, self._folders),
+            find_cache=lambda model: loaded_cache(found.backend, model, self._folders),
         )
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)

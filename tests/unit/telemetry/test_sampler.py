@@ -237,6 +237,15 @@ async def test_cache_follows_prompt_and_answer() -> None:
     assert filled.source == "estimated"
 
 
+async def test_a_run_of_moments_ends_after_the_word_of_what_its_last_request_left_in_the_cache() -> None:
+    async with bench() as given:
+        given.observe(0.0, ModelSeen(GEMMA))
+        await given.wait_for(KvSample)
+        given.observe(1.0, RequestStarted(RequestId("q"), 1, 2, 100, 5000))
+        given.observe(1.1, RequestEnded(RequestId("q"), "done", "stop", Usage(6000, 101), 0.1, 0.1, 0.1))
+        assert given.of(KvSample)[-1].tokens == 6100
+
+
 async def test_unknown_shape_says_which_and_gives_no_bytes() -> None:
     async def unknown(model: ModelFacts) -> CacheModel | None:
         return None

@@ -95,6 +95,8 @@ def pad_cells(tokens: int) -> int:
 
 def doubts(shape: ModelShape, settings: LlamaCppCache) -> tuple[str, ...]:
     """Why such a cache may not come to be, beyond the doubts about the model itself."""
+    if shape.is_mla and settings.cache_k != settings.cache_v:
+        return ("builds of late 2026 refuse latent attention with K and V of different types",)
     if settings.flash_attention == "off":
         return ()
     owning = [layer for layer in shape.layers if layer.kind in (LayerKind.FULL, LayerKind.SLIDING)]

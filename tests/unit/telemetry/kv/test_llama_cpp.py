@@ -189,6 +189,13 @@ def test_heads_that_are_no_whole_blocks_are_doubted_with_flash_attention() -> No
     assert not llama_cpp.doubts(one_layer(2, 64), replace(settings, flash_attention="auto"))
 
 
+def test_latent_attention_with_two_cache_types_is_doubted() -> None:
+    latent = replace(one_layer(1, 576), is_mla=True)
+    assert not llama_cpp.doubts(latent, LlamaCppCache(256, cache_k="q8_0", cache_v="q8_0"))
+    (doubt,) = llama_cpp.doubts(latent, LlamaCppCache(256, cache_k="q8_0"))
+    assert "different types" in doubt
+
+
 @given(
     case=st.sampled_from(ENGINE_CASES),
     context=st.integers(1, 300_000),
