@@ -99,9 +99,7 @@ class Seeder:
         await in_thread(self._baseline.begin_seeding)
         await self._state.copy.clear()
         total_files, total = len(view.nodes), view.size_bytes
-        await self._bring(
-            view.nodes, view, lambda files, size: progress.tell(files, size, total_files, total)
-        )
+        await self._bring(view.nodes, view, lambda files, size: progress.tell(files, size, total_files, total))
         entries = await self._state.manifest()
         missing = [path for path in view.nodes if path not in entries]
         for path in await in_thread(self._absent, missing):
@@ -243,8 +241,7 @@ class Seeder:
             return []
         theirs = await self._state.contents(pairs)
         async with self._scratch_folder("merge-") as folder:
-            entries = await self._state.manifest()
-            done = await in_thread(self._merge_into, folder, pairs, theirs, entries)
+            done = await in_thread(self._merge_into, folder, pairs, theirs)
             if done:
                 await self._state.copy.seed(folder, sorted(done), lambda files, size: None)
                 entries = await self._state.manifest()
@@ -259,7 +256,6 @@ class Seeder:
         folder: Path,
         pairs: Mapping[bytes, tuple[Delta, Node]],
         theirs: Mapping[bytes, bytes],
-        entries: Mapping[bytes, Entry],
     ) -> dict[bytes, Node]:
         done: dict[bytes, Node] = {}
         with HostTree(self._root) as tree:
@@ -280,7 +276,6 @@ class Seeder:
                 file.write_bytes(both)
                 file.chmod(mode)
                 done[path] = node
-        _like_the_copy(folder, done, entries)
         return done
 
     def _fresh_conflicts(self, conflicts: Collection[bytes], view: HostView) -> tuple[str, ...]:
@@ -327,16 +322,6 @@ def _known_of(view: HostView, path: bytes, node: Node, entry: Entry) -> Known:
     # Another size means that the file was written to while it was copied: then the content decides.
     is_sure = entry.type == node.type and same_size
     return Known(node, view.marks.get(path, ""), entry.fingerprint if is_sure else "", entry.mode)
-
-
-def _like_the_copy(folder: Path, paths: Collection[bytes], entries: Mapping[bytes, Entry]) -> None:
-    """Give the folders above merged files the modes that the copy has: they are brought over with the files."""
-    for path in paths:
-        head = path.rpartition(b"/")[0]
-        while head:
-            mode = entries[head].mode if head in entries else 0o755
-            (folder / os.fsdecode(head)).chmod(mode | 0o500)
-            head = head.rpartition(b"/")[0]
 
 
 def _settled(known: Known | None, node: Node | None) -> bool:

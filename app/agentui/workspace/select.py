@@ -79,9 +79,8 @@ def select(tree: HostTree, settings: WorkspaceSettings, known: Collection[bytes]
     walk = _Walk(tree, settings, known)
     walk.start()
     left_out = tuple(walk.left_out)
-    return Selection(
-        walk.entries, left_out, walk.seen, walk.sources, walk.indexes, walk.is_whole, began_ns
-    )
+    seen, indexes = walk.seen, walk.indexes
+    return Selection(walk.entries, left_out, seen, walk.sources, indexes, walk.is_whole, began_ns)
 
 
 def ignored_prefixes(
