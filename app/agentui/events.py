@@ -878,7 +878,7 @@ class CommitsTaken:
     """Commits of the agent came to the host as objects below `ref`; no branch and no file was touched.
 
     `uncopied` are files of the project that they delete although the copy never had them, such as a tracked
-    ``.env``: the agent's git took them for deleted.
+    ``.env``: the copy's index was marked so that git does not miss them, but the agent can make it anew.
     """
 
     ref: str

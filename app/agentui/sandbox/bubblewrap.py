@@ -17,16 +17,23 @@ from pathlib import Path
 
 from agentui.errors import SandboxUnavailable
 from agentui.events import SandboxFacts
-from agentui.sandbox.bubblewrap_processes import JailedProcesses, started
+from agentui.sandbox.bubblewrap_processes import (
+    LOOK_S,
+    OWN_PROCESSES,
+    JailedProcesses,
+    started,
+)
 from agentui.sandbox.host_launch import SHELL_ENVIRONMENT, Launch, Processes, host_tools
 from agentui.sandbox.limits import MIB, SandboxLimits
+from agentui.sandbox.process_fence import make_fence
 from agentui.sandbox.seccomp import seccomp_filter
 from agentui.sandbox.selftest import CheckName
 
 WORKSPACE = "/workspace"
 REPORT = "/run/agentui/report"
 UID = "1000"
-WATCH_S = 0.25
+TIGHT_WATCH_S = 0.02
+"""How often it is looked at how many processes there are, where the kernel does not count them."""
 PROBE_TIMEOUT_S = 10.0
 PROMISED = frozenset({"awk", "diff", "fd", "file", "git", "jq", "less", "make", "patch", "rg", "sed", "tree"})
 """Tools that the agent is told of; those that the machine lacks are named in the facts."""
@@ -69,7 +76,7 @@ NOT_GIVEN: Mapping[str, str] = {
     "owner": "giving a file to another user fails with other words (Invalid argument)",
 }
 """What Docker's sandbox holds and this one does not; the contract suite leaves out these and nothing else."""
-PROCESSES_AS_ROOT = "agentui runs as root: the number of processes is watched, not fenced"
+PROCESSES_AS_ROOT = "agentui runs as root and can make no control group: the number of processes is only watched"
 
 
 class Bubblewrap:
@@ -80,20 +87,25 @@ class Bubblewrap:
         program: Bubblewrap; found on the usual paths when ``None``.
     """
 
-    watch_s: float | None = WATCH_S
-
     def __init__(self, limits: SandboxLimits | None = None, program: str | None = None) -> None:
         self._limits = limits or SandboxLimits()
         self._program = program or shutil.which("bwrap", path="/usr/bin:/usr/local/bin:/bin") or ""
         self._arguments: tuple[str, ...] = ()
         self._filter: bytes | None = seccomp_filter(platform.machine())
         self._missing: tuple[str, ...] = ()
+        self._is_root = os.getuid() == 0
+        self._has_fence = False
+
+    @property
+    def watch_s(self) -> float:
+        """Seconds between two looks."""
+        return TIGHT_WATCH_S if self._is_root and not self._has_fence else LOOK_S
 
     @property
     def not_given(self) -> Mapping[str, str]:
         """What it does not hold."""
         given = dict(NOT_GIVEN)
-        if os.getuid() == 0:
+        if self._is_root and not self._has_fence:
             given["processes"] = PROCESSES_AS_ROOT
         if self._filter is None:
             given["seccomp"] = f"system calls are not filtered on {platform.machine()}"
@@ -141,6 +153,9 @@ class Bubblewrap:
         (private / "passwd").write_text(f"agent:x:{UID}:{UID}:agent:/tmp/home:/bin/bash\n")
         (private / "group").write_text(f"agent:x:{UID}:\n")
         self._missing = tuple(name for name in sorted(PROMISED) if _find_tool(name) is None)
+        if self._is_root and (fence := make_fence(self._limits.pids)):
+            fence.remove()
+            self._has_fence = True
         self._arguments = (self._program, *_walls(self._limits), *_files(private))
         try:
             tried = subprocess.run(
@@ -162,6 +177,7 @@ class Bubblewrap:
     def launch(self, launch: Launch) -> Processes:
         """Start a command, with its limits set before it runs."""
         launch.report.touch()
+        fence = make_fence(self._limits.pids + OWN_PROCESSES) if self._is_root else None
         arguments = [
             *self._arguments,
             *("--bind", launch.root, WORKSPACE),
@@ -171,8 +187,13 @@ class Bubblewrap:
             *("--setenv", "AGENTUI_REPORT", f"{REPORT}:{launch.token}"),
         ]
         shell = ["/bin/bash", "-c", "--", launch.text]
-        process, init_pid = started(arguments, shell, self._filter, self._resource_limits())
-        return JailedProcesses(process, init_pid, launch.root, self._limits)
+        try:
+            process, init_pid = started(arguments, shell, self._filter, self._resource_limits(), fence)
+        except OSError:
+            if fence is not None:
+                fence.remove()
+            raise
+        return JailedProcesses(process, init_pid, launch.root, self._limits, fence)
 
     def _resource_limits(self) -> Mapping[int, int]:
         limits = self._limits

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 import psutil
@@ -21,13 +22,23 @@ import psutil
 from agentui.events import ToolOutcome
 from agentui.sandbox.directory import disk_message
 from agentui.sandbox.limits import SandboxLimits
+from agentui.sandbox.process_fence import ProcessFence
 
 START_TIMEOUT_S = 10.0
 STOP_ROUNDS = 20
+OWN_PROCESSES = 2
+"""Bubblewrap's own first process, and the shell's, are none of the command's making."""
+LOOK_S = 0.25
+"""How often all processes of a jail are looked at."""
+MANY_MORE_TASKS = 64
 
 
 def started(
-    arguments: Sequence[str], shell: Sequence[str], program: bytes | None, limits: Mapping[int, int]
+    arguments: Sequence[str],
+    shell: Sequence[str],
+    program: bytes | None,
+    limits: Mapping[int, int],
+    fence: ProcessFence | None,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start bubblewrap, set the limits of the jail's first process, and only then let the shell run.
 
@@ -38,6 +49,7 @@ def started(
         shell: What runs inside.
         program: The system call filter.
         limits: Soft and hard value of each resource.
+        fence: Holds all processes of the jail.
 
     Raises:
         OSError: If bubblewrap cannot be started, or ends before the shell starts; says what it said.
@@ -69,6 +81,8 @@ def started(
             init_pid = _first_process(info_read)
             for name, value in limits.items():
                 resource.prlimit(init_pid, name, (value, value))
+            if fence is not None:
+                fence.add(init_pid)
             os.write(block_write, b"x")
         except (OSError, ValueError) as error:
             process.kill()
@@ -102,15 +116,23 @@ class JailedProcesses:
         init_pid: The jail's first process: all others are its descendants, and end with it.
         root: The copy's folder, whose disk must not fill up.
         limits: What `enforce` looks at.
+        fence: Holds all of them; removed at the end.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], init_pid: int, root: str, limits: SandboxLimits
+        self,
+        process: subprocess.Popen[bytes],
+        init_pid: int,
+        root: str,
+        limits: SandboxLimits,
+        fence: ProcessFence | None,
     ) -> None:
         self.process = process
         self.verdict: tuple[ToolOutcome, str] | None = None
         self._root = root
         self._limits = limits
+        self._fence = fence
+        self._looked_at: tuple[float, int] | None = None
         # With its start time, so that a number used again is never taken for it.
         self._init: psutil.Process | None = None
         with contextlib.suppress(psutil.Error):
@@ -145,15 +167,23 @@ class JailedProcesses:
                 _signal(process, signal.SIGCONT)
 
     def enforce(self) -> None:
-        """End the largest process if they use too much memory; all if they are too many or the disk fills."""
+        """End the largest process if they use too much memory; all if they are too many or the disk fills.
+
+        Between two looks at all of them it is only looked whether the machine has many more tasks than before.
+        """
+        now_s, tasks = time.monotonic(), _tasks_of_machine()
+        if self._looked_at is not None:
+            then_s, before = self._looked_at
+            if now_s - then_s < LOOK_S and tasks - before < MANY_MORE_TASKS:
+                return
+        self._looked_at = (now_s, tasks)
         found = self._all()
         disk = os.statvfs(self._root)
         if disk.f_bavail * disk.f_frsize < self._limits.free_disk_bytes:
             self.verdict = ("killed", disk_message(disk.f_bavail * disk.f_frsize))
             self._kill_init()
             return
-        # Bubblewrap's own first process, and the shell's, are no processes of the command's making.
-        if len(found) > self._limits.pids + 2:
+        if len(found) > self._limits.pids + OWN_PROCESSES:
             self.verdict = ("killed", f"Ended: it had started more than {self._limits.pids} processes.")
             self._kill_init()
             return
@@ -170,6 +200,8 @@ class JailedProcesses:
         if self._init is None:
             self.process.kill()
         self.process.wait()
+        if self._fence is not None:
+            self._fence.remove()
 
     def memory_bytes(self) -> int:
         """Memory that only these processes use."""
@@ -186,6 +218,12 @@ class JailedProcesses:
     def _kill_init(self) -> None:
         if self._init is not None:
             _signal(self._init, signal.SIGKILL)
+
+
+def _tasks_of_machine() -> int:
+    """Processes and threads of the whole machine: one short read, however many there are."""
+    with open("/proc/loadavg", encoding="ascii") as file:
+        return int(file.read().split()[3].partition("/")[2])
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -6,17 +6,22 @@ to 4. Whatever cannot be understood counts as "no index": then only the ignore f
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MAX_INDEX_BYTES = 256 * 1024 * 1024
 _MAX_SMALL_FILE_BYTES = 64 * 1024
 _HEADER_BYTES = 12
 _STAT_BYTES = 40
+_STAGE = 0x3000
 _EXTENDED = 0x4000
-_GITLINK = 0o160000
+_SKIP_WORKTREE = 0x4000
+"""Among the extended flags."""
 _SHA256_FORMAT = re.compile(rb"^\s*objectformat\s*=\s*\"?sha256", re.IGNORECASE | re.MULTILINE)
 
 
@@ -82,18 +87,38 @@ def tracked_paths(repository: Repository) -> frozenset[bytes]:
     Raises:
         IndexUnreadable: If it is damaged, too large, split, or of another version; not if it is missing.
     """
+    data = read_index(repository)
+    return frozenset() if data is None else parse_index(data, hash_bytes(repository))
+
+
+def read_index(repository: Repository) -> bytes | None:
+    """The index as it is on disk, ``None`` if there is none.
+
+    Raises:
+        IndexUnreadable: If it cannot be read or is too large.
+    """
     index = repository.git_dir / "index"
     try:
         if not index.exists():
-            return frozenset()
+            return None
         if index.stat().st_size > _MAX_INDEX_BYTES:
             raise IndexUnreadable("the index is too large")
-        data = index.read_bytes()
-        config = repository.common_dir / "config"
-        is_sha256 = config.is_file() and _SHA256_FORMAT.search(_small(config)) is not None
+        return index.read_bytes()
     except OSError as error:
         raise IndexUnreadable(str(error)) from error
-    return parse_index(data, 32 if is_sha256 else 20)
+
+
+def hash_bytes(repository: Repository) -> int:
+    """Length of the repository's object names: 32 for SHA-256, else 20.
+
+    Raises:
+        IndexUnreadable: If its settings cannot be read.
+    """
+    config = repository.common_dir / "config"
+    try:
+        return 32 if config.is_file() and _SHA256_FORMAT.search(_small(config)) else 20
+    except OSError as error:
+        raise IndexUnreadable(str(error)) from error
 
 
 def parse_index(data: bytes, hash_bytes: int = 20) -> frozenset[bytes]:
@@ -102,6 +127,51 @@ def parse_index(data: bytes, hash_bytes: int = 20) -> frozenset[bytes]:
     Raises:
         IndexUnreadable: If it is damaged, split, or of an unknown version.
     """
+    # Folders of a sparse index (mode 40000) are not on disk.
+    return frozenset(
+        entry.path
+        for entry in _entries(data, hash_bytes)
+        if entry.mode != stat.S_IFDIR and is_plain(entry.path)
+    )
+
+
+def skipping(data: bytes, paths: Collection[bytes], hash_bytes: int = 20) -> bytes:
+    """An index file's content with `paths` marked as not in the working tree (git's skip-worktree).
+
+    Git then takes them as they are committed, and neither misses the files nor deletes them in a commit.
+
+    Raises:
+        IndexUnreadable: As `parse_index`.
+    """
+    version = int.from_bytes(data[4:8], "big")
+    # The mark is one of the flags that came with version 3.
+    parts = [data[:4], max(version, 3).to_bytes(4, "big"), data[8:_HEADER_BYTES]]
+    end = _HEADER_BYTES
+    for entry in _entries(data, hash_bytes):
+        parts.append(_marked(data, entry, version) if entry.path in paths else data[entry.start : entry.end])
+        end = entry.end
+    for at, size in _extensions(data, end, len(data) - hash_bytes):
+        # Those that hold offsets of entries; they only save time.
+        if data[at : at + 4] not in (b"EOIE", b"IEOT"):
+            parts.append(data[at : at + size])
+    content = b"".join(parts)
+    return content + (hashlib.sha256 if hash_bytes == 32 else hashlib.sha1)(content).digest()
+
+
+class _Entry(NamedTuple):
+    """Where one entry lies in an index, and what it says. `name_at` is where its name's bytes begin."""
+
+    start: int
+    flags_at: int
+    name_at: int
+    end: int
+    mode: int
+    flags: int
+    path: bytes
+
+
+def _entries(data: bytes, hash_bytes: int) -> Iterator[_Entry]:
+    """Each entry; refuses what is no index before the first, and a split one after the last."""
     if len(data) < _HEADER_BYTES + hash_bytes or data[:4] != b"DIRC":
         raise IndexUnreadable("not an index")
     version = int.from_bytes(data[4:8], "big")
@@ -109,44 +179,52 @@ def parse_index(data: bytes, hash_bytes: int = 20) -> frozenset[bytes]:
     if version not in (2, 3, 4):
         raise IndexUnreadable(f"index version {version}")
     end = len(data) - hash_bytes
-    paths: set[bytes] = set()
     offset, previous = _HEADER_BYTES, b""
     for _ in range(count):
-        offset, previous, mode = _entry(data, offset, end, version, hash_bytes, previous)
-        # Folders of a sparse index (mode 40000) are not on disk.
-        if mode != stat.S_IFDIR and is_plain(previous):
-            paths.add(previous)
-    if _has_extension(data, offset, end, b"link"):
+        entry = _entry(data, offset, end, version, hash_bytes, previous)
+        offset, previous = entry.end, entry.path
+        yield entry
+    if any(data[at : at + 4] == b"link" for at, _ in _extensions(data, offset, end)):
         raise IndexUnreadable("a split index")
-    return frozenset(paths)
 
 
-def _entry(
-    data: bytes, start: int, end: int, version: int, hash_bytes: int, previous: bytes
-) -> tuple[int, bytes, int]:
+def _entry(data: bytes, start: int, end: int, version: int, hash_bytes: int, previous: bytes) -> _Entry:
     flags_at = start + _STAT_BYTES + hash_bytes
     if flags_at + 2 > end:
         raise IndexUnreadable("the index ends in an entry")
     mode = int.from_bytes(data[start + 24 : start + 28], "big")
     flags = int.from_bytes(data[flags_at : flags_at + 2], "big")
-    name_at = flags_at + 2
+    name_at = after_strip = flags_at + 2
     if flags & _EXTENDED:
         if version < 3:
             raise IndexUnreadable("extended flags in version 2")
-        name_at += 2
+        name_at = after_strip = name_at + 2
     strip = 0
     if version == 4:
-        strip, name_at = _varint(data, name_at, end)
+        strip, after_strip = _varint(data, name_at, end)
         if strip > len(previous):
             raise IndexUnreadable("a name is cut by more than it has")
-    nul = data.find(b"\0", name_at, end)
+    nul = data.find(b"\0", after_strip, end)
     if nul < 0:
         raise IndexUnreadable("a name without an end")
-    name = previous[: len(previous) - strip] + data[name_at:nul] if version == 4 else data[name_at:nul]
+    path = data[after_strip:nul]
     if version == 4:
-        return nul + 1, name, mode
+        return _Entry(start, flags_at, name_at, nul + 1, mode, flags, previous[: len(previous) - strip] + path)
     # Versions 2 and 3 pad each entry with 1 to 8 NULs to a multiple of eight.
-    return start + ((nul - start) // 8 + 1) * 8, name, mode
+    return _Entry(start, flags_at, name_at, start + ((nul - start) // 8 + 1) * 8, mode, flags, path)
+
+
+def _marked(data: bytes, entry: _Entry, version: int) -> bytes:
+    """An entry of version 3 or 4 made of one of any version, with the mark unless it is one of a conflict."""
+    if entry.flags & _STAGE:
+        return data[entry.start : entry.end]
+    more = int.from_bytes(data[entry.flags_at + 2 : entry.name_at], "big") | _SKIP_WORKTREE
+    flags = (entry.flags | _EXTENDED).to_bytes(2, "big") + more.to_bytes(2, "big")
+    head = data[entry.start : entry.flags_at] + flags
+    if version == 4:
+        return head + data[entry.name_at : entry.end]
+    whole = head + entry.path
+    return whole + bytes(8 - len(whole) % 8)
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -160,12 +238,12 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise IndexUnreadable("a length without an end")
 
 
-def _has_extension(data: bytes, at: int, end: int, wanted: bytes) -> bool:
+def _extensions(data: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where each extension begins, and its length with its head."""
     while at + 8 <= end:
-        if data[at : at + 4] == wanted:
-            return True
-        at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
-    return False
+        size = 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        yield at, size
+        at += size
 
 
 def is_plain(path: bytes) -> bool:

@@ -12,18 +12,23 @@ from agentui.workspace.baseline import MAX_TEXT_BYTES, Known
 from agentui.workspace.folding import folds_to
 from agentui.workspace.hosttree import HostChanged, HostTree, Node, NotPlain, entry_type, mark_of, node_of
 from agentui.workspace.ignore import text_of
+from agentui.workspace.kept_back import KeptBack, kept_back
 from agentui.workspace.select import Selection
 from agentui.workspace.sources import RACY_NS
 
 
 @dataclass(slots=True)
 class HostView:
-    """Every selected path of the host with a mark, and contents worth keeping for a merge, by hash."""
+    """Every selected path of the host with a mark, and contents worth keeping for a merge, by hash.
+
+    `kept_back` are tracked files that are there but not selected, by the path of their repository's index.
+    """
 
     nodes: dict[bytes, Node] = field(default_factory=dict)
     marks: dict[bytes, str] = field(default_factory=dict)
     texts: dict[bytes, bytes] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    kept_back: Mapping[bytes, KeptBack] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -65,6 +70,11 @@ def look(
         files, size = files + 1, size + st.st_size
         progress(files, size)
     view.left_out = tuple(left_out)
+    view.kept_back = kept_back(selection, view.nodes.keys() | known.keys())
+    for index, kept in view.kept_back.items():
+        if index in view.marks:
+            # The copy's index depends on them too.
+            view.marks[index] += f" {kept.mark()}"
     return view
 
 

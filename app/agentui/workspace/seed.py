@@ -7,7 +7,8 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from agentui.workspace.copystate import CopyState, remove_tree
 from agentui.workspace.diff import compare
 from agentui.workspace.hosttree import HostTree, Node, NotPlain
 from agentui.workspace.ignore import text_of
+from agentui.workspace.kept_back import write_marked
 from agentui.workspace.manifest import HostView, is_git_path, is_text, look
 from agentui.workspace.merge import merge3
 from agentui.workspace.rules import Delta
@@ -97,9 +99,7 @@ class Seeder:
         await in_thread(self._baseline.begin_seeding)
         await self._state.copy.clear()
         total_files, total = len(view.nodes), view.size_bytes
-        await self._state.copy.seed(
-            self._root, sorted(view.nodes), lambda files, size: progress.tell(files, size, total_files, total)
-        )
+        await self._bring(view.nodes, view, lambda files, size: progress.tell(files, size, total_files, total))
         entries = await self._state.manifest()
         missing = [path for path in view.nodes if path not in entries]
         for path in await in_thread(self._absent, missing):
@@ -116,6 +116,30 @@ class Seeder:
         await in_thread(self._remember, selection, view)
         await asyncio.sleep(_TICK_S)
         return view
+
+    async def _bring(
+        self,
+        paths: Collection[bytes],
+        view: HostView,
+        progress: Callable[[int, int], None] = lambda files, size: None,
+    ) -> None:
+        """Copy host paths; an index that names files which stay behind gets their marks on the way."""
+        copy, marked = self._state.copy, {path: view.kept_back[path] for path in view.kept_back.keys() & paths}
+        if not marked:
+            await copy.seed(self._root, sorted(paths), progress)
+            return
+        async with self._scratch_folder("index-") as folder:
+            done = await in_thread(write_marked, folder, marked)
+            await copy.seed(self._root, sorted(set(paths) - set(done)), progress)
+            await copy.seed(folder, done, lambda files, size: None)
+
+    @asynccontextmanager
+    async def _scratch_folder(self, prefix: str) -> AsyncIterator[Path]:
+        folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix=prefix, dir=self._scratch)))
+        try:
+            yield folder
+        finally:
+            await in_thread(remove_tree, folder)
 
     def _remember(self, selection: Selection, view: HostView) -> None:
         """Host and base agree: the next look may be a stat walk."""
@@ -201,7 +225,7 @@ class Seeder:
         if remove:
             await copy.remove(sorted(remove))
         if seed:
-            await copy.seed(self._root, sorted(seed), lambda files, size: None)
+            await self._bring(seed, view)
         entries = await self._state.manifest()
         put = _known(view, seed, entries)
         for path, node in decision.settle.items():
@@ -216,18 +240,14 @@ class Seeder:
         if not pairs:
             return []
         theirs = await self._state.contents(pairs)
-        folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix="merge-", dir=self._scratch)))
-        try:
-            entries = await self._state.manifest()
-            done = await in_thread(self._merge_into, folder, pairs, theirs, entries)
+        async with self._scratch_folder("merge-") as folder:
+            done = await in_thread(self._merge_into, folder, pairs, theirs)
             if done:
                 await self._state.copy.seed(folder, sorted(done), lambda files, size: None)
                 entries = await self._state.manifest()
                 # The copy is not the base now: an empty mark makes the next look compare the content.
                 put = {path: Known(node, "", "", entries[path].mode) for path, node in done.items()}
                 await in_thread(self._baseline.update, put)
-        finally:
-            await in_thread(remove_tree, folder)
         decision.conflicts |= pairs.keys() - done.keys()
         return sorted(done)
 
@@ -236,7 +256,6 @@ class Seeder:
         folder: Path,
         pairs: Mapping[bytes, tuple[Delta, Node]],
         theirs: Mapping[bytes, bytes],
-        entries: Mapping[bytes, Entry],
     ) -> dict[bytes, Node]:
         done: dict[bytes, Node] = {}
         with HostTree(self._root) as tree:
@@ -257,7 +276,6 @@ class Seeder:
                 file.write_bytes(both)
                 file.chmod(mode)
                 done[path] = node
-        _like_the_copy(folder, done, entries)
         return done
 
     def _fresh_conflicts(self, conflicts: Collection[bytes], view: HostView) -> tuple[str, ...]:
@@ -287,7 +305,7 @@ class Seeder:
         if remove:
             await self._state.copy.remove(sorted(remove))
         if seed:
-            await self._state.copy.seed(self._root, sorted(seed), lambda files, size: None)
+            await self._bring(seed, view)
         after = await self._state.manifest()
         gone = {path for path in known if path not in after and (path in paths or _below(path, roots))}
         await in_thread(self._baseline.add_texts, view.texts)
@@ -304,16 +322,6 @@ def _known_of(view: HostView, path: bytes, node: Node, entry: Entry) -> Known:
     # Another size means that the file was written to while it was copied: then the content decides.
     is_sure = entry.type == node.type and same_size
     return Known(node, view.marks.get(path, ""), entry.fingerprint if is_sure else "", entry.mode)
-
-
-def _like_the_copy(folder: Path, paths: Collection[bytes], entries: Mapping[bytes, Entry]) -> None:
-    """Give the folders above merged files the modes that the copy has: they are brought over with the files."""
-    for path in paths:
-        head = path.rpartition(b"/")[0]
-        while head:
-            mode = entries[head].mode if head in entries else 0o755
-            (folder / os.fsdecode(head)).chmod(mode | 0o500)
-            head = head.rpartition(b"/")[0]
 
 
 def _settled(known: Known | None, node: Node | None) -> bool:

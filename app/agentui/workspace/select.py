@@ -36,17 +36,28 @@ _CACHES = patterns(
 
 
 @dataclass(frozen=True, slots=True)
+class Tracked:
+    """What one repository tracks: paths relative to its working tree, which lies at `prefix` (empty or with /)."""
+
+    repository: gitindex.Repository
+    prefix: bytes
+    paths: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """What the host has for the copy: stat results by path, and what was left out, in words.
 
     `seen` is every name of every folder that was looked into, `sources` marks of the files that rules came from
-    and that lie elsewhere. `is_whole` says that no folder went away or changed its kind meanwhile.
+    and that lie elsewhere. `indexes` are what each repository whose own files lie in the tree tracks, by the
+    path of its index. `is_whole` says that no folder went away or changed its kind meanwhile.
     """
 
     entries: Mapping[bytes, os.stat_result]
     left_out: tuple[str, ...]
     seen: Mapping[bytes, Mapping[bytes, os.stat_result]]
     sources: Mapping[str, str]
+    indexes: Mapping[bytes, Tracked]
     is_whole: bool
     began_ns: int
 
@@ -68,7 +79,8 @@ def select(tree: HostTree, settings: WorkspaceSettings, known: Collection[bytes]
     walk = _Walk(tree, settings, known)
     walk.start()
     left_out = tuple(walk.left_out)
-    return Selection(walk.entries, left_out, walk.seen, walk.sources, walk.is_whole, began_ns)
+    seen, indexes = walk.seen, walk.indexes
+    return Selection(walk.entries, left_out, seen, walk.sources, indexes, walk.is_whole, began_ns)
 
 
 def ignored_prefixes(
@@ -124,7 +136,7 @@ def ask_about_size(selection: Selection, settings: WorkspaceSettings) -> None:
 
 
 @dataclass(slots=True)
-class _Tracked:
+class _Stays:
     """Paths that are in whatever the rules say, and all folders above them."""
 
     paths: set[bytes] = field(default_factory=set)
@@ -156,12 +168,13 @@ class _Walk:
         self._settings = settings
         self._include = patterns(settings.include) if settings.include else None
         self._exclude = patterns(settings.exclude) if settings.exclude else None
-        self._tracked = _Tracked()
+        self._tracked = _Stays()
         self._tracked.add(known)
         self.entries: dict[bytes, os.stat_result] = {}
         self.left_out: list[str] = []
         self.seen: dict[bytes, dict[bytes, os.stat_result]] = {}
         self.sources: dict[str, str] = {}
+        self.indexes: dict[bytes, Tracked] = {}
         self.is_whole = True
         self._unnamed = 0
 
@@ -200,6 +213,9 @@ class _Walk:
             self._leave(os.fsencode(repository.git_dir) + b"/index", f"not understood: {error}")
             return
         self._tracked.add([p[len(inside) :] for p in tracked if p.startswith(inside)], at)
+        if not inside and repository.git_dir.is_relative_to(self._tree.root):
+            index = os.fsencode(repository.git_dir.relative_to(self._tree.root)) + b"/index"
+            self.indexes[index] = Tracked(repository, at, tracked)
 
     def _excludes(self, repository: gitindex.Repository, rules: IgnoreRules, outer: str) -> IgnoreRules:
         try:

@@ -88,13 +88,33 @@ async def test_a_detached_head_and_a_damaged_bundle(at: Place) -> None:
     assert git(at.project, "log", "-1", "--format=%s", f"{taken.ref}/HEAD") == "loose\n"
 
 
-async def test_a_tracked_file_that_the_copy_never_had_is_named_when_a_commit_deletes_it(at: Place) -> None:
+async def with_a_secret(at: Place) -> None:
+    """The user commits a file that is never copied, and one that is."""
     write(at.project, {".env": "TOKEN=1\n", "gone": "x\n"})
-    git(at.project, "add", ".")
+    git(at.project, "add", "-f", ".")
     git(at.project, "commit", "-qm", "with a secret")
     await at.workspace.prepare(lambda event: None)
     assert not (at.copy / ".env").exists()
+
+
+async def test_a_tracked_file_that_the_copy_never_had_is_not_deleted_by_a_commit_of_everything(
+    at: Place,
+) -> None:
+    await with_a_secret(at)
+    before = (at.project / ".git/index").read_bytes()
+    assert git(at.copy, "status", "--porcelain") == ""
     git(at.copy, "rm", "-q", "gone")
+    git(at.copy, "add", "-A")
+    git(at.copy, "commit", "-qam", "the agent's")
+    taken = await at.workspace.take_commits(at.sandbox)
+    assert taken.uncopied == ()
+    assert git(at.project, "show", f"{taken.ref}/main:.env") == "TOKEN=1\n"
+    assert (at.project / ".git/index").read_bytes() == before
+
+
+async def test_what_the_copy_never_had_is_named_where_a_commit_deletes_it_after_all(at: Place) -> None:
+    await with_a_secret(at)
+    (at.copy / ".git/index").unlink()
     git(at.copy, "add", "-A")
     git(at.copy, "commit", "-qm", "the agent's")
     taken = await at.workspace.take_commits(at.sandbox)
