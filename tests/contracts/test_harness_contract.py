@@ -219,8 +219,9 @@ async def test_an_interrupt_kills_a_command(
         found.supervisor.send(Submit(TASK))
         await asyncio.wait_for(hang.reached.wait(), 20)
         found.supervisor.send(Interrupt())
-        assert (await ended(found)).reason == "interrupted"
-        assert [e.outcome for e in found.log.of(ToolEnded)] == ["cancelled"]
+        end = await ended(found)
+        assert (end.reason, end.commands) == ("interrupted", 1)
+        assert [(e.outcome, e.wall_s > 0) for e in found.log.of(ToolEnded)] == [("cancelled", True)]
         found.supervisor.send(Submit(TASK))
         assert (await ended(found, 2)).reason == "done"
 

@@ -90,10 +90,8 @@ class Executor:
             self._place = self._sandbox if check is None or self._checks is None else self._checks
             task = asyncio.create_task(self._begin(command, check, limit_s, collector.take))
             self._running, self._killed_why = task, "interrupted by the user"
-            result = CommandResult("cancelled", None, 0.0, self.cwd, self._killed_why)
             try:
                 await asyncio.wait({task})
-                result = self._result(task, began_s)
             finally:
                 try:
                     if not task.done():
@@ -102,6 +100,7 @@ class Executor:
                 finally:
                     self._running = None
                     self._frozen_since_s = None
+                    result = self._result(task, began_s)
                     self._end(call_id, result, collector, sink, keeps_cwd=check is not None)
         label_words = f"check {check.name} in a throwaway copy" if check is not None else ""
         return result, model_text(result, collector.for_model(), limit_s, label_words)
@@ -131,7 +130,7 @@ class Executor:
 
     def _result(self, task: asyncio.Task[CommandResult], began_s: float) -> CommandResult:
         wall_s = self._clock() - began_s
-        if task.cancelled():
+        if task.cancelled() or not task.done():
             return CommandResult("cancelled", None, wall_s, self.cwd, self._killed_why)
         error = task.exception()
         if isinstance(error, AgentuiError):

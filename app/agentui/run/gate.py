@@ -301,11 +301,10 @@ class RunGate:
         self._executed = call.call_id
         try:
             result, text = await self._executor.run(
-                call.call_id, call.name, call.command, "command", call.timeout_s, self._holder.check
+                call.call_id, call.name, call.command, "command", call.timeout_s, self._starting
             )
         finally:
             self._executed = None
-        self.commands += 1
         self._holder.check()
         has_checks = self._executor.has_checks
         self._talk.hints.observe(call.command, result.outcome, result.exit_code, has_checks, self._emit)
@@ -314,6 +313,11 @@ class RunGate:
         return ToolResult(
             call.call_id, result.outcome, await self._guarded(call, result.outcome, text), result.exit_code
         )
+
+    def _starting(self) -> None:
+        """A command is about to start: one that is killed counts too."""
+        self._holder.check()
+        self.commands += 1
 
     async def _held_back(self, call: ToolCall) -> ToolResult | None:
         """Wait until a command may run; its answer where it must not.

@@ -265,6 +265,25 @@ async def test_a_harness_that_dies_ends_the_run_with_its_message_and_its_command
     assert_balanced(log)
 
 
+async def test_a_command_whose_asker_gives_up_still_counts_with_the_time_that_it_took() -> None:
+    log, hang = Log(), Hang()
+
+    async def think(gate: Gate, emit: Emit) -> None:
+        asking = asyncio.create_task(gate.execute(ToolCall(CallId("c"), "bash", "sleep")))
+        await hang.reached.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    change = thinking_with(ForeignHarness(think))
+    sandbox = FunctionSandbox(hangs={"sleep": hang})
+    async with serving(PlayedBackend([]), log, sandbox, change=change) as supervisor:
+        supervisor.send(Submit("work"))
+        ended = await log.wait_for(RunEnded)
+    assert [(e.outcome, e.wall_s > 0) for e in log.of(ToolEnded)] == [("cancelled", True)]
+    assert ended.commands == 1
+    assert_balanced(log)
+
+
 async def test_a_question_of_a_harness_that_died_does_not_stay_open() -> None:
     log = Log()
     asking: list[asyncio.Task[str | None]] = []

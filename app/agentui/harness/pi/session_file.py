@@ -24,7 +24,8 @@ def cut_session(file: Path, until: datetime) -> Path:
     entries: list[dict[str, Any]] = []
     length = 0
     try:
-        for line in file.read_text("utf-8").splitlines():
+        # Only LF ends a line: other separators of Unicode's stand unescaped inside of texts.
+        for line in file.read_text("utf-8").rstrip("\n").split("\n"):
             entry = json.loads(line)
             if entries and datetime.fromisoformat(entry["timestamp"]) > until:
                 break

@@ -7,7 +7,6 @@ name leads to a moment later does not matter.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -21,7 +20,15 @@ from agentui.sandbox.egress.rules import AllowedTarget, Refusal, judged, normal_
 
 MOST_HEAD_BYTES = 8 * 1024
 _PIECE_BYTES = 64 * 1024
-_REASONS = {400: "Bad Request", 403: "Forbidden", 405: "Method Not Allowed", 502: "Bad Gateway"}
+_REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    502: "Bad Gateway",
+}
+_TOO_MANY = "too many connections at once"
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +46,8 @@ class Decision:
 class EgressLimits:
     """Bounds of each connection, and how many there may be at once.
 
-    `greeting_s` bounds each step until data flows, `silence_s` how long neither side may say nothing.
+    `greeting_s` bounds each step until data flows; then `silence_s` how long both sides may say nothing, and
+    `duration_s` the whole. Twice as many as `connections` are heard, so that a refusal can name its target.
     """
 
     connections: int = 32
@@ -113,16 +121,17 @@ class EgressProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= 2 * self._limits.connections:
+            self._on_decision(Decision("?", 0, "refused", _TOO_MANY))
+            writer.close()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="egress")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(self._limits.duration_s):
-                await self._connection(reader, writer)
-        except TimeoutError:
-            _log.info("a connection out of the sandbox took too long and was cut")
+            await self._connection(reader, writer)
         except (OSError, EOFError) as error:
             _log.info("a connection out of the sandbox broke: %s", error)
         finally:
@@ -132,9 +141,9 @@ class EgressProxy:
         line = await self._request_line(reader)
         if line is None:
             return
-        target = judged(line, self.allowed)
+        target = line if isinstance(line, Refusal) else judged(line, self.allowed)
         if isinstance(target, AllowedTarget) and len(self._tasks) > self._limits.connections:
-            target = Refusal(502, "too many connections at once", target.host, target.port)
+            target = Refusal(502, _TOO_MANY, target.host, target.port)
         if isinstance(target, Refusal):
             await self._refuse(writer, target)
             return
@@ -156,7 +165,7 @@ class EgressProxy:
         finally:
             upstream_writer.close()
 
-    async def _request_line(self, reader: asyncio.StreamReader) -> bytes | None:
+    async def _request_line(self, reader: asyncio.StreamReader) -> bytes | Refusal | None:
         """The first line of a whole request; ``None`` for a connection that asks for nothing."""
         try:
             async with asyncio.timeout(self._limits.greeting_s):
@@ -164,7 +173,9 @@ class EgressProxy:
         except asyncio.IncompleteReadError as cut:
             return cut.partial.split(b"\r\n")[0] if cut.partial.strip() else None
         except asyncio.LimitOverrunError:
-            return b""
+            return Refusal(431, "the request's head is too long", "?")
+        except TimeoutError:
+            return Refusal(408, "no whole request came in time", "?")
         return head.split(b"\r\n")[0]
 
     async def _refuse(self, writer: asyncio.StreamWriter, refusal: Refusal) -> None:
@@ -220,6 +231,10 @@ class EgressProxy:
         return None
 
 
+class _Cut(Exception):
+    """A limit ends the connection; the text says which."""
+
+
 class _Tunnel:
     """Two connections that became one, with counts."""
 
@@ -239,10 +254,22 @@ class _Tunnel:
         first: bytes,
     ) -> None:
         """Pass `first` to the server, then bytes until both sides are done, or a limit is reached."""
-        with contextlib.suppress(ExceptionGroup):
-            async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(client[0], server[1], self._limits.sent_bytes, "sent", first))
-                pumps.create_task(self._pump(server[0], client[1], self._limits.received_bytes, "received"))
+        limits = self._limits
+        lasting = asyncio.timeout(limits.duration_s)
+        try:
+            async with lasting, asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._pump(client[0], server[1], limits.sent_bytes, "sent", first))
+                pumps.create_task(self._pump(server[0], client[1], limits.received_bytes, "received"))
+        except* _Cut as cut:
+            self._tell_cut(str(cut.exceptions[0]))
+        except* OSError as broken:
+            if lasting.expired():
+                self._tell_cut("it lasted longer than one connection may")
+            else:
+                _log.info("a connection out of the sandbox broke: %s", broken.exceptions[0])
+
+    def _tell_cut(self, why: str) -> None:
+        self._on_decision(Decision(self._target.host, self._target.port, "refused", f"cut: {why}"))
 
     async def _pump(
         self,
@@ -256,9 +283,7 @@ class _Tunnel:
             first = b""
             left_bytes -= len(piece)
             if left_bytes < 0:
-                why = f"cut: more was {word} than one connection may"
-                self._on_decision(Decision(self._target.host, self._target.port, "refused", why))
-                raise OSError(why)
+                raise _Cut(f"more was {word} than one connection may")
             sink.write(piece)
             await sink.drain()
         if sink.can_write_eof():
@@ -272,7 +297,7 @@ class _Tunnel:
                     piece = await source.read(_PIECE_BYTES)
             except TimeoutError:
                 if self._passed == passed:
-                    raise OSError("both sides were silent for too long") from None
+                    raise _Cut("both sides were silent for too long") from None
                 continue
             self._passed += 1
             return piece

@@ -37,7 +37,7 @@ class AllowedTarget:
 class Refusal:
     """Why a connection is not made; `status` is the HTTP status that says so."""
 
-    status: Literal[400, 403, 405, 502]
+    status: Literal[400, 403, 405, 408, 431, 502]
     why: str
     host: str
     port: int = 0

@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def entries(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in file.read_text("utf-8").rstrip("\n").split("\n")]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,18 @@ def test_a_cut_record_ends_with_the_turn_and_has_a_name_of_its_own(file: Path, u
     assert header | {"id": own_header["id"]} == own_header
     assert file.read_bytes() == RECORDED
     assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_separators_of_unicodes_inside_of_a_text_end_no_line(file: Path) -> None:
+    text = "one\u2028two\u2029three\x85four"
+    lines = RECORDED.decode().split("\n")
+    at = next(i for i, line in enumerate(lines) if '"role":"user"' in line)
+    entry = json.loads(lines[at])
+    entry["message"]["content"] = text
+    lines[at] = json.dumps(entry, ensure_ascii=False)
+    file.write_text("\n".join(lines), "utf-8")
+    copy = cut_session(file, datetime.fromisoformat("2026-11-22T20:35:07.978Z"))
+    assert text in [entry.get("message", {}).get("content") for entry in entries(copy)]
 
 
 def test_a_line_that_a_crash_tore_after_the_cut_does_not_matter(file: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
+
 from agentui.sandbox.egress.proxy import Decision, EgressLimits, EgressProxy, Streams
 from agentui.sandbox.egress.rules import parse_target
 from tests.unit.sandbox.egress.test_hello import HELLO
@@ -22,6 +24,7 @@ class Net:
         self.decisions: list[Decision] = []
         self.port = 0
         self.proxy_port = 0
+        self.breaks = False
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         return self.addresses
@@ -45,6 +48,14 @@ class Net:
                 writer.close()
 
 
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.breaks:
+            await reader.read(1)
+            writer.transport.abort()
+            return
+        await _echo(reader, writer)
+
+
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while piece := await reader.read(65536):
         writer.write(piece)
@@ -57,7 +68,7 @@ async def net(
     *addresses: str, limits: EgressLimits | None = None, target: str = "api.good.test:443"
 ) -> AsyncIterator[Net]:
     found = Net(addresses or ("93.184.216.34",))
-    server = await asyncio.start_server(_echo, "127.0.0.1", 0)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
     found.port = server.sockets[0].getsockname()[1]
     proxy = EgressProxy(
         [parse_target(target)],
@@ -111,11 +122,65 @@ async def test_more_than_one_connection_may_send_is_cut_and_told() -> None:
     assert "more was sent" in found.decisions[1].why
 
 
-async def test_head_without_an_end_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (EgressLimits(silence_s=0.05), "cut: both sides were silent for too long"),
+        (EgressLimits(duration_s=0.05), "cut: it lasted longer than one connection may"),
+    ],
+)
+async def test_connection_that_is_silent_or_lasts_too_long_is_cut_and_told(
+    limits: EgressLimits, why: str
+) -> None:
+    async with net(limits=limits) as found:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.proxy_port)
+        writer.write(CONNECT + HELLO)
+        async with asyncio.timeout(20):
+            await reader.read()
+        writer.close()
+    assert [(d.host, d.verdict, d.why) for d in found.decisions] == [
+        ("api.good.test", "allowed", "on the allow-list"),
+        ("api.good.test", "refused", why),
+    ]
+
+
+async def test_server_that_breaks_the_connection_is_no_decision_of_ours() -> None:
     async with net() as found:
-        answer = await found.ask(b"CONNECT " + b"x" * 20_000)
-    assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""
+        found.breaks = True
+        answer = await found.ask(CONNECT, HELLO)
+    assert answer == b"HTTP/1.1 200 Connection established\r\n\r\n"
+    assert [d.verdict for d in found.decisions] == ["allowed"]
+
+
+async def test_request_that_does_not_come_to_its_end_is_refused_and_told() -> None:
+    async with net(limits=EgressLimits(greeting_s=0.05)) as found:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.proxy_port)
+        writer.write(CONNECT[:-2])
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert [(d.verdict, d.why) for d in found.decisions] == [("refused", "no whole request came in time")]
+
+
+async def test_head_that_is_too_long_is_refused_and_told() -> None:
+    async with net() as found:
+        answer = await found.ask(CONNECT[:-2] + b"X-Filler: " + b"x" * 20_000)
+    assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
+    assert [(d.verdict, d.why) for d in found.decisions] == [("refused", "the request's head is too long")]
     assert found.connected == []
+
+
+async def test_connections_that_only_wait_are_bounded_too() -> None:
+    async with net(limits=EgressLimits(connections=1)) as found:
+        waiting = [await asyncio.open_connection("127.0.0.1", found.proxy_port) for _ in range(3)]
+        reads = [asyncio.create_task(reader.read()) for reader, _ in waiting]
+        async with asyncio.timeout(20):
+            await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+        for _, writer in waiting:
+            writer.close()
+        await asyncio.gather(*reads, return_exceptions=True)
+        assert [d.why for d in found.decisions] == ["too many connections at once"]
 
 
 async def test_too_many_connections_at_once_are_refused() -> None:
