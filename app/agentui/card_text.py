@@ -94,6 +94,8 @@ def _sampling(card: RunCard) -> str:
 
 def _work(card: RunCard) -> str:
     parts = [plural(card.turns, "turn"), plural(card.commands, "command"), human_duration(card.wall_s)]
+    if card.resumed:
+        parts.append("resumed once" if card.resumed == 1 else f"resumed {card.resumed} times")
     if card.compactions:
         parts.append(plural(card.compactions, "compaction"))
     if card.pending_changes:

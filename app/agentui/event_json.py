@@ -10,13 +10,14 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, cast, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from agentui import events
 from agentui.errors import SessionError
 from agentui.events import Event, Recorded, RunId
 
 EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Event)}
+T = TypeVar("T")
 ENVELOPE = ("v", "seq", "t_s", "at_utc", "run_id", "type")
 
 
@@ -108,6 +109,16 @@ def _expect(value: Any, *kinds: type[Any]) -> Any:
     if is_stray_bool or not isinstance(value, kinds):
         raise ValueError(f"expected {kinds[0].__name__}, found {type(value).__name__}")
     return value
+
+
+def rebuilt(cls: type[T], value: object) -> T:
+    """A value of the vocabulary from what `plain` made of it.
+
+    Raises:
+        TypeError: If a field is missing.
+        ValueError: If a value is of the wrong kind.
+    """
+    return cast("T", _build(cls, value))
 
 
 def _build(cls: type[Any], value: Any) -> Any:

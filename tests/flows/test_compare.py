@@ -31,15 +31,15 @@ async def server() -> AsyncIterator[RunningSimulator]:
     await running.stop()
 
 
-def command(server: RunningSimulator) -> list[str]:
+def command(server: RunningSimulator, *form: str) -> list[str]:
     sides = ["--with", f"model={GEMMA_26B},context=32k", "--with", f"model={GEMMA_12B_MLX},context=16k"]
-    flags = ["--url", server.url, "--sandbox", "none", "--max-turns", "3", "--json"]
+    flags = ["--url", server.url, "--sandbox", "none", "--max-turns", "3", *form]
     return [*AGENTUI, "compare", TASK, *sides, *flags]
 
 
-async def begin(server: RunningSimulator, project: Path) -> asyncio.subprocess.Process:
+async def begin(server: RunningSimulator, project: Path, *form: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *command(server),
+        *command(server, *form),
         cwd=project,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ async def test_two_models_are_compared_also_when_it_is_killed_in_the_second_run(
     project = tmp_path / "shop"
     project.mkdir()
     (project / "report.py").write_text("print('hello')\n")
-    process = await begin(server, project)
+    process = await begin(server, project, "--json")
     assert process.stderr is not None
     while line := await asyncio.wait_for(process.stderr.readline(), 60):
         if b"2 of 2" in line and b"running" in line:
@@ -64,7 +64,7 @@ async def test_two_models_are_compared_also_when_it_is_killed_in_the_second_run(
     await process.communicate()
     assert process.returncode == -signal.SIGKILL
 
-    process = await begin(server, project)
+    process = await begin(server, project, "--json")
     out, err = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, err.decode()
     assert b"going on with" in err
@@ -78,6 +78,16 @@ async def test_two_models_are_compared_also_when_it_is_killed_in_the_second_run(
     assert (big["runs"], small["runs"]) == (1, 1)
     assert [path.name for path in project.iterdir()] == ["report.py"]
     assert (project / "report.py").read_text() == "print('hello')\n"
+
+    await server.stop()
+    process = await begin(server, project, "--format", "md")
+    table, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    assert b"compared before" in err
+    head, _, first, second = table.decode().splitlines()
+    assert head.startswith("|  | MODEL | CHECK |")
+    assert "26B" in first
+    assert "12B" in second
 
 
 def columns(out: bytes) -> list[dict[str, Any]]:

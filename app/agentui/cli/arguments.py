@@ -90,11 +90,15 @@ def start(args: argparse.Namespace) -> Start:
     _log_to_file(found)
     if getattr(args, "trust_project", False) and not trust_project(files):
         raise UsageError(f"there is no {files.project_file} to trust")
-    flags = {name: value for name in ALL_FLAGS if (value := getattr(args, name, None)) is not None}
-    loaded = with_provider(load_settings(flags, os.environ, files), files, found.home)
+    loaded = with_provider(load_settings(typed(args), os.environ, files), files, found.home)
     for warning in loaded.warnings:
         print(f"agentui: {clean(warning)}", file=sys.stderr)
     return Start(project, found, files, loaded)
+
+
+def typed(args: argparse.Namespace) -> dict[str, object]:
+    """The settings that were given by flags, by name."""
+    return {name: value for name in ALL_FLAGS if (value := getattr(args, name, None)) is not None}
 
 
 def agreed(begun: Start, *, may_ask: bool) -> Start:

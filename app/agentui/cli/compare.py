@@ -1,10 +1,12 @@
 """`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
 
     agentui compare "split report.py" --with model=a --with model=b,context=64k --runs 3 --check test
+    agentui compare "split report.py" --with system=short.txt --with system=long.txt --model a
     agentui compare ID ID
 
 Every run works on its own copy of the same snapshot; nothing reaches your project. Started again after it was
-stopped, it goes on after the last run that ended.
+stopped, it goes on after the last run that ended; of one that is done the table is printed again (in any form),
+and --fresh runs it anew.
 """
 
 from __future__ import annotations
@@ -12,16 +14,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from agentui.cli.arguments import ALL_FLAGS, Start, add_settings, agreed, start
-from agentui.config.settings import RULES
+from agentui.cli.arguments import ALL_FLAGS, Start, add_settings, agreed, start, typed
+from agentui.cli.print_cmd import EXIT_CODES, ended_by_signals
+from agentui.cli.providers import with_provider
+from agentui.config import Settings, load_settings
 from agentui.errors import UsageError
+from agentui.events import RunCard
+from agentui.session.card import short_hash
 from agentui.session.compare import (
     Column,
     Comparison,
     Plan,
+    Variant,
     begin,
     column_object,
     last_card,
@@ -32,20 +42,56 @@ from agentui.session.store import SessionStore
 from agentui.text import clean, clean_line, human_bytes, human_context, human_duration, human_rate, human_tokens
 
 _PLOT_SIZE = (72, 14)
-_SHORT = {"context": "context_tokens"}
+SIDES: Mapping[str, str] = {
+    "model": "model",
+    "context": "context_tokens",
+    "url": "url",
+    "system": "system_file",
+    "harness": "harness",
+    "profile": "profile",
+    "max_turns": "max_turns",
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repeat_penalty": "repeat_penalty",
+    "seed": "seed",
+}
+"""What a side of a comparison may say, and the setting it means."""
+_EPILOG = f"""\
+names in --with: {", ".join(list(SIDES)[:6])},
+                 {", ".join(list(SIDES)[6:])}
+  --with model=gemma-4-12b-qat           another model; also PROVIDER/ID of your models.json
+  --with model=gemma-4-26b@q8_0          another quantization of it, where the server has it
+  --with model=a,context=64k             the same with another context, loaded anew
+  --with url=http://localhost:8080       another server
+  --with system=prompt.txt               another system prompt
+  --with temperature=0.2,top_p=0.9       another sampling
+What a side does not say is as your settings and the other flags have it.
+
+exit codes: 0 compared (also where runs failed), 1 failed, 2 usage, 75 server, sandbox or model not available,
+            130 interrupted; after 75 and 130 the same command goes on
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui compare`."""
+    parser.epilog = _EPILOG
     parser.add_argument(
         "what", nargs="+", metavar="TASK|ID", help="one task, or two and more finished sessions"
     )
     parser.add_argument(
-        "--with", dest="variants", action="append", default=[], metavar="NAME=VALUE,…", help="one side"
+        "--with",
+        dest="variants",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,…",
+        help="what one side has; once for each side, see below",
     )
-    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many runs with each")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many runs with each (default: 1)")
     parser.add_argument("--check", metavar="NAME", help="run this check of yours after each run")
-    parser.add_argument("--fresh", action="store_true", help="begin anew what was stopped half way")
+    parser.add_argument("--fresh", action="store_true", help="begin anew what was stopped half way, or is done")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--format", choices=("text", "md"), default="text", help="md: a Markdown table")
     add_settings(parser, [name for name in ALL_FLAGS if name not in ("apply", "approve", "theme")])
@@ -57,10 +103,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: If it is not clear what is to be compared.
         SessionError: If there is no such session, or nothing can be kept.
+        BackendError: If a server or a model is not there.
     """
     begun = start(args)
     if args.variants:
-        columns = _of_task(args, begun)
+        comparison, stopped = _of_task(args, begun)
+        if stopped is not None:
+            _note(f"stopped: {stopped.error or stopped.reason}; the same command goes on")
+            return EXIT_CODES[stopped.reason or "interrupted"]
+        columns = comparison.columns()
     elif len(args.what) > 1:
         columns = _of_sessions(args.what, begun)
     else:
@@ -73,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.format == "md":
         print("\n".join(markdown_lines(columns)))
     else:
-        print("\n".join(table_lines(columns)))
+        most_chars = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(table_lines(columns, most_chars)))
         if plot := plot_text(columns):
             print(f"\ndecode, tokens per second, by depth in tokens\n{plot}")
     return 0
@@ -91,44 +143,69 @@ def _of_sessions(names: Sequence[str], begun: Start) -> list[Column]:
     return columns
 
 
-def _of_task(args: argparse.Namespace, begun: Start) -> list[Column]:
+def _of_task(args: argparse.Namespace, begun: Start) -> tuple[Comparison, RunCard | None]:
+    """The comparison, and the run that it was stopped in, if it was."""
     if len(args.what) != 1 or not args.what[0].strip():
         raise UsageError("with --with there is one task, in quotes")
     if args.runs < 1:
         raise UsageError(f"--runs must be 1 or more, not {args.runs}")
-    from agentui import wire
-
-    names = {**{name: name for name in wire.COMPARABLE if name in RULES}, **_SHORT}
-    variants = []
-    for typed in args.variants:
-        variant = read_variant(typed, names)
-        for name, value in variant.settings:
-            try:
-                RULES[names[name]].parse(value)
-            except ValueError as error:
-                raise UsageError(f"--with {typed}: {name} {error}") from error
-        variants.append(variant)
-    if len(set(variants)) != len(variants):
+    sides = {read_variant(text, SIDES): text for text in args.variants}
+    if len(sides) != len(args.variants):
         raise UsageError("two sides are the same", hint="--runs N repeats each")
-    begun = agreed(begun, may_ask=sys.stdin.isatty() and sys.stderr.isatty())
-    plan = Plan(args.what[0], str(begun.project), tuple(variants), args.runs, args.check)
-    comparison, goes_on = begin(begun.places.state / "comparisons", plan, fresh=args.fresh)
+    settings = {variant: _settings(args, begun, variant, text) for variant, text in sides.items()}
+    plan = Plan(args.what[0], str(begun.project), tuple(sides), args.runs, args.check, _basis(settings))
+    comparison, is_known = begin(begun.places.state / "comparisons", plan, fresh=args.fresh)
+    if comparison.is_done:
+        _note(f"compared before, kept in {comparison.folder}; --fresh runs it anew")
+        return comparison, None
     with comparison.held():
-        if goes_on:
+        if is_known:
             _note(f"going on with {comparison.folder} and its copy of the project; --fresh begins anew")
         else:
             _note(f"kept in {comparison.folder}")
-        asyncio.run(_run(comparison, begun, names))
-    return comparison.columns()
+        return comparison, asyncio.run(_run(comparison, begun, settings))
 
 
-async def _run(comparison: Comparison, begun: Start, names: dict[str, str]) -> None:
+def _settings(args: argparse.Namespace, begun: Start, variant: Variant, text: str) -> Settings:
+    """All settings of one side: what it says counts like a flag.
+
+    Raises:
+        UsageError: If it cannot be used.
+        BackendUnavailable: If the command that gives its key may not run, or gives nothing.
+    """
+    said = {SIDES[name]: value for name, value in variant.settings}
+    try:
+        loaded = load_settings({**typed(args), **said}, os.environ, begun.files)
+        side = replace(begun, loaded=with_provider(loaded, begun.files, begun.places.home))
+    except UsageError as error:
+        raise UsageError(f"--with {text}: {error.message}", hint=error.hint) from error
+    return agreed(side, may_ask=sys.stdin.isatty() and sys.stderr.isatty()).loaded.settings
+
+
+def _basis(sides: Mapping[Variant, Settings]) -> str:
+    """A hash of everything that decides what the runs do: of all settings, and of what files they name say."""
+    told = []
+    for settings in sides.values():
+        kept = replace(settings, theme=None, keymap=(), keep_days=None, keep_bytes=None)
+        file = settings.system_file
+        told.append([repr(kept), file.read_text(errors="replace") if file and file.is_file() else ""])
+    return short_hash(told)
+
+
+async def _run(comparison: Comparison, begun: Start, sides: Mapping[Variant, Settings]) -> RunCard | None:
     from agentui import wire
 
-    runs = wire.CompareRuns(begun.loaded.settings, begun.places, comparison, names, _note)
-    await runs.clear()
-    await runs.take_snapshot()
-    await comparison.run(runs.start_run, _note)
+    running = asyncio.current_task()
+    assert running is not None
+    with ended_by_signals(lambda control: running.cancel()):
+        runs = wire.CompareRuns(sides, begun.places, comparison, _note)
+        await runs.find_models()
+        await runs.clear()
+        await runs.take_snapshot()
+        stopped = await comparison.run(runs.start_run, _note)
+        if stopped is None:
+            await runs.drop_snapshot()
+        return stopped
 
 
 def _note(text: str) -> None:
@@ -181,9 +258,16 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
-def table_lines(columns: Sequence[Column]) -> list[str]:
-    """The comparison as a table for a terminal."""
+def table_lines(columns: Sequence[Column], most_chars: int | None = None) -> list[str]:
+    """The comparison as a table for a terminal; sides stand beside each other where rows would be too long."""
     table = rows(columns)
+    lines = _aligned(table)
+    if most_chars is not None and max(map(len, lines)) > most_chars:
+        return _aligned(list(zip(*table, strict=True)))
+    return lines
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
 
@@ -214,5 +298,8 @@ def plot_text(columns: Sequence[Column], size: tuple[int, int] = _PLOT_SIZE) -> 
         signal = figure.signal(depths, [speed for _, speed in column.depths], marker=marker)
         figure.draw(signal.lines() if len(depths) > 1 else signal)
         legend.append(f"{marker} {clean_line(column.name)}")
+    ticks = sorted({depth for column in shown for depth, _ in column.depths})
+    figure.ruler("x").lim(0, ticks[-1] * 1.05)
+    figure.ruler("x").ticks([float(depth) for depth in ticks], [human_context(depth) for depth in ticks])
     figure.ruler("y").lim(0, 1.1 * max(speed for column in shown for _, speed in column.depths))
     return f"{clean(figure.build().string()).rstrip()}\n{'   '.join(legend)}"

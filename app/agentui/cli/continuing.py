@@ -134,15 +134,14 @@ def _choices() -> list[SessionChoice]:
         summary = summarise(info)
         if not summary.has_text:
             continue
-        saved = "saved" if summary.is_saved else summary.reason or "not ended"
         choices.append(
             SessionChoice(
                 info.session_id,
                 info.project,
-                "; ".join(summary.tasks),
+                summary.said,
                 ", ".join(summary.models),
                 info.started_utc.astimezone().strftime("%Y-%m-%d %H:%M"),
-                "open" if summary.is_open else saved,
+                summary.ending,
                 summary.turns,
                 summary.size_bytes,
             )

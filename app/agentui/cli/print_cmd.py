@@ -178,7 +178,7 @@ async def print_run(
             end(Interrupt())
             is_over = True
 
-    with _ended_by_signals(end):
+    with ended_by_signals(end):
         try:
             for recorded in session.recorder.past if tells_past else ():
                 hear(recorded)
@@ -207,8 +207,11 @@ def _forget_output() -> None:
 
 
 @contextmanager
-def _ended_by_signals(end: Callable[[Interrupt | Quit], None]) -> Iterator[None]:
-    """The first signal ends the run and saves it; a second one ends whatever does not."""
+def ended_by_signals(end: Callable[[Interrupt | Quit], object]) -> Iterator[None]:
+    """The first signal ends the run and saves it; a second one ends whatever does not.
+
+    A SIGHUP that is ignored stays so: whoever types nohup wants the run to outlive the terminal.
+    """
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     asked = 0
@@ -223,7 +226,9 @@ def _ended_by_signals(end: Callable[[Interrupt | Quit], None]) -> Iterator[None]
             running.cancel()
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield

@@ -102,7 +102,9 @@ def summary_object(session: SessionSummary) -> dict[str, Any]:
         "size_bytes": session.size_bytes,
         "is_open": session.is_open,
         "tasks": list(session.tasks),
+        "waiting": list(session.waiting),
         "models": list(session.models),
+        "ended": session.ending,
         "reason": session.reason,
         "is_saved": session.is_saved,
         "turns": session.turns,
@@ -119,12 +121,12 @@ def list_lines(sessions: Sequence[SessionSummary], *, has_project: bool) -> list
             (
                 session.session_id.rpartition("-")[2],
                 session.info.started_utc.astimezone().strftime("%Y-%m-%d %H:%M"),
-                _ended(session),
+                session.ending,
                 str(session.turns),
                 human_bytes(session.size_bytes),
                 clean_line(", ".join(session.models)).rpartition("/")[2] or "?",
                 clean_line(project),
-                _short("; ".join(session.tasks) or "(no task)"),
+                _short(session.said or "(no task)"),
             )
         )
     if len(rows) == 1:
@@ -132,13 +134,6 @@ def list_lines(sessions: Sequence[SessionSummary], *, has_project: bool) -> list
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     kept = [column for column, width in enumerate(widths) if width]
     return ["  ".join(row[column].ljust(widths[column]) for column in kept).rstrip() for row in rows]
-
-
-def _ended(session: SessionSummary) -> str:
-    if session.is_open:
-        return "open"
-    words = session.reason or ("not ended" if session.tasks else "empty")
-    return f"{words}, saved" if session.is_saved else words
 
 
 def _short(text: str) -> str:
@@ -219,7 +214,7 @@ def _agreed(session: SessionSummary) -> bool:
     """Ask before undo history goes; where nobody can be asked the answer is no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    what = f"{session.session_id} ({_short('; '.join(session.tasks))})"
+    what = f"{session.session_id} ({_short(session.said)})"
     applies = plural(session.applied, "apply" if session.applied == 1 else "applie")
     print(f"{what}: {applies} can still be undone. Remove it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

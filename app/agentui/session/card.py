@@ -18,7 +18,6 @@ from agentui.events import (
     Json,
     KvSample,
     MemorySample,
-    ModelFacts,
     ModelSeen,
     PrefixMeasured,
     Recorded,
@@ -72,9 +71,18 @@ def tell_cards(stream: EventStream, cards: CardFold) -> Callable[[], None]:
 def run_cards(records: Iterable[Recorded]) -> tuple[RunCard, ...]:
     """The cards of all runs of a session, in order; the last one also when it did not end."""
     fold = CardFold()
-    found = [card for recorded in records if (card := fold.apply(recorded)) is not None]
-    open_card = fold.current()
-    return (*found, open_card) if open_card is not None else tuple(found)
+    found: list[RunCard] = []
+
+    def keep(card: RunCard | None) -> None:
+        if card is not None and card.resumed:
+            found.pop()  # that of its earlier parts
+        if card is not None:
+            found.append(card)
+
+    for recorded in records:
+        keep(fold.apply(recorded))
+    keep(fold.current())
+    return tuple(found)
 
 
 class CardFold:
@@ -82,7 +90,7 @@ class CardFold:
 
     def __init__(self) -> None:
         self._run: _Run | None = None
-        self._model: ModelFacts | None = None
+        self._saved: _Run | None = None
         self._system_hash: str | None = None
         self._has_history = False
 
@@ -94,7 +102,12 @@ class CardFold:
         """Fold one event; the card of the run that it ends, else ``None``."""
         match recorded.event:
             case RunStarted() as event:
-                self._run = _Run(recorded, event)
+                saved, self._saved = self._saved, None
+                if saved is not None and event.goes_on and saved.is_same(event):
+                    saved.go_on(recorded, event)
+                    self._run = saved
+                else:
+                    self._run = _Run(recorded, event)
             case HistoryAppended(message):
                 if not self._has_history:
                     self._take_system(message)
@@ -104,7 +117,8 @@ class CardFold:
                     self._take_system(messages[0])
             case RunEnded() as event if self._run is not None:
                 self._run.end(recorded.t_s, event)
-                card, self._run = self._run.card(self._system_hash), None
+                card = self._run.card(self._system_hash)
+                self._saved, self._run = (self._run if event.is_saved else None), None
                 return card
             case event:
                 if self._run is not None:
@@ -204,10 +218,38 @@ class _Run:
         self._reused: int | None = None
         self._reread: int | None = None
         self._ttfts: list[float] = []
+        self._wall_before_s = 0.0
+        self._turns_before = self._commands_before = 0
 
     _prompt: int | None
     _completion: int | None
     _cached: int | None
+
+    def is_same(self, started: RunStarted) -> bool:
+        """Whether what goes on is still the same thing: with another model or sampling it is another run."""
+        card = self._card
+        return (card.model.model, card.harness, card.sampling) == (
+            started.model.model,
+            started.harness,
+            started.sampling,
+        )
+
+    def go_on(self, recorded: Recorded, started: RunStarted) -> None:
+        """Begin the next part of a run that was saved."""
+        self._began_s = recorded.t_s
+        self._wall_before_s = self._card.wall_s or 0.0
+        self._turns_before, self._commands_before = self._turns, self._commands
+        self._tools.clear()
+        self._card = replace(
+            self._card,
+            run_id=recorded.run_id,
+            model=started.model,
+            reason=None,
+            error=None,
+            is_saved=False,
+            wall_s=None,
+            resumed=self._card.resumed + 1,
+        )
 
     def apply(self, t_s: float, event: Event) -> None:
         match event:
@@ -236,9 +278,9 @@ class _Run:
                 pass
 
     def end(self, t_s: float, event: RunEnded) -> None:
-        self._turns = max(self._turns, event.turns)
-        self._commands = max(self._commands, event.commands)
-        wall_s = event.wall_s or t_s - self._began_s
+        self._turns = max(self._turns, self._turns_before + event.turns)
+        self._commands = max(self._commands, self._commands_before + event.commands)
+        wall_s = self._wall_before_s + (event.wall_s or t_s - self._began_s)
         self._card = replace(
             self._card,
             reason=event.reason,

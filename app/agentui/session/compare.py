@@ -1,7 +1,7 @@
 """The same task under different settings, one run after the other, and what they say beside each other.
 
 A comparison has a folder of its own with its plan, its outcomes so far and a snapshot of the project. Whoever
-starts the same plan again goes on after the last run that ended.
+starts the same plan again goes on after the last run that ended, and of a finished one gets what was found.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from typing import Any
 
 from agentui.card_text import model_text
 from agentui.errors import SessionBusy, SessionError, UsageError
+from agentui.event_json import plain, rebuilt
 from agentui.events import CheckResult, RunCard, Source
 from agentui.session.card import run_cards
 from agentui.session.journal import read_journal
 
 STATE = "state.json"
 SNAPSHOT = "snapshot"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+STOPPED = ("unavailable", "interrupted")
+"""Ends of runs that say nothing of what is compared: such a run is begun anew another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is compared: a task on a project, `runs` times with each variant, then a check (if any)."""
+    """What is compared: a task on a project, `runs` times with each variant, then a check (if any).
+
+    `basis` stands for everything else that decides what the runs do: with another one it is another plan.
+    """
 
     task: str
     project: str
     variants: tuple[Variant, ...]
     runs: int = 1
     check: str | None = None
+    basis: str = ""
 
     @property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -59,9 +67,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run that ended: its journal, and how the check of the comparison ended."""
+    """One run that ended: its journal, its card, and how the check of the comparison ended.
+
+    The card is kept here, since a session may be removed while the others run.
+    """
 
     journal: str
+    card: RunCard | None
     check: CheckResult | None = None
 
 
@@ -79,7 +91,7 @@ def read_variant(text: str, allowed: Iterable[str]) -> Variant:
     found: dict[str, str] = {}
     for part in text.split(","):
         name, has_value, value = part.partition("=")
-        name, value = name.strip(), value.strip()
+        name, value = name.strip().replace("-", "_"), value.strip()
         if not has_value or not value or name not in names or name in found:
             raise UsageError(
                 f"--with {text}: {part.strip()!r} is not NAME=VALUE with a name of its own",
@@ -127,8 +139,11 @@ class Comparison:
             folder for folder, (_, index, number, _) in found if (int(index), int(number)) not in self.outcomes
         ]
 
-    async def run(self, start_run: StartRun, note: Callable[[str], None]) -> None:
-        """Do what is left, one after the other; `note` hears of the progress."""
+    async def run(self, start_run: StartRun, note: Callable[[str], None]) -> RunCard | None:
+        """Do what is left, one after the other; `note` hears of the progress.
+
+        Returns the card of a run that was `STOPPED`, with which all stops; ``None`` when all is done.
+        """
         places = self.plan.places
         for count, (index, number) in enumerate(places, start=1):
             variant = self.plan.variants[index]
@@ -138,8 +153,12 @@ class Comparison:
                 continue
             note(f"{words}: running")
             folder = self.folder / f"run-{index}-{number}-{secrets.token_hex(2)}"
-            self.outcomes[index, number] = await start_run(variant, folder)
+            outcome = await start_run(variant, folder)
+            if outcome.card is not None and outcome.card.reason in STOPPED:
+                return outcome.card
+            self.outcomes[index, number] = outcome
             self.save()
+        return None
 
     def save(self) -> None:
         """Bring plan and outcomes to the disk, whole or not at all. Blocks.
@@ -149,9 +168,9 @@ class Comparison:
         """
         held = {
             "v": FORMAT_VERSION,
-            "plan": asdict(self.plan),
+            "plan": plain(self.plan),
             "outcomes": [
-                {"variant": index, "number": number, **asdict(outcome)}
+                {"variant": index, "number": number, **plain(outcome)}
                 for (index, number), outcome in sorted(self.outcomes.items())
             ],
         }
@@ -170,7 +189,7 @@ class Comparison:
         found: list[Column] = []
         for index, variant in enumerate(self.plan.variants):
             outcomes = [o for (i, _), o in sorted(self.outcomes.items()) if i == index]
-            pairs = [(card, o.check) for o in outcomes if (card := last_card(Path(o.journal))) is not None]
+            pairs = [(o.card, o.check) for o in outcomes if o.card is not None]
             if pairs:
                 found.append(make_column(variant.name, pairs, self.plan.check))
         return found
@@ -185,7 +204,7 @@ def _lock(fd: int) -> None:
 
 
 def begin(root: Path, plan: Plan, *, fresh: bool = False) -> tuple[Comparison, bool]:
-    """The comparison of a plan, and whether it goes on: one that was begun and not finished, else a new one.
+    """The comparison of a plan, and whether it was begun before: the newest of that plan, else a new one.
 
     Raises:
         SessionError: If no folder can be made.
@@ -193,9 +212,9 @@ def begin(root: Path, plan: Plan, *, fresh: bool = False) -> tuple[Comparison, b
     if not fresh:
         for folder in sorted(root.glob("*/"), reverse=True) if root.is_dir() else ():
             found = load(folder)
-            if found is not None and found.plan == plan and not found.is_done:
+            if found is not None and found.plan == plan:
                 return found, True
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")  # the newest is the last by name
     folder = root / f"{stamp}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700, parents=True)
@@ -212,21 +231,28 @@ def load(folder: Path) -> Comparison | None:
         held = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if held["v"] != FORMAT_VERSION:
             return None
-        plan = held["plan"]
-        variants = tuple(
-            Variant(tuple((str(n), str(v)) for n, v in one["settings"])) for one in plan["variants"]
-        )
         outcomes = {
-            (int(one["variant"]), int(one["number"])): Outcome(
-                str(one["journal"]), CheckResult(**one["check"]) if one["check"] else None
-            )
-            for one in held["outcomes"]
+            (int(one["variant"]), int(one["number"])): _read_outcome(one) for one in held["outcomes"]
         }
-        return Comparison(
-            folder, Plan(plan["task"], plan["project"], variants, int(plan["runs"]), plan["check"]), outcomes
-        )
+        return Comparison(folder, _read_plan(held["plan"]), outcomes)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _read_plan(held: Mapping[str, Any]) -> Plan:
+    variants = tuple(
+        Variant(tuple((str(name), str(value)) for name, value in one["settings"])) for one in held["variants"]
+    )
+    return Plan(held["task"], held["project"], variants, int(held["runs"]), held["check"], held["basis"])
+
+
+def _read_outcome(held: Mapping[str, Any]) -> Outcome:
+    card, check = held["card"], held["check"]
+    return Outcome(
+        str(held["journal"]),
+        rebuilt(RunCard, card) if card else None,
+        rebuilt(CheckResult, check) if check else None,
+    )
 
 
 # --- what is put beside each other ---------------------------------------------------------------

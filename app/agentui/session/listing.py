@@ -17,7 +17,9 @@ from agentui.events import (
     Event,
     RunEnded,
     RunStarted,
+    SteerId,
     SteerQueued,
+    SteerWithdrawn,
     TurnStarted,
     WorkspaceApplied,
     WorkspaceUndone,
@@ -27,7 +29,15 @@ from agentui.session.parts import all_parts, read_blocks
 from agentui.session.store import SessionInfo, SessionStore
 
 # A line's type stands in its first bytes; only lines of these types are decoded.
-_TOLD = (RunStarted, SteerQueued, RunEnded, TurnStarted, WorkspaceApplied, WorkspaceUndone)
+_TOLD = (
+    RunStarted,
+    SteerQueued,
+    SteerWithdrawn,
+    RunEnded,
+    TurnStarted,
+    WorkspaceApplied,
+    WorkspaceUndone,
+)
 _TYPE = re.compile(rb'"type":"(?:%b)"' % b"|".join(kind.__name__.encode() for kind in _TOLD))
 _APPLIED = b'"type":"WorkspaceApplied"'
 _HEAD_BYTES = 256
@@ -38,8 +48,8 @@ class SessionSummary:
     """A session in a list. Texts are exact: whoever shows them cleans them.
 
     `reason` is how the last run ended, ``None`` if it did not (it goes on, or it crashed). `size_bytes` counts
-    all files. `applied` is how many applies were not undone: they have undo history. `has_text`: the user said
-    something in it, even if no run began.
+    all files. `applied` is how many applies were not undone: they have undo history. `waiting` are texts that no
+    run began with yet.
     """
 
     info: SessionInfo
@@ -51,7 +61,26 @@ class SessionSummary:
     is_saved: bool = False
     turns: int = 0
     applied: int = 0
-    has_text: bool = False
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is something to go on with: a task, or one that waits."""
+        return bool(self.tasks or self.waiting)
+
+    @property
+    def ending(self) -> str:
+        """How it stands, in a word or two; saved is what was interrupted by the session's own end."""
+        if self.is_open:
+            return "open"
+        if self.tasks:
+            return "saved" if self.is_saved else self.reason or "not ended"
+        return "queued" if self.waiting else "empty"
+
+    @property
+    def said(self) -> str:
+        """What the user asked for, on one line; of a session in which no run began, what waits."""
+        return "; ".join(self.tasks or self.waiting)
 
     @property
     def session_id(self) -> str:
@@ -59,8 +88,8 @@ class SessionSummary:
         return self.info.session_id
 
     def matches(self, words: Iterable[str]) -> bool:
-        """Whether each word is in the id, project, a task, a model or the end's reason; case does not count."""
-        held = "\n".join((self.session_id, self.info.project, *self.tasks, *self.models, self.reason or ""))
+        """Whether each word is in the id, project, a task, a model or how it ended; case does not count."""
+        held = "\n".join((self.session_id, self.info.project, self.said, *self.models, self.ending))
         lower = held.casefold()
         return all(word.casefold() in lower for word in words)
 
@@ -73,15 +102,17 @@ class _Sums:
     is_saved: bool = False
     turns: int = 0
     applied: set[str] = field(default_factory=set)
-    has_text: bool = False
+    waiting: dict[SteerId, str] = field(default_factory=dict)
 
     def apply(self, event: Event) -> None:
         match event:
             case RunStarted(task, model):
                 self.tasks[task] = self.models[model.model] = None
                 self.reason, self.is_saved = None, False
-            case SteerQueued():
-                self.has_text = True
+            case SteerQueued(steer_id, text):
+                self.waiting[steer_id] = text
+            case SteerWithdrawn(steer_id, "taken back"):
+                self.waiting.pop(steer_id, None)
             case RunEnded(reason):
                 self.reason, self.is_saved = reason, event.is_saved
             case TurnStarted():
@@ -109,7 +140,7 @@ def summarise(info: SessionInfo) -> SessionSummary:
         is_saved=sums.is_saved,
         turns=sums.turns,
         applied=len(sums.applied),
-        has_text=sums.has_text or bool(sums.tasks),
+        waiting=() if sums.tasks else tuple(sums.waiting.values()),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentui.wire.caches import ModelFits, served_model
     from agentui.wire.check_run import run_check
     from agentui.wire.checks import project_image, shell_image
-    from agentui.wire.compare import COMPARABLE, CompareRuns
+    from agentui.wire.compare import CompareRuns
     from agentui.wire.demo import DEMO_TASK
     from agentui.wire.harnesses import pi_image
     from agentui.wire.live import LiveSession, open_session
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Bench": "agentui.wire.bench",
-    "COMPARABLE": "agentui.wire.compare",
     "CompareRuns": "agentui.wire.compare",
     "list_workspaces": "agentui.wire.bench",
     "open_bench": "agentui.wire.bench",
@@ -46,7 +45,6 @@ _MODULES = {
 }
 
 __all__ = [
-    "COMPARABLE",
     "DEMO_TASK",
     "Bench",
     "CompareRuns",

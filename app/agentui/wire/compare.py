@@ -6,16 +6,16 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from agentui.backends.base import ServerModel
-from agentui.config.settings import RULES, Settings
-from agentui.errors import AgentuiError
+from agentui.config.settings import Settings
+from agentui.errors import AgentuiError, ModelNotFound
 from agentui.events import CheckResult
 from agentui.paths import Places, private_folder
 from agentui.sandbox.base import OutputChunk
-from agentui.session.compare import SNAPSHOT, Comparison, Outcome, Variant
+from agentui.session.compare import SNAPSHOT, STOPPED, Comparison, Outcome, Variant, last_card
+from agentui.text import plural
 from agentui.wire.bench import Bench
 from agentui.wire.check_run import run_check, seed_folder
 from agentui.wire.live import open_session
@@ -24,39 +24,45 @@ from agentui.wire.workshops import own_place
 
 log = logging.getLogger(__name__)
 
-COMPARABLE = (
-    "model",
-    "harness",
-    "profile",
-    "max_turns",
-    "system_file",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "seed",
-    "max_tokens",
-)
-"""Settings that a side of a comparison may have, beside the context's length."""
-
 
 class CompareRuns:
-    """Starts the runs of a comparison. Nothing reaches the project; changes go to the run's own folder."""
+    """Starts the runs of a comparison. Nothing reaches the project; changes go to the run's own folder.
+
+    Args:
+        sides: The settings of each side.
+        where: The user's folders.
+        comparison: What is compared, and its folder.
+        note: Hears of the progress.
+    """
 
     def __init__(
         self,
-        settings: Settings,
+        sides: Mapping[Variant, Settings],
         where: Places,
         comparison: Comparison,
-        names: Mapping[str, str],
         note: Callable[[str], None],
     ) -> None:
-        self._settings = settings
+        self._sides = sides
         self._where = where
         self._comparison = comparison
-        self._names = names
         self._note = note
+
+    async def find_models(self) -> None:
+        """See that the server of each side has its model, before the first run takes its time.
+
+        Raises:
+            BackendUnavailable: If a server is not there.
+            ModelNotFound: If it has no such model.
+        """
+        for variant, settings in self._sides.items():
+            backend = await find_backend(settings)
+            try:
+                if settings.model is not None:
+                    await backend.describe(settings.model)
+            except ModelNotFound as error:
+                raise ModelNotFound(f"{variant.name}: {error.message}", hint=error.hint) from error
+            finally:
+                await backend.aclose()
 
     async def take_snapshot(self) -> None:
         """Copy the project as an agent would get it, once for all runs; one cut short is made anew."""
@@ -65,9 +71,14 @@ class CompareRuns:
             return
         await asyncio.to_thread(shutil.rmtree, half, True)
         self._note("copying the project once for all runs")
-        await seed_folder(self._settings, self._where, Path(self._comparison.plan.project), half)
+        settings = next(iter(self._sides.values()))
+        await seed_folder(settings, self._where, Path(self._comparison.plan.project), half)
         (half / "copy").rename(folder)
         await asyncio.to_thread(shutil.rmtree, half, True)
+
+    async def drop_snapshot(self) -> None:
+        """Remove it: every run has ended, and what came of each lies in a folder of its own."""
+        await asyncio.to_thread(shutil.rmtree, self._snapshot, True)
 
     @property
     def _snapshot(self) -> Path:
@@ -76,8 +87,9 @@ class CompareRuns:
     async def clear(self) -> None:
         """Remove what runs left that were killed: their folders and their private copies."""
         name = Path(self._comparison.plan.project).name
+        settings = next(iter(self._sides.values()))
         for folder in await asyncio.to_thread(self._comparison.left_behind):
-            await self._forget(self._settings, folder / name)
+            await self._forget(settings, folder / name)
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     async def start_run(self, variant: Variant, folder: Path) -> Outcome:
@@ -85,17 +97,18 @@ class CompareRuns:
         plan = self._comparison.plan
         project = private_folder(folder) / Path(plan.project).name
         await asyncio.to_thread(shutil.copytree, self._snapshot, project, symlinks=True)
-        settings = self._with(variant)
-        await self._make_room(settings.model)
+        settings = self._sides[variant]
+        await self._make_room(settings)
         session = open_session(settings, project=project, accepts_changes=True)
         try:
             ended = await session.run_task(plan.task)
         finally:
             await session.aclose()
-        self._note(f"{variant.name}: {ended.reason} after {ended.turns} turns")
-        check = await self._check(settings, project)
+        self._note(f"{variant.name}: {ended.reason} after {plural(ended.turns, 'turn')}")
+        card = await asyncio.to_thread(last_card, session.journal)
+        check = None if ended.reason in STOPPED else await self._check(settings, project)
         await self._forget(settings, project)
-        return Outcome(str(session.journal), check)
+        return Outcome(str(session.journal), card, check)
 
     async def _forget(self, settings: Settings, project: Path) -> None:
         """Drop the private copy of a run; what came of it lies in the run's own folder."""
@@ -105,17 +118,15 @@ class CompareRuns:
         except AgentuiError as error:
             log.warning("the copy of %s stays: %s", project, error.message)
 
-    def _with(self, variant: Variant) -> Settings:
-        changed = {self._names[name]: value for name, value in variant.settings}
-        return replace(self._settings, **{name: RULES[name].parse(value) for name, value in changed.items()})
-
-    async def _make_room(self, model: str | None) -> None:
-        """Unload other models: what they hold would count for this run."""
-        backend = await find_backend(self._settings)
+    async def _make_room(self, settings: Settings) -> None:
+        """Unload other models where the server can: what they hold would count for this run."""
+        if settings.model is None:
+            return
+        backend = await find_backend(settings)
         try:
-            for served in await backend.models():
+            for served in await backend.models() if backend.facts.can_load else ():
                 for instance in served.instances:
-                    if model is not None and not _is_meant(served, model):
+                    if not _is_meant(served, settings.model):
                         await backend.unload(instance.id)
         finally:
             await backend.aclose()

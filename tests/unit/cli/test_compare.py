@@ -69,8 +69,9 @@ def test_finished_sessions_are_compared(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["task"], "cannot be compared"),
         (["task", "--with", "model=a", "--with", "model=a"], "the same"),
-        (["task", "--with", "url=http://x"], "NAME=VALUE"),
-        (["task", "--with", "context=never"], "must be a number"),
+        (["task", "--with", "api_key=x"], "NAME=VALUE"),
+        (["task", "--with", "context=never"], "--with context=never"),
+        (["task", "--with", "sandbox=none"], "names: context, harness"),
         (["task", "--with", "model=a", "--runs", "0"], "--runs"),
         (["a", "b", "--with", "model=a"], "one task"),
     ],

@@ -137,6 +137,34 @@ def test_each_run_of_a_session_has_a_card_and_knows_its_system_prompt() -> None:
     assert run_cards(tape.records)[1].system_hash is None
 
 
+def test_a_run_that_was_saved_and_resumed_has_one_card_for_all_its_parts() -> None:
+    check = ToolStarted(CallId("c1"), "bash", "check test", "/w", "check", "test")
+    tape = Tape()
+    tape.add(started(), memory(47.0), TurnStarted(1), answered(1, 1_000, 0, 100, 50, 500))
+    tape.add(check, ToolEnded(CallId("c1"), "error", 1, 1.0), TurnTimed(1, 4.0, decode_s=4.0))
+    tape.add(RunEnded("interrupted", "killed", turns=1, commands=1, wall_s=5.0, is_saved=True))
+    tape.add(started(goes_on=True), memory(44.0), TurnStarted(1), answered(2, 3_000, 1_000, 100, 50, 500))
+    (unfinished,) = run_cards(tape.records)
+    assert (unfinished.reason, unfinished.turns, unfinished.resumed) == (None, 2, 1)
+    tape.add(RunEnded("interrupted", is_saved=True, turns=1, wall_s=2.0), started(goes_on=True))
+    tape.add(RunEnded("done", turns=0, wall_s=3.0))
+    card = only_card(tape)
+    assert (card.reason, card.error, card.is_saved, card.resumed) == ("done", None, False, 2)
+    assert (card.turns, card.requests, card.prompt_tokens, card.wall_s) == (2, 2, 4_000, 10.0)
+    assert (card.peak_memory_bytes, [found.name for found in card.checks]) == (47 * GIB, ["test"])
+    assert card.time is not None
+    assert (card.time.decode_s, card.time.other_s) == (4.0, 6.0)
+    assert "resumed 2 times" in dict(card_rows(card))["work"]
+
+
+@pytest.mark.parametrize("changed", [{"model": replace(MODEL, model="other")}, {"sampling": {"top_k": 1}}, {}])
+def test_what_goes_on_as_something_else_has_a_card_of_its_own(changed: dict[str, object]) -> None:
+    tape = Tape()
+    tape.add(started(), TurnStarted(1), RunEnded("interrupted", is_saved=True, turns=1))
+    tape.add(started(goes_on=bool(changed), **changed), TurnStarted(1), RunEnded("done", turns=1))
+    assert [(card.reason, card.turns) for card in run_cards(tape.records)] == [("interrupted", 1), ("done", 1)]
+
+
 def test_a_recorder_tells_the_card_after_the_end_of_each_run() -> None:
     recorder, cards = Recorder(MemoryJournal(), FakeTime().clock), CardFold()
     (before,) = Tape().add(HistoryAppended({"role": "system", "content": "be brief"}))

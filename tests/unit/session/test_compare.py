@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from agentui.errors import SessionBusy, UsageError
 from agentui.events import (
     CheckResult,
+    EndReason,
     KvSample,
     ModelFacts,
     RequestEnded,
@@ -17,7 +21,7 @@ from agentui.events import (
     TurnStarted,
     Usage,
 )
-from agentui.session.compare import Comparison, Outcome, Plan, Variant, begin, load, read_variant
+from agentui.session.compare import Comparison, Outcome, Plan, Variant, begin, last_card, load, read_variant
 from agentui.session.recorder import Recorder
 from agentui.session.store import SessionStore
 from agentui.session.writer import JournalWriter
@@ -35,9 +39,12 @@ class Killed(Exception):
 class Machine:
     """Two models that differ in speed, memory and what their work is worth; keeps what was run."""
 
-    def __init__(self, store: SessionStore, dies_at: int | None = None) -> None:
+    def __init__(
+        self, store: SessionStore, dies_at: int | None = None, ends: Sequence[EndReason] = ()
+    ) -> None:
         self._store = store
         self._dies_at = dies_at
+        self._ends = list(ends)
         self.folders: list[Path] = []
         self.ran: list[str] = []
 
@@ -62,11 +69,13 @@ class Machine:
             recorder.flush()
             held.close()
             raise Killed
-        recorder.emit(RunEnded("done", turns=2, wall_s=60.0 if is_fast else 240.0))
+        reason = self._ends.pop(0) if self._ends else "done"
+        recorder.emit(RunEnded(reason, turns=2, wall_s=60.0 if is_fast else 240.0))
         recorder.flush()
         held.close()
         code = 0 if is_fast else 1
-        return Outcome(str(held.journal), CheckResult("test", "ok" if is_fast else "error", code, 1.0))
+        check = CheckResult("test", "ok" if is_fast else "error", code, 1.0)
+        return Outcome(str(held.journal), last_card(held.journal), check)
 
 
 def silent(text: str) -> None:
@@ -124,20 +133,41 @@ async def test_killed_and_started_again_it_goes_on_and_gives_the_same_table(
     assert not set(machine.folders) & set(dying.folders)
 
 
-async def test_a_finished_plan_is_run_anew_and_so_is_another_one(tmp_path: Path, store: SessionStore) -> None:
+async def test_a_finished_plan_is_known_again_without_its_sessions_and_another_one_is_not(
+    tmp_path: Path, store: SessionStore
+) -> None:
     done = await compared(tmp_path / "c", store)
-    again, goes_on = begin(tmp_path / "c", PLAN)
-    assert not goes_on
-    assert again.folder != done.folder
-    _, goes_on = begin(tmp_path / "c", Plan("split it", "/other", PLAN.variants, 2, "test"))
-    assert not goes_on
-    assert begin(tmp_path / "c", PLAN, fresh=True)[1] is False
-    found = load(done.folder)
-    assert found is not None
-    assert (found.plan, found.outcomes) == (done.plan, done.outcomes)
+    shutil.rmtree(store.root)
+    again, is_known = begin(tmp_path / "c", PLAN)
+    assert is_known
+    assert again.is_done
+    assert (again.folder, again.plan, again.outcomes) == (done.folder, done.plan, done.outcomes)
+    assert again.columns() == done.columns()
+    for other in (replace(PLAN, project="/other"), replace(PLAN, runs=3), replace(PLAN, basis="another prompt")):
+        assert begin(tmp_path / "c", other)[1] is False
+    anew, is_known = begin(tmp_path / "c", PLAN, fresh=True)
+    assert not is_known
+    assert begin(tmp_path / "c", PLAN)[0].folder == anew.folder
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"v": 2}', b'{"v": 1, "plan": {}}', b"\xff"])
+@pytest.mark.parametrize("end", ["unavailable", "interrupted"])
+async def test_a_run_that_was_stopped_is_no_result_and_all_stops_with_it(
+    tmp_path: Path, store: SessionStore, end: EndReason
+) -> None:
+    comparison, _ = begin(tmp_path / "c", PLAN)
+    machine = Machine(store, ends=["failed", end])
+    stopped = await comparison.run(machine.start_run, silent)
+    assert stopped is not None
+    assert stopped.reason == end
+    assert machine.ran == [FAST.name, SLOW.name]
+    again, _ = begin(tmp_path / "c", PLAN)
+    assert list(again.outcomes) == [(0, 0)]
+    assert again.left_behind() == machine.folders[1:]
+    assert await again.run(Machine(store).start_run, silent) is None
+    assert again.is_done
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"v": 3}', b'{"v": 2, "plan": {}}', b"\xff"])
 def test_a_state_that_cannot_be_read_is_passed_over(tmp_path: Path, content: bytes) -> None:
     folder = tmp_path / "c" / "x"
     folder.mkdir(parents=True)

@@ -12,6 +12,9 @@ from agentui.events import (
     RunEnded,
     RunStarted,
     SessionStarted,
+    SteerId,
+    SteerQueued,
+    SteerWithdrawn,
     TurnStarted,
     WorkspaceApplied,
     WorkspaceUndone,
@@ -48,6 +51,10 @@ def task(text: str, model: str = "google/gemma") -> RunStarted:
     return RunStarted(text, ModelFacts(model), "b", "/w", "loop", None)
 
 
+def queued(text: str, steer_id: str = "s1") -> SteerQueued:
+    return SteerQueued(SteerId(steer_id), text, "steer")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> SessionStore:
     return SessionStore(tmp_path / "sessions")
@@ -68,6 +75,26 @@ def test_the_words_of_a_search_are_found_in_project_task_model_and_end(store: Se
     assert found.matches(["split", "shop", "GEMMA", "guard"])
     assert found.matches([])
     assert not found.matches(["split", "blog"])
+
+
+@pytest.mark.parametrize(
+    ("events", "ending", "said"),
+    [
+        ((), "empty", ""),
+        ((queued("one"), queued("two", "s2")), "queued", "one; two"),
+        ((queued("one"), SteerWithdrawn(SteerId("s1"))), "empty", ""),
+        ((queued("one"), SteerWithdrawn(SteerId("s1"), "begins")), "queued", "one"),
+        ((queued("one"), SteerWithdrawn(SteerId("s1"), "begins"), task("one")), "not ended", "one"),
+        ((task("one"), RunEnded("interrupted", is_saved=True), queued("two")), "saved", "one"),
+        ((task("one"), RunEnded("interrupted")), "interrupted", "one"),
+    ],
+)
+def test_how_a_session_stands_is_told_also_where_no_run_began(
+    store: SessionStore, events: tuple[Event, ...], ending: str, said: str
+) -> None:
+    found = summarise(record(store, *events))
+    assert (found.ending, found.said, found.has_text) == (ending, said, bool(said))
+    assert found.matches([ending, *said.split("; ")])
 
 
 def test_a_damaged_journal_is_summed_up_as_far_as_it_can_be_read(store: SessionStore) -> None:
