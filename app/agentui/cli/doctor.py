@@ -1,9 +1,9 @@
 """`agentui doctor`: what was found, which setting came from where, what is missing, what to do.
 
-agentui doctor          server, models, Docker and its memory, terminal, memory, settings and their origin
-agentui doctor keys     all actions that can be bound to keys, by id, and how; then, for each key you press,
-                        the bytes that your terminal sends, the name to bind, and what it does. q twice ends
-agentui doctor models   your models.json, and what Pi is given instead
+``agentui doctor`` looks at server, models, Docker and its memory, terminal, memory, and your settings.
+``agentui doctor keys`` lists all actions that keys can be bound to, and how; then, for each key you press, the
+bytes that your terminal sends, the name to bind, and what it does, until q is pressed twice.
+``agentui doctor models`` shows your models.json, and what Pi is given instead.
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ def show_keys(keymap: Mapping[str, str], settings_file: Path) -> int:
     from agentui.tui.keys import actions_by_key
 
     print("\n".join(bindings_text(keymap, settings_file)))
-    print(
-        "\nPress keys. Each line shows the bytes that arrive, the name to bind, and what it does. q twice ends.\n"
-    )
+    print("\nPress keys. Each shows the bytes that arrive, the name to bind, and what it does. q twice ends.\n")
     does = actions_by_key(keymap)
     with _raw_terminal(sys.stdin.fileno()):
         last = ""
