@@ -1,7 +1,7 @@
 """The command line: the only modules that print or exit.
 
-A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``, whose docstring is its help. It is
-imported only when it is asked for; whatever is slow to import (openai, docker, textual, aiohttp), inside functions.
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; its docstring is its help. It is
+imported only when it is asked for. Slow imports (openai, docker, textual, aiohttp) stand inside functions.
 """
 
 from __future__ import annotations
