@@ -77,7 +77,7 @@ NOTES = (
     "The user ran this in the sandbox: check test\nboom\n[exit 1, check: throwaway container]",
     "The user discarded your changes to: report/cli.py.",
     "The user applied again earlier changes to: report/cli.py.",
-    "The user changed files on their side that you changed too: a.py. Theirs stay on the host, yours in the copy.",
+    "The user changed files on their side that you changed too: a.py. Theirs stay on the host.",
 )
 
 

@@ -27,9 +27,9 @@ _SUMMARY_WANTED = re.compile(
 )
 # The player ends its own summaries with this line, so that a compacted conversation goes on where it was.
 _STEPS_DONE = re.compile(r"Steps done \((\w+)\): ([\w, -]*)")
-# What a client tells of its user's doings is no wish: a command of theirs with its output, their edits and undos.
+# What a client tells of its user is no wish: a command of theirs with its output, their edits and undos.
 _NOTE = re.compile(
-    r"^The user (?:ran this in the sandbox: .*?^\[(?:exit|killed|cancelled|lost|denied|skipped)\b[^\n]*\]"
+    r"^The user (?:ran this in the sandbox: .*?^\[(?:exit|killed|cancelled|lost|refused)\b[^\n]*\]"
     r"|changed files on their side [^\n]*|[\w ]+ (?:your|earlier) changes to: [^\n]*)$",
     re.MULTILINE | re.DOTALL,
 )
