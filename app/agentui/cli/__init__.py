@@ -1,7 +1,7 @@
 """The command line: the only modules that print or exit.
 
-A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only when it is
-asked for. Whatever is slow to import (openai, docker, textual, aiohttp) is imported inside functions.
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; its docstring is its help. It is
+imported only when it is asked for. Slow imports (openai, docker, textual, aiohttp) stand inside functions.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ _JSON_ERRORS = frozenset({"models", "load", "unload"})
 
 UNAVAILABLE = 75
 INTERRUPTED = 130
+EXIT_CODES = """exit codes: 0 done, 1 failed, 2 usage, 75 model server, sandbox or project not available,
+            130 interrupted"""
+"""What most commands mean by theirs; a module with others has an ``EXIT_CODES`` of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +102,7 @@ def _dispatch(words: list[str]) -> int:
         module = importlib.import_module(command[0])
         parser = argparse.ArgumentParser(prog=f"agentui {words[0]}", description=module.__doc__)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = getattr(module, "EXIT_CODES", EXIT_CODES)
         module.add_arguments(parser)
         args = parser.parse_args(words[1:])
         try:
@@ -140,8 +144,9 @@ def _commands_help() -> str:
             *lines,
             "",
             "A TASK that equals a command's name needs -- before it.",
-            "exit codes: 0 done, 1 failed, 2 usage, 3 a limit, 4 memory guard,",
-            "            75 model server or sandbox not available, 130 interrupted",
+            "exit codes, with -p those of the run:",
+            "  0 done, 1 failed, 2 usage, 3 a limit (turns, tokens, a loop, a task longer than the context),",
+            "  4 memory guard, 75 model server, sandbox or project not available, 130 interrupted",
         ]
     )
 

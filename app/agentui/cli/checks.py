@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from agentui.sandbox.project_image import ProjectImage
 
 TIMED_OUT, KILLED, UNAVAILABLE = 124, 137, 75
+EXIT_CODES = """exit codes: 0 done, 1 failed, 2 usage, 75 engine or image not there, or not agreed to;
+            of run the check's own; 124 it ran out of time, 137 it was killed, 75 it was refused"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

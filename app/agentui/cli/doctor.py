@@ -1,7 +1,9 @@
 """`agentui doctor`: what was found, which setting came from where, what is missing, what to do.
 
-``agentui doctor keys`` shows what arrives of each key you press; ``agentui doctor models`` your models.json,
-and what Pi is given instead.
+``agentui doctor`` looks at server, models, Docker and its memory, terminal, memory, and your settings.
+``agentui doctor keys`` lists all actions that keys can be bound to, and how; then, for each key you press, the
+bytes that your terminal sends, the name to bind, and what it does, until q is pressed twice.
+``agentui doctor models`` shows your models.json, and what Pi is given instead.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from agentui.config.trust import TrustStore
 from agentui.errors import AgentuiError, UsageError
 from agentui.text import clean, clean_line
 
-_PARTS_HELP = "keys: show what arrives of each key; models: your models.json and what Pi is given"
+EXIT_CODES = "exit codes: 0 tasks can be run; 75 the model server or the sandbox is missing; 1 failed; 2 usage"
+_PARTS_HELP = "what to look at instead"
 _MARKS = {"ok": "ok     ", "note": "note   ", "missing": "missing"}
 
 
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("doctor keys has no --json")
         from agentui.cli.keys import show_keys
 
-        return show_keys()
+        begun = start(args)
+        return show_keys(dict(begun.loaded.settings.keymap), begun.places.config_file)
     begun = start(args)
     if args.part == "models":
         from agentui.cli.doctor_models import show_models

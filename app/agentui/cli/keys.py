@@ -1,4 +1,4 @@
-"""`agentui doctor keys`: what the terminal sends for a key, and the name under which it can be bound."""
+"""`agentui doctor keys`: what the terminal sends for a key, the name it is bound by, and what it does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import select
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from agentui.errors import UsageError
+from agentui.text import clean_line
 
 # The dashboard asks for the Kitty protocol in the same way, so that the same bytes arrive here.
 _KITTY_ON, _KITTY_OFF = "\x1b[>1u", "\x1b[<u"
@@ -24,25 +26,42 @@ _PRESS = re.compile(
 )
 
 
-def show_keys() -> int:
-    """Print each key until q is pressed twice in a row.
+def show_keys(keymap: Mapping[str, str], settings_file: Path) -> int:
+    """Print what can be bound, then each key that is pressed, until q is pressed twice in a row.
 
     Raises:
         UsageError: If there is no terminal.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("doctor keys needs a terminal to press keys in")
-    print("Press keys. Each line shows the bytes that arrive and the name to bind. q twice ends.\n")
+    from agentui.tui.keys import actions_by_key
+
+    print("\n".join(bindings_text(keymap, settings_file)))
+    print("\nPress keys. Each shows the bytes that arrive, the name to bind, and what it does. q twice ends.\n")
+    does = actions_by_key(keymap)
     with _raw_terminal(sys.stdin.fileno()):
         last = ""
         for arrived in _presses(sys.stdin.fileno()):
             names = key_names(arrived)
-            sys.stdout.write(f"{spelled(arrived):<28}{', '.join(names) or 'not a key'}\r\n")
+            shown = f"{spelled(arrived):<24}{', '.join(names) or 'not a key':<18}"
+            words = "; ".join(does[name] for name in names if name in does)
+            sys.stdout.write(f"{shown}{words}".rstrip() + "\r\n")
             sys.stdout.flush()
             if names == ["q"] and last == "q":
                 break
             last = names[-1] if names else ""
     return 0
+
+
+def bindings_text(keymap: Mapping[str, str], settings_file: Path) -> list[str]:
+    """The ids that keys can be bound by, with the key of each as it stands, and how to bind another one."""
+    from agentui.tui.keys import KEYS
+
+    lines = [f"{key.id:<19}{keymap.get(key.id, key.keys):<16}{key.words}" for key in KEYS]
+    unknown = sorted(keymap.keys() - {key.id for key in KEYS})
+    if unknown:
+        lines += ["", f"your settings bind what there is not: {clean_line(', '.join(unknown))}"]
+    return [*lines, "", f"To bind another key, in {settings_file}:", "  [keys]", '  "run.pause" = "f7,space"']
 
 
 def spelled(arrived: bytes) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from agentui.cli import remote
 from agentui.text import clean_line, human_bytes, plural
 
+EXIT_CODES = "exit codes: 0 a session runs; 1 none does, or not the one that was named; 2 usage"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the session and ``--json``."""

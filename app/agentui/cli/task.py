@@ -12,7 +12,13 @@ from agentui.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui`."""
     parser.add_argument("task", nargs="?", metavar="TASK", help="what the agent is to do")
-    parser.add_argument("-p", "--print", action="store_true", dest="prints", help="run without a screen")
+    parser.add_argument(
+        "-p",
+        "--print",
+        action="store_true",
+        dest="prints",
+        help="run without a screen; ends with the exit code of the run (below)",
+    )
     parser.add_argument("--mode", choices=("text", "json"), help="with -p: plain text, or one event per line")
     parser.add_argument("--samples", action="store_true", help="with --mode json: memory and speed samples too")
     parser.add_argument("--demo", action="store_true", help="a simulated model works on a scratch project")

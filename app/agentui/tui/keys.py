@@ -47,6 +47,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("ctrl+j", "new line"),
     ("up / down", "take the last queued text back, then the history"),
     ("ctrl+p", "command palette"),
+    ("ctrl+q", "quit, asking first while a run works"),
     ("up / down", "in the tool log and the changes: choose; ctrl+t or ctrl+n goes there, esc back"),
     ("enter / o", "in the tool log: full output; a click or ctrl+o unfolds"),
 )
@@ -85,3 +86,10 @@ def empty_prompt_actions(rebound: Mapping[str, str]) -> dict[str, str]:
         if key.is_for_empty_prompt
         for name in rebound.get(key.id, key.keys).split(",")
     }
+
+
+def actions_by_key(rebound: Mapping[str, str]) -> dict[str, str]:
+    """What each key does, in words, with the user's own keys in place; of fixed keys those of the prompt."""
+    bound = {name.strip(): key.words for key in KEYS for name in rebound.get(key.id, key.keys).split(",")}
+    fixed = {name: words for keys, words in reversed(FIXED) for name in keys.split(" / ")}
+    return fixed | bound

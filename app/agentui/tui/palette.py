@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from textual import on
 from textual.app import SystemCommand
+from textual.command import CommandPalette
+from textual.widgets import Input
 
 from agentui.tui.commands import COMMANDS, Deck
+
+
+class Palette(CommandPalette):
+    """Textual's palette, in which Enter takes what was typed: a search that still runs is waited for."""
+
+    @on(Input.Submitted)
+    async def wait_for_search(self) -> None:
+        """Let the list follow the last letter before Textual's own handler takes the highlighted row."""
+        for search in [worker for worker in self.workers if worker.node is self and worker.is_running]:
+            await search.wait()
 
 
 def palette_commands(deck: Deck, start: Callable[[Callable[[], None]], None]) -> Iterator[SystemCommand]:

@@ -4,12 +4,14 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentui.cli.keys import key_names, single_presses, spelled
+from agentui.cli.keys import bindings_text, key_names, single_presses, spelled
+from agentui.tui import keys
 
 
 @pytest.mark.parametrize(
@@ -74,16 +76,36 @@ def test_keys_are_shown_on_a_real_terminal_until_q_is_pressed_twice() -> None:
     )
     os.close(terminal)
     seen = _read_until(main_end, b"\x1b[>1u")
+    assert b"run.pause" in seen
     for key, name in ((b"\x0f", b"ctrl+o"), (b"q", b"q"), (b"x", b"x"), (b"q", b"q")):
         os.write(main_end, key)
-        seen = _read_until(main_end, name + b"\r\n")
+        seen = _read_until(main_end, name + (b"            fold" if name == b"ctrl+o" else b"\r\n"))
     os.write(main_end, b"ab\x1b[A")
-    seen = _read_until(main_end, b"up\r\n")
-    assert [line.split()[-1] for line in seen.splitlines()[-3:]] == [b"a", b"b", b"up"]
+    seen = _read_until(main_end, b"the history\r\n")
+    assert [line.split()[:3] for line in seen.splitlines()[-3:]] == [
+        [b"a", b"a", b"apply"],
+        [b"b", b"b"],
+        [b"ESC", b"[A", b"up"],
+    ]
     os.write(main_end, b"qq")
     assert _read_until(main_end, b"\x1b[<u")
     assert process.wait(30) == 0
     os.close(main_end)
+
+
+def test_what_can_be_bound_is_listed_with_the_users_own_keys_and_what_there_is_not() -> None:
+    text = "\n".join(bindings_text({"run.pause": "f9", "run.paws": "f8"}, Path("settings.toml")))
+    assert all(key.id in text for key in keys.KEYS)
+    assert "run.pause          f9 " in text
+    assert "bind what there is not: run.paws" in text
+    assert "in settings.toml" in text
+
+
+def test_what_a_key_does_follows_the_users_own_keys() -> None:
+    does = keys.actions_by_key({"run.pause": "f9,f10"})
+    assert does["f9"] == does["f10"] == "pause or resume; again while pausing: freeze"
+    assert "space" not in does
+    assert does["tab"].startswith("queue")
 
 
 def _read_until(fd: int, wanted: bytes) -> bytes:

@@ -138,3 +138,9 @@ def test_errors_have_their_exit_code(error: UsageError, code: int) -> None:
 def test_errors_are_cleaned_before_they_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "\x1b]0;owned\x07x"]) == 1
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), ["doctor", "keys"]])
+def test_every_help_says_the_exit_codes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    assert "exit codes" in capsys.readouterr().out

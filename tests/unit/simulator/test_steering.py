@@ -72,6 +72,28 @@ def test_a_steer_is_quoted_and_answered_in_the_next_message() -> None:
     assert "__all__" in reply.text
 
 
+NOTES = (
+    "The user ran this in the sandbox: cat notes.md\n# Notes\n[a link]\n\nkeep the public names\n[exit 0]",
+    "The user ran this in the sandbox: check test\nboom\n[exit 1, check: throwaway container]",
+    "The user discarded your changes to: report/cli.py.",
+    "The user applied again earlier changes to: report/cli.py.",
+    "The user changed files on their side that you changed too: a.py. Theirs stay on the host.",
+)
+
+
+@pytest.mark.parametrize("note", [*NOTES, "\n".join(NOTES)])
+def test_a_note_of_what_the_user_did_is_no_steer(note: str) -> None:
+    messages = first_turns(3)
+    assert reply_to(after(messages, note), [BASH_TOOL]) == reply_to(messages, [BASH_TOOL])
+
+
+@pytest.mark.parametrize("text", [f"{NOTES[0]}\n\nuse dataclasses", f"use dataclasses\n\n{NOTES[0]}"])
+def test_a_steer_beside_a_note_is_heard_alone(text: str) -> None:
+    messages = first_turns(3)
+    answer = reply_to(after(messages, text), [BASH_TOOL])
+    assert answer == reply_to(after(messages, "use dataclasses"), [BASH_TOOL])
+
+
 @pytest.mark.parametrize("turn", [1, 5, 9, 12])
 def test_keep_the_public_names_gives_the_facade_an_all(project: Path, turn: int) -> None:
     run = play(SPLIT, project, steers={turn: "please keep the public names"})

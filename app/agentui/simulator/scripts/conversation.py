@@ -27,6 +27,12 @@ _SUMMARY_WANTED = re.compile(
 )
 # The player ends its own summaries with this line, so that a compacted conversation goes on where it was.
 _STEPS_DONE = re.compile(r"Steps done \((\w+)\): ([\w, -]*)")
+# What a client tells of its user is no wish: a command of theirs with its output, their edits and undos.
+_NOTE = re.compile(
+    r"^The user (?:ran this in the sandbox: .*?^\[(?:exit|killed|cancelled|lost|refused)\b[^\n]*\]"
+    r"|changed files on their side [^\n]*|[\w ]+ (?:your|earlier) changes to: [^\n]*)$",
+    re.MULTILINE | re.DOTALL,
+)
 _WISH = re.compile(r"^- The user asked: (.+)$", re.MULTILINE)
 
 
@@ -63,9 +69,12 @@ class ConversationReader:
                 case _:
                     continue
 
-    def _read_user(self, text: str) -> None:
+    def _read_user(self, said: str) -> None:
         progress = self.progress
-        if self._read_summary(text):
+        if self._read_summary(said):
+            return
+        text = _NOTE.sub("", said).strip()
+        if not text:
             return
         if progress is None:
             self._start(text)
