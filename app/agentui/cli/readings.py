@@ -8,7 +8,7 @@ from typing import Any
 
 from agentui.backends.source import ServerReading, SlotReading
 from agentui.cli.ports import Watching
-from agentui.events import KvSample, MemorySample, ModelFacts, Source
+from agentui.events import ForecastMade, KvSample, MemorySample, ModelFacts, Source
 from agentui.text import (
     clean_line,
     human_bytes,
@@ -92,9 +92,31 @@ def plain_lines(watching: Watching, view: View) -> list[str]:
         lines.append(f"context: {used} of {human_context(context.limit_tokens)}, {human_percent(share)}")
     else:
         lines.append("context used: ?")
+    lines += _prefix(gauges)
     lines += [f"slot {slot.slot}: {_slot(slot)}" for slot in watching.reading.slots]
     lines.append(_speed(view, watching.reading))
+    lines += [_forecast(made) for _, made in sorted(gauges.forecasts.items())]
     return lines
+
+
+def _prefix(gauges: Gauges) -> list[str]:
+    """What the last prompt reused, where that is known."""
+    reused, read, prefix = gauges.reused_tokens, gauges.read_tokens, gauges.prefix
+    if reused is None or read is None:
+        return []
+    mark = _mark(prefix.source) if prefix is not None else ""
+    words = f"last prompt: reused {mark}{human_tokens(reused)}, re-read {mark}{human_tokens(read)}"
+    if prefix is not None and prefix.first_changed is not None:
+        words += f", prefix broke at message {prefix.first_changed + 1}"
+    return [words]
+
+
+def _forecast(made: ForecastMade) -> str:
+    name = "context full" if made.limit == "context" else "memory wall"
+    if made.turns_left is None:
+        return f"{name}: {'far' if made.is_far else '?'} ({clean_line(made.basis)})"
+    minutes = "" if made.minutes_left is None else f", {human_duration(made.minutes_left * 60)}"
+    return f"{name}: in ~{made.turns_left:.0f} turns{minutes} ({clean_line(made.basis)})"
 
 
 def _server_lines(watching: Watching, view: View) -> list[str]:
