@@ -319,13 +319,13 @@ def _time_rows(gauges: Gauges) -> list[GaugeRow]:
 def _depth_rows(gauges: Gauges) -> list[GaugeRow]:
     """Decode speed over the depth of the context, as a small curve: where it falls it is time to compact."""
     points = gauges.depths
-    if len(points) < 2:
+    low = min((point.depth_tokens for point in points), default=0)
+    high = max((point.depth_tokens for point in points), default=0)
+    if human_tokens(low) == human_tokens(high):
         return []
-    low = min(point.depth_tokens for point in points)
-    high = max(point.depth_tokens for point in points)
     columns: dict[int, list[float]] = {}
     for point in points:
-        place = (point.depth_tokens - low) * (_DEPTH_COLUMNS - 1) // max(1, high - low)
+        place = (point.depth_tokens - low) * (_DEPTH_COLUMNS - 1) // (high - low)
         columns.setdefault(place, []).append(point.decode_tok_per_s)
     means = {place: sum(speeds) / len(speeds) for place, speeds in columns.items()}
     most = max(means.values())

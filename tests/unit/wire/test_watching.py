@@ -150,6 +150,26 @@ async def test_lm_studio_is_shown_and_another_clients_requests_through_the_gatew
     assert found["speed"]["ttft_s"] is not None
 
 
+async def test_what_three_requests_of_another_client_grew_by_foretells_when_the_context_is_full() -> None:
+    simulator = await start_simulator(SimulatorConfig(unpaced=True))
+    async with watching(simulator.url, 0) as (session, view):
+        await session.start()
+        while view.status.model is None:
+            await session.watch.read()
+        for turn in range(1, 4):
+            words = [{"role": "user", "content": "word " * 400}] * turn
+            await listen(f"http://127.0.0.1:{session.gateway_port}", STREAMED | {"messages": words})
+        while (made := view.gauges.forecasts.get("context")) is None or made.turns_left is None:
+            await session.watch.read()
+        lines = plain_lines(session, view)
+    used = [record.prompt_tokens + record.completion_tokens for record in simulator.truth.requests]
+    await simulator.stop()
+    # Of each answer the last token is not in the cache yet.
+    assert made.turns_left == pytest.approx((65_536 - used[-1]) / ((used[-1] - used[0]) / 2), abs=0.2)
+    assert any(line.startswith(f"context full: in ~{made.turns_left:.0f} turns, ") for line in lines)
+    assert any(line.startswith("last prompt: reused ~") for line in lines)
+
+
 async def test_lm_studios_own_cache_settings_and_model_file_count_for_a_watch_as_for_a_run() -> None:
     folder = places().home / ".lmstudio/models/somebody/gemma-4-26b-a4b"
     folder.mkdir(parents=True)
