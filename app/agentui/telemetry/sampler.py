@@ -322,12 +322,13 @@ class Sampler:
                 None, None, None, tokens, "estimated", f"the shape of {model.model} is not known", error
             )
         now = cache.at(tokens or 0)
+        is_guessed = tokens is not None and self.meters.cached_source == "estimated"
         return KvSample(
             filled_bytes=None if tokens is None else now.filled_bytes,
             allocated_bytes=now.allocated_bytes,
             checkpoint_bytes=None if tokens is None else now.checkpoint_bytes,
             tokens=tokens,
-            source="estimated" if self.meters.cached_source == "estimated" else cache.source,
+            source="estimated" if is_guessed else cache.source,
             basis=cache.basis,
             cache_type=cache.cache_type,
         )

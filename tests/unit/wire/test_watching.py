@@ -106,6 +106,7 @@ async def test_a_llama_server_without_slots_and_counters_still_shows_its_model(s
     assert found["model"]["model"] == "tiny-gemma4"
     assert found["kv"]["allocated_bytes"] == 4_063_232
     assert found["kv"]["filled_bytes"] is None
+    assert found["kv"]["source"] == "estimated"  # how it was started is not seen
 
 
 async def test_ollama_is_shown_as_far_as_it_tells() -> None:
