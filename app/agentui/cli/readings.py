@@ -18,7 +18,6 @@ from agentui.text import (
     human_rate,
     human_tokens,
 )
-from agentui.view.blocks import BlockId
 from agentui.view.fold import View
 from agentui.view.gauges import CONTEXT, KV, MEMORY, PROCESS, SPEED, Gauges
 
@@ -32,7 +31,7 @@ def reading_object(watching: Watching, view: View, at_utc: str) -> dict[str, Any
     reading = watching.reading
     return {
         "at_utc": at_utc,
-        "ages_s": {name: _age_s(gauges, block) for name, block in _AGED.items()},
+        "ages_s": {name: _rounded(gauges.age_s(block)) for name, block in _AGED.items()},
         "server": _plain(watching.facts),
         "trouble": None if trouble is None else {"message": trouble.message, "hint": trouble.hint},
         "state": view.status.phase if watching.facts is not None else None,
@@ -57,10 +56,8 @@ def reading_object(watching: Watching, view: View, at_utc: str) -> dict[str, Any
 _AGED = {"memory": MEMORY, "kv": KV, "context": CONTEXT, "speed": SPEED, "process": PROCESS}
 
 
-def _age_s(gauges: Gauges, block: BlockId) -> float | None:
-    """How long ago it was told, as of the last event of all."""
-    seen_s = gauges.seen_t_s.get(block)
-    return None if seen_s is None else round(gauges.last_t_s - seen_s, 1)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _plain(value: Any) -> dict[str, Any] | None:

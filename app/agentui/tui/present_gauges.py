@@ -17,7 +17,7 @@ from agentui.text import (
     human_rate,
     human_tokens,
 )
-from agentui.view.gauges import Gauges
+from agentui.view.gauges import MEMORY, Gauges
 from agentui_widgets.chart import Curve
 from agentui_widgets.gauges import BarPart, BarRow, GaugeRow, LegendRow, TextRow
 from agentui_widgets.line_bar import Fact
@@ -146,8 +146,8 @@ def _memory_facts(gauges: Gauges) -> tuple[Fact, ...]:
     facts.append(Fact(f"pressure {pressure or '?'}", _PRESSURE[pressure] if pressure else "dim", 5))
     if memory.is_process_sure is False and not _is_on_paper(gauges.model):
         facts.append(Fact("unsure which process is the model's", "warning", 6))
-    age_s = gauges.last_t_s - gauges.memory_t_s
-    if age_s > _OLD_S:
+    age_s = gauges.age_s(MEMORY)
+    if age_s is not None and age_s > _OLD_S:
         facts.append(Fact(f"{human_duration(age_s)} old", "warning", 1))
     return tuple(facts)
 
