@@ -56,6 +56,14 @@ async def test_models_are_listed_loaded_and_unloaded_as_json(
     assert "no loaded model" in err
 
 
+async def test_the_cache_of_a_loaded_model_is_told_beside_the_weights_that_the_server_names(
+    simulator: RunningSimulator, project: Path
+) -> None:
+    code, out, err = await agentui("kv", "google/gemma-4-26b-a4b", "--url", simulator.url, cwd=project)
+    assert code == 0, err
+    assert "beside 16.8 GiB of weights" in out
+
+
 async def test_a_model_that_is_not_loaded_is_loaded_for_a_run(
     simulator: RunningSimulator, project: Path
 ) -> None:

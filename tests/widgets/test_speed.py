@@ -47,6 +47,13 @@ def test_the_curve_begins_at_zero_and_falls_to_the_right() -> None:
     assert depth_strips(DepthCurve((1000,), (40.0,)), 60, 12, Style()) == []
 
 
+def test_answers_of_one_depth_stand_at_it_on_an_axis_with_marks() -> None:
+    strips = depth_strips(DepthCurve((5000, 5000), (40.0, 42.0)), 60, 8, Style())
+    rows = [strip.text for strip in strips]
+    assert [mark in rows[-1] for mark in ("1k", "2k", "3k", "4k")] == [True] * 4
+    assert max(cell for cell, char in enumerate(rows[0]) if "\u2800" < char <= "\u28ff") == 59
+
+
 async def test_the_command_opens_it_over_the_dashboard_and_esc_closes_it() -> None:
     app = make_app(FakeServices(whole_run()))
     async with app.run_test(size=(120, 40)) as pilot:

@@ -43,21 +43,23 @@ def chart_strips(curve: Curve, width: int, height: int, style: Style) -> list[St
     minutes = [(second - last) / 60 for second in curve.seconds]
     high = curve.top if curve.top else max(curve.values)
     marks = _minute_marks(minutes[0])
-    line = _Line(minutes, curve.values, marks, [_ago(mark) for mark in marks])
+    line = _Line(minutes, curve.values, marks, [_ago(mark) for mark in marks], (minutes[0], minutes[-1]))
     return _drawn(line, high if high > 0 else 1.0, curve.unit, width, height, style)
 
 
 def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> list[Strip]:
-    """Speed over depth as `height` rows, from zero up; empty as for `chart_strips`."""
+    """Speed over depth as `height` rows, both from zero up; empty as for `chart_strips`."""
     if len(curve.depths) < 2 or width < MIN_WIDTH or height < MIN_HEIGHT:
         return []
     points = sorted(zip(curve.depths, curve.speeds, strict=True))
-    marks = _token_marks(points[0][0], points[-1][0])
+    deepest = float(points[-1][0])
+    marks = _token_marks(deepest)
     line = _Line(
         [float(depth) for depth, _ in points],
         [speed for _, speed in points],
         marks,
         [f"{mark / 1000:g}k" for mark in marks],
+        (0.0, deepest),
     )
     high = max(curve.speeds)
     return _drawn(line, high if high > 0 else 1.0, " tok/s", width, height, style)
@@ -65,12 +67,13 @@ def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One curve to draw."""
+    """One curve to draw; `ends` are those of the horizontal axis."""
 
     xs: Sequence[float]
     ys: Sequence[float]
     marks: Sequence[float]
     labels: Sequence[str]
+    ends: tuple[float, float]
 
 
 def _drawn(line: _Line, high: float, unit: str, width: int, height: int, style: Style) -> list[Strip]:
@@ -86,22 +89,17 @@ def _drawn(line: _Line, high: float, unit: str, width: int, height: int, style: 
     figure.axes(False)
     figure.ruler("y").lim(0, high)
     figure.ruler("y").ticks([0, high], [f"{0:.1f}", f"{high:.1f}{unit}"])
+    figure.ruler("x").lim(*line.ends)
     figure.ruler("x").ticks(list(line.marks), list(line.labels))
     text = Text.from_ansi(figure.build().string(), no_wrap=True)
     return [_row(row.plain, width, style) for row in text.split("\n", allow_blank=True)[:height]]
 
 
-def _token_marks(first: float, last: float) -> list[float]:
-    """Round depths between the two, not at the very ends."""
-    span = max(1.0, last - first)
-    step = next(
-        (s for s in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000) if s * 6 >= span), 100_000
-    )
-    mark, marks = (first // step + 1) * step, []
-    while mark < last - span * 0.05:
-        marks.append(float(mark))
-        mark += step
-    return marks
+def _token_marks(deepest: float) -> list[float]:
+    """Round depths from zero to the deepest, not at the very ends."""
+    steps = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+    step = next((s for s in steps if s * 6 >= deepest), 100_000)
+    return [float(mark) for mark in range(step, int(deepest * 0.95), step)]
 
 
 def _minute_marks(first: float) -> list[float]:

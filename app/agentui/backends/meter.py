@@ -243,13 +243,15 @@ class RequestMeter:
         prompt, ttft_s = usage.prompt_tokens, self.ttft_s
         if prompt is None or ttft_s is None:
             return
-        told = self._told_cached(usage)
+        told, likely = self._told_cached(usage), self._sent.likely_cached_tokens
+        if told is None and likely:
+            self._pace.check(prompt - likely, prompt, ttft_s)
         reused = told if told is not None else self._likely_reused(prompt, ttft_s)
         reread = None if reused is None else max(0, prompt - reused)
         cost_s = None
         if reread is not None:
             cost_s = min(ttft_s, reread / prefill_tok_per_s) if prefill_tok_per_s else ttft_s
-        if told is not None or self._sent.likely_cached_tokens == 0:
+        if told is not None or likely == 0:
             self._pace.note(reread or 0, ttft_s)
         source: Source = "estimated" if told is None else "reported"
         self._emit(PrefixMeasured(self._id, reused, reread, cost_s, self._sent.first_changed, source))

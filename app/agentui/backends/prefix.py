@@ -15,6 +15,8 @@ from agentui.events import Json, Usage
 from agentui.frozen import frozen
 
 _PACES_KEPT = 5
+_SLACK = 1.25
+"""So much longer than at its usual speed a server may take for a prompt that it reads from the beginning."""
 LEAST_PACE_TOKENS = 256
 """Prompt tokens from which the speed of reading them is worth remembering; fewer drown in the fixed cost."""
 
@@ -78,11 +80,28 @@ class PrefillPace:
 
     def __init__(self) -> None:
         self._paces: deque[float] = deque(maxlen=_PACES_KEPT)
+        self._is_confirmed = False
 
     def note(self, read_tokens: int, seconds: float | None) -> None:
         """So many tokens were read in that time; too few to say anything are passed over."""
         if seconds and seconds > 0 and read_tokens >= LEAST_PACE_TOKENS:
             self._paces.append(read_tokens / seconds)
+
+    def check(self, least_tokens: int, most_tokens: int, seconds: float | None) -> None:
+        """So many tokens at least, and at most, were read in that time: a first guess that cannot be is replaced.
+
+        The first prompt is believed to have been read whole. But the server may have had it from a session
+        before this one, or may have loaded the model first.
+        """
+        pace = self.tok_per_s
+        if self._is_confirmed or pace is None or not seconds or least_tokens < LEAST_PACE_TOKENS:
+            return
+        read_tokens = pace * seconds
+        if least_tokens <= read_tokens <= 2 * least_tokens:
+            self._is_confirmed = True
+        elif not least_tokens <= read_tokens <= _SLACK * most_tokens:
+            self._paces.clear()
+            self.note(least_tokens, seconds)
 
     @property
     def tok_per_s(self) -> float | None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -201,6 +202,8 @@ async def _served(args: argparse.Namespace, folders: ModelFolders) -> _Found | N
         return None
     if known is None:
         return None
+    if known.weights_bytes is None:
+        known = replace(known, weights_bytes=facts.size_bytes)
     return _Found(known, "mlx" if "mlx" in (facts.engine or "") else "llama.cpp")
 
 

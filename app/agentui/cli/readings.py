@@ -8,7 +8,7 @@ from typing import Any
 
 from agentui.backends.source import ServerReading, SlotReading
 from agentui.cli.ports import Watching
-from agentui.events import KvSample, MemorySample, ModelFacts, Source
+from agentui.events import ForecastMade, KvSample, MemorySample, ModelFacts, Source
 from agentui.text import (
     clean_line,
     human_bytes,
@@ -18,7 +18,6 @@ from agentui.text import (
     human_rate,
     human_tokens,
 )
-from agentui.view.blocks import BlockId
 from agentui.view.fold import View
 from agentui.view.gauges import CONTEXT, KV, MEMORY, PROCESS, SPEED, Gauges
 
@@ -32,7 +31,7 @@ def reading_object(watching: Watching, view: View, at_utc: str) -> dict[str, Any
     reading = watching.reading
     return {
         "at_utc": at_utc,
-        "ages_s": {name: _age_s(gauges, block) for name, block in _AGED.items()},
+        "ages_s": {name: _rounded(gauges.age_s(block)) for name, block in _AGED.items()},
         "server": _plain(watching.facts),
         "trouble": None if trouble is None else {"message": trouble.message, "hint": trouble.hint},
         "state": view.status.phase if watching.facts is not None else None,
@@ -57,10 +56,8 @@ def reading_object(watching: Watching, view: View, at_utc: str) -> dict[str, Any
 _AGED = {"memory": MEMORY, "kv": KV, "context": CONTEXT, "speed": SPEED, "process": PROCESS}
 
 
-def _age_s(gauges: Gauges, block: BlockId) -> float | None:
-    """How long ago it was told, as of the last event of all."""
-    seen_s = gauges.seen_t_s.get(block)
-    return None if seen_s is None else round(gauges.last_t_s - seen_s, 1)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _plain(value: Any) -> dict[str, Any] | None:
@@ -92,9 +89,31 @@ def plain_lines(watching: Watching, view: View) -> list[str]:
         lines.append(f"context: {used} of {human_context(context.limit_tokens)}, {human_percent(share)}")
     else:
         lines.append("context used: ?")
+    lines += _prefix(gauges)
     lines += [f"slot {slot.slot}: {_slot(slot)}" for slot in watching.reading.slots]
     lines.append(_speed(view, watching.reading))
+    lines += [_forecast(made) for _, made in sorted(gauges.forecasts.items())]
     return lines
+
+
+def _prefix(gauges: Gauges) -> list[str]:
+    """What the last prompt reused, where that is known."""
+    reused, read, prefix = gauges.reused_tokens, gauges.read_tokens, gauges.prefix
+    if reused is None or read is None:
+        return []
+    mark = _mark(prefix.source) if prefix is not None else ""
+    words = f"last prompt: reused {mark}{human_tokens(reused)}, re-read {mark}{human_tokens(read)}"
+    if prefix is not None and prefix.first_changed is not None:
+        words += f", prefix broke at message {prefix.first_changed + 1}"
+    return [words]
+
+
+def _forecast(made: ForecastMade) -> str:
+    name = "context full" if made.limit == "context" else "memory wall"
+    if made.turns_left is None:
+        return f"{name}: {'far' if made.is_far else '?'} ({clean_line(made.basis)})"
+    minutes = "" if made.minutes_left is None else f", {human_duration(made.minutes_left * 60)}"
+    return f"{name}: in ~{made.turns_left:.0f} turns{minutes} ({clean_line(made.basis)})"
 
 
 def _server_lines(watching: Watching, view: View) -> list[str]:

@@ -22,6 +22,7 @@ from agentui.events import (
     Recorded,
     RequestEnded,
     RequestStarted,
+    RunEnded,
     RunStarted,
     Source,
     TextDelta,
@@ -36,7 +37,10 @@ TURNS_KEPT = 20
 
 @dataclass(frozen=True, slots=True)
 class TurnGrowth:
-    """What one turn did to the context; `work_s` is its time without waiting for the user and without sleep."""
+    """What one turn did to the context; `work_s` is its time without waiting for the user and without sleep.
+
+    Of other programs' work only the requests are seen: each of them is a turn, and its time is the server's.
+    """
 
     used_tokens: int
     work_s: float
@@ -47,6 +51,7 @@ class _OpenRequest:
     """A request that is being answered."""
 
     prompt_tokens: int
+    began_t_s: float
     prompt_source: Source = "estimated"
     read_tokens: int | None = None
     answer_tokens: int = 0
@@ -65,6 +70,12 @@ class Meters:
         self._held_tokens: int | None = None
         self._held_source: Source = "estimated"
         self._turn_started_t_s: float | None = None
+        self._is_in_run = False
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether requests are those of other programs: no run of ours goes on."""
+        return not self._is_in_run
 
     @property
     def cached_tokens(self) -> int | None:
@@ -101,26 +112,32 @@ class Meters:
                 self.rates = event
                 return self._counted_by_rate(event)
             case RequestStarted():
-                self._request = _OpenRequest(event.estimated_prompt_tokens)
+                self._request = _OpenRequest(event.estimated_prompt_tokens, t_s)
             case PrefillProgressed():
                 if self._request is None:
                     return False
                 self._request.prompt_tokens, self._request.prompt_source = event.total_tokens, event.source
                 self._request.read_tokens = event.processed_tokens
             case RequestEnded():
-                self._request_ended(event)
+                self._request_ended(t_s, event)
             case ContextMeasured():
                 self.context = event
                 if event.source == "reported":
                     self._fill_reported(event.used_tokens)
             case TurnStarted():
-                self._turn_started_t_s = t_s
+                self._turn_started_t_s, self._is_in_run = t_s, True
             case TurnEnded():
                 self._turn_ended(t_s, event)
             case HistoryReplaced():
                 self.turns.clear()
-            case RunStarted(model=model) | ModelSeen(model=model):
+            case RunStarted(model=model):
+                self._is_in_run = True
                 self._use_model(model)
+            case ModelSeen(model=model):
+                self._use_model(model)
+            case RunEnded():
+                self._is_in_run = False
+                return False
             case ModelUnloaded() | ModelLoadEnded(error=None):
                 self._held_tokens = None
             case _:
@@ -142,13 +159,15 @@ class Meters:
         request.answer_tokens = event.answer_tokens or 0
         return True
 
-    def _request_ended(self, event: RequestEnded) -> None:
+    def _request_ended(self, t_s: float, event: RequestEnded) -> None:
         request, self._request = self._request, None
         usage = event.usage
         if usage.prompt_tokens is not None:
             # The last sampled token is not yet in the cache.
             answer = max(0, (usage.completion_tokens or 0) - 1)
             self._held_tokens, self._held_source = usage.prompt_tokens + answer, event.usage_source
+            if request is not None and self.is_watching:
+                self._grew(self._held_tokens, t_s - request.began_t_s)
         elif request is not None and request.answer_tokens:
             self._held_tokens = request.prompt_tokens + request.answer_tokens - 1
             self._held_source = "estimated"
@@ -157,11 +176,13 @@ class Meters:
         used = self.context.used_tokens if self.context is not None else None
         started = self._turn_started_t_s
         self._turn_started_t_s = None
-        if used is None or started is None:
-            return
-        if self.turns and used < self.turns[-1].used_tokens:
+        if used is not None and started is not None:
+            self._grew(used, max(0.0, t_s - started - event.waiting_s))
+
+    def _grew(self, used_tokens: int, work_s: float) -> None:
+        if self.turns and used_tokens < self.turns[-1].used_tokens:
             self.turns.clear()  # the context shrank: what was before says nothing about its growth
-        self.turns.append(TurnGrowth(used, max(0.0, t_s - started - event.waiting_s)))
+        self.turns.append(TurnGrowth(used_tokens, work_s))
 
     def _use_model(self, model: ModelFacts) -> None:
         if self.model is not None and self.model.model != model.model:

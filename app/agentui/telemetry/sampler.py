@@ -142,17 +142,20 @@ class Sampler:
             self._last.waiting.append(timed)
         if not self.meters.observe(recorded) and timed is None:
             return
-        if isinstance(recorded.event, RequestEnded) and self._last.cache_for == self.meters.model:
+        event = recorded.event
+        if isinstance(event, RequestEnded) and self._last.cache_for == self.meters.model:
             self._tell_kv()
-        if isinstance(recorded.event, TurnEnded):
+        if isinstance(event, TurnEnded) or (isinstance(event, RequestEnded) and self.meters.is_watching):
             self._last.waiting.append(context_forecast(list(self.meters.turns), self._limit_tokens))
             self._last.is_forecast_due = True
         self._has_change.set()
 
     @property
     def _limit_tokens(self) -> int | None:
-        context = self.meters.context
-        return None if context is None else context.limit_tokens
+        context, model = self.meters.context, self.meters.model
+        if context is not None:
+            return context.limit_tokens
+        return None if model is None else model.loaded_context_tokens
 
     async def _sample_memory(self) -> None:
         while True:
@@ -319,12 +322,13 @@ class Sampler:
                 None, None, None, tokens, "estimated", f"the shape of {model.model} is not known", error
             )
         now = cache.at(tokens or 0)
+        is_guessed = tokens is not None and self.meters.cached_source == "estimated"
         return KvSample(
             filled_bytes=None if tokens is None else now.filled_bytes,
             allocated_bytes=now.allocated_bytes,
             checkpoint_bytes=None if tokens is None else now.checkpoint_bytes,
             tokens=tokens,
-            source="estimated" if self.meters.cached_source == "estimated" else cache.source,
+            source="estimated" if is_guessed else cache.source,
             basis=cache.basis,
             cache_type=cache.cache_type,
         )

@@ -17,7 +17,7 @@ from agentui.text import (
     human_rate,
     human_tokens,
 )
-from agentui.view.gauges import Gauges
+from agentui.view.gauges import MEMORY, Gauges
 from agentui_widgets.chart import Curve
 from agentui_widgets.gauges import BarPart, BarRow, GaugeRow, LegendRow, TextRow
 from agentui_widgets.line_bar import Fact
@@ -146,8 +146,8 @@ def _memory_facts(gauges: Gauges) -> tuple[Fact, ...]:
     facts.append(Fact(f"pressure {pressure or '?'}", _PRESSURE[pressure] if pressure else "dim", 5))
     if memory.is_process_sure is False and not _is_on_paper(gauges.model):
         facts.append(Fact("unsure which process is the model's", "warning", 6))
-    age_s = gauges.last_t_s - gauges.memory_t_s
-    if age_s > _OLD_S:
+    age_s = gauges.age_s(MEMORY)
+    if age_s is not None and age_s > _OLD_S:
         facts.append(Fact(f"{human_duration(age_s)} old", "warning", 1))
     return tuple(facts)
 
@@ -319,13 +319,13 @@ def _time_rows(gauges: Gauges) -> list[GaugeRow]:
 def _depth_rows(gauges: Gauges) -> list[GaugeRow]:
     """Decode speed over the depth of the context, as a small curve: where it falls it is time to compact."""
     points = gauges.depths
-    if len(points) < 2:
+    low = min((point.depth_tokens for point in points), default=0)
+    high = max((point.depth_tokens for point in points), default=0)
+    if human_tokens(low) == human_tokens(high):
         return []
-    low = min(point.depth_tokens for point in points)
-    high = max(point.depth_tokens for point in points)
     columns: dict[int, list[float]] = {}
     for point in points:
-        place = (point.depth_tokens - low) * (_DEPTH_COLUMNS - 1) // max(1, high - low)
+        place = (point.depth_tokens - low) * (_DEPTH_COLUMNS - 1) // (high - low)
         columns.setdefault(place, []).append(point.decode_tok_per_s)
     means = {place: sum(speeds) / len(speeds) for place, speeds in columns.items()}
     most = max(means.values())

@@ -14,7 +14,7 @@ from agentui.text import (
 )
 from agentui.tui.present_gauges import estimate
 from agentui.view.blocks import BlockId
-from agentui.view.gauges import CONTEXT, KV, PROCESS, SPEED, Gauges
+from agentui.view.gauges import CONTEXT, KV, MEMORY, PROCESS, SPEED, Gauges
 
 _NAME_CELLS, _FIGURE_CELLS, _SURE_CELLS = 22, 24, 11
 
@@ -46,8 +46,7 @@ def _row(name: str, figure: str, source: Source, age: str, basis: str) -> str:
 
 
 def _age(gauges: Gauges, block: BlockId) -> str:
-    seen_s = gauges.seen_t_s.get(block)
-    return UNKNOWN if seen_s is None else human_duration(gauges.last_t_s - seen_s)
+    return human_duration(gauges.age_s(block))
 
 
 def _memory(gauges: Gauges) -> list[str]:
@@ -55,7 +54,7 @@ def _memory(gauges: Gauges) -> list[str]:
     if memory is None or memory.error:
         why = "" if memory is None or memory.error is None else memory.error
         return [_line("memory", UNKNOWN, "", "", why)]
-    age_s = gauges.last_t_s - gauges.memory_t_s
+    age_s = gauges.age_s(MEMORY) or 0.0
     age = human_duration(age_s)
     used = f"{human_bytes(memory.used_bytes)} of {human_bytes(memory.total_bytes)}"
     sandbox_age = UNKNOWN if memory.sandbox_age_s is None else human_duration(age_s + memory.sandbox_age_s)

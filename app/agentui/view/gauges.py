@@ -35,7 +35,6 @@ from agentui.events import (
     TurnTimed,
 )
 from agentui.frozen import frozen, mutable
-from agentui.text import clean_line
 from agentui.view.blocks import BlockId
 
 HISTORY_POINTS = 600
@@ -50,6 +49,9 @@ CONTEXT = BlockId("@context")
 SPEED = BlockId("@speed")
 PROCESS = BlockId("@process")
 
+_NO_READINGS = (ForecastMade, GuardChanged, RequestStarted, TurnTimed, RunEnded)
+"""They change how a gauge looks, and make its figures no younger."""
+
 
 @frozen
 class KvPoint:
@@ -58,14 +60,6 @@ class KvPoint:
     t_s: float
     filled_bytes: int | None
     allocated_bytes: int | None
-
-
-@frozen
-class RatePoint:
-    """One sample of the decode speed."""
-
-    t_s: float
-    decode_tok_per_s: float
 
 
 @frozen
@@ -103,16 +97,18 @@ class Gauges:
     times: TurnTimed | None = None
     depths: deque[DepthPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     model: ModelFacts | None = None
-    memory_t_s: float = 0.0
     seen_t_s: dict[BlockId, float] = field(default_factory=dict)
     last_t_s: float = 0.0
     process: ProcessSample | None = None
     guard: GuardLevel = "ok"
-    guard_why: str = ""
     forecasts: dict[Literal["context", "memory"], ForecastMade] = field(default_factory=dict)
     kv_history: deque[KvPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
-    rate_history: deque[RatePoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     _model: str | None = None
+
+    def age_s(self, block: BlockId) -> float | None:
+        """How old the figures of a gauge are, as of the last event of all; ``None`` before any."""
+        seen_s = self.seen_t_s.get(block)
+        return None if seen_s is None else self.last_t_s - seen_s
 
     def copy(self) -> Gauges:
         """An independent state; samples are shared."""
@@ -122,7 +118,6 @@ class Gauges:
         new.seen_t_s = dict(self.seen_t_s)
         new.depths = self.depths.copy()
         new.kv_history = self.kv_history.copy()
-        new.rate_history = self.rate_history.copy()
         return new
 
     def apply(self, recorded: Recorded) -> frozenset[BlockId]:
@@ -131,21 +126,22 @@ class Gauges:
         changed = self._apply_sample(recorded) or self._apply_request(recorded.event)
         if changed is None:
             return frozenset()
-        self.seen_t_s[changed] = recorded.t_s
+        if not isinstance(recorded.event, _NO_READINGS):
+            self.seen_t_s[changed] = recorded.t_s
         return frozenset((changed,))
 
     def _apply_sample(self, recorded: Recorded) -> BlockId | None:
         event = recorded.event
         match event:
             case MemorySample():
-                self.memory, self.memory_t_s = event, recorded.t_s
+                self.memory = event
                 return MEMORY
             case KvSample():
                 self.kv = event
                 self.kv_history.append(KvPoint(recorded.t_s, event.filled_bytes, event.allocated_bytes))
                 return KV
             case RateSample():
-                return self._rate(recorded.t_s, event)
+                return self._rate(event)
             case ProcessSample():
                 self.process = event
                 return PROCESS
@@ -153,7 +149,7 @@ class Gauges:
                 self.forecasts[event.limit] = event
                 return MEMORY
             case GuardChanged():
-                self.guard, self.guard_why = event.level, clean_line(event.why)
+                self.guard = event.level
                 return MEMORY
             case _:
                 return None
@@ -209,13 +205,12 @@ class Gauges:
         self.forecasts.pop("context", None)
         return CONTEXT
 
-    def _rate(self, t_s: float, event: RateSample) -> BlockId:
+    def _rate(self, event: RateSample) -> BlockId:
         speed = self.speed
         speed.is_live = event.decode_tok_per_s is not None
         speed.source = event.source
         if event.decode_tok_per_s is not None:
             speed.decode_tok_per_s = event.decode_tok_per_s
-            self.rate_history.append(RatePoint(t_s, event.decode_tok_per_s))
         if event.prefill_tok_per_s is not None:
             speed.prefill_tok_per_s = event.prefill_tok_per_s
         if event.ttft_s is not None:

@@ -106,6 +106,24 @@ def test_a_first_token_that_took_far_too_long_means_that_the_cache_was_lost() ->
     assert measured.cost_s == pytest.approx(11.0)
 
 
+def test_a_first_prompt_that_the_server_had_from_before_makes_later_ones_not_look_lost() -> None:
+    bench = Bench()
+    bench.request(Usage(4000, 10), 0.5, likely=0)  # from its cache: as if it read 8000 tokens a second
+    for turn in range(1, 4):
+        likely, prompt = 4010 * turn, 4010 * turn + 400
+        measured = bench.request(Usage(prompt, 10), 1.0, likely=likely)
+        assert (measured.reused_tokens, measured.reread_tokens) == (likely, 400)
+    assert bench.pace.tok_per_s == pytest.approx(400)
+
+
+def test_a_cache_that_went_with_the_model_is_lost_however_long_the_reload_took() -> None:
+    bench = Bench()
+    bench.request(Usage(4000, 10), 10.0, likely=0)
+    bench.request(Usage(4410, 10), 1.1, likely=4010)
+    measured = bench.request(Usage(4820, 10), 60.0, likely=4420)
+    assert measured.reused_tokens == 0
+
+
 def test_the_way_through_a_silent_prompt_is_guessed_from_the_pace_and_marked() -> None:
     bench = Bench()
     bench.request(Usage(4000, 10), 10.0, likely=0)

@@ -152,3 +152,20 @@ def test_an_answer_whose_text_goes_elsewhere_is_counted_by_its_speed(line: Timel
     line.ask(0, 50)
     line.at(1, RateSample(40.0, None, 0.5, 12, "measured"))
     assert line.meters.cached_tokens == 62
+
+
+def test_requests_of_other_programs_are_the_turns_that_the_context_grows_by(line: Timeline) -> None:
+    for number in range(1, 4):
+        line.ask(100.0 * number)
+        line.end(100.0 * number + 7, Usage(prompt_tokens=1000 * number, completion_tokens=101))
+    assert line.meters.is_watching
+    assert [turn.used_tokens for turn in line.meters.turns] == [1100, 2100, 3100]
+    assert [turn.work_s for turn in line.meters.turns] == [7.0, 7.0, 7.0]
+
+
+def test_requests_of_a_run_are_no_turns_of_their_own(line: Timeline) -> None:
+    line.at(0.0, TurnStarted(1))
+    line.ask(1.0)
+    line.end(2.0, Usage(prompt_tokens=1000, completion_tokens=10))
+    assert not line.meters.is_watching
+    assert not line.meters.turns

@@ -106,6 +106,7 @@ async def test_a_llama_server_without_slots_and_counters_still_shows_its_model(s
     assert found["model"]["model"] == "tiny-gemma4"
     assert found["kv"]["allocated_bytes"] == 4_063_232
     assert found["kv"]["filled_bytes"] is None
+    assert found["kv"]["source"] == "estimated"  # how it was started is not seen
 
 
 async def test_ollama_is_shown_as_far_as_it_tells() -> None:
@@ -148,6 +149,26 @@ async def test_lm_studio_is_shown_and_another_clients_requests_through_the_gatew
     assert found["context"]["used_tokens"] == record.prompt_tokens + record.completion_tokens
     assert found["context"]["limit_tokens"] == 65536
     assert found["speed"]["ttft_s"] is not None
+
+
+async def test_what_three_requests_of_another_client_grew_by_foretells_when_the_context_is_full() -> None:
+    simulator = await start_simulator(SimulatorConfig(unpaced=True))
+    async with watching(simulator.url, 0) as (session, view):
+        await session.start()
+        while view.status.model is None:
+            await session.watch.read()
+        for turn in range(1, 4):
+            words = [{"role": "user", "content": "word " * 400}] * turn
+            await listen(f"http://127.0.0.1:{session.gateway_port}", STREAMED | {"messages": words})
+        while (made := view.gauges.forecasts.get("context")) is None or made.turns_left is None:
+            await session.watch.read()
+        lines = plain_lines(session, view)
+    used = [record.prompt_tokens + record.completion_tokens for record in simulator.truth.requests]
+    await simulator.stop()
+    # Of each answer the last token is not in the cache yet.
+    assert made.turns_left == pytest.approx((65_536 - used[-1]) / ((used[-1] - used[0]) / 2), abs=0.2)
+    assert any(line.startswith(f"context full: in ~{made.turns_left:.0f} turns, ") for line in lines)
+    assert any(line.startswith("last prompt: reused ~") for line in lines)
 
 
 async def test_lm_studios_own_cache_settings_and_model_file_count_for_a_watch_as_for_a_run() -> None:

@@ -98,6 +98,8 @@ _PLAIN = frozenset(
         "bitnet",
     ]
 )
+_KEEPS_WHOLE_HEADS = frozenset({"minicpm3"})
+"""Families whose K and V are made of a latent, and are what both engines keep."""
 _COUNTS_MTP = frozenset({"glm4_moe", "glm4v_moe"})
 _RECURRENT_TYPES = frozenset({"linear_attention", "mamba", "mamba2", "conv", "recurrent"})
 _SLIDING_TYPES = frozenset({"sliding_attention", "chunked_attention"})
@@ -177,7 +179,7 @@ def shape_from_config(config: Mapping[str, object]) -> ModelShape:
         head_count=keys.number("num_attention_heads"),
         vocab_tokens=keys.number("vocab_size"),
         per_layer_input_elements=keys.number("hidden_size_per_layer_input") * total,
-        is_mla=keys.number("kv_lora_rank") > 0,
+        is_mla=_latent_elements(keys, architecture) > 0,
         is_exact=not doubts,
         notes=tuple(doubts),
     )
@@ -244,8 +246,11 @@ def _interval(keys: _Config) -> int:
 
 def _by_period(keys: _Config, family: _Family, total: int) -> list[LayerKind]:
     pattern = keys.get("sliding_window_pattern", "_sliding_window_pattern")
-    period = family.period if pattern is None else _whole(pattern, "sliding_window_pattern")
-    slides = slides_by_period(total, period)
+    if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"}:  # EXAONE: local and global layers
+        slides = [pattern[index % len(pattern)] == "L" for index in range(total)]
+    else:
+        period = family.period if pattern is None else _whole(pattern, "sliding_window_pattern")
+        slides = slides_by_period(total, period)
     return [LayerKind.SLIDING if one else LayerKind.FULL for one in slides]
 
 
@@ -259,7 +264,10 @@ def _layers(keys: _Config, architecture: str, kinds: Sequence[LayerKind]) -> tup
     listed = keys.names("layer_types")
     overrides = _per_layer_config(keys)
     conv, state = _recurrent_elements(keys)
-    latent = keys.number("kv_lora_rank")
+    latent = _latent_elements(keys, architecture)
+    k_dim = 0
+    if architecture in _KEEPS_WHOLE_HEADS:
+        k_dim = keys.number("qk_nope_head_dim") + keys.number("qk_rope_head_dim")
     layers = []
     for index, kind in enumerate(kinds):
         slides = kind is LayerKind.SLIDING or (listed is not None and listed[index] in _SLIDING_TYPES)
@@ -268,10 +276,16 @@ def _layers(keys: _Config, architecture: str, kinds: Sequence[LayerKind]) -> tup
         if kind is LayerKind.RECURRENT:
             layers.append(Layer(kind, layer_heads, dim, dim, conv, state))
         elif latent:
-            layers.append(Layer(kind, 1, latent + keys.number("qk_rope_head_dim"), 0))
+            layers.append(Layer(kind, 1, latent, 0))
         else:
-            layers.append(Layer(kind, layer_heads, dim, keys.number("v_head_dim", dim)))
+            layers.append(Layer(kind, layer_heads, k_dim or dim, keys.number("v_head_dim", dim)))
     return tuple(layers)
+
+
+def _latent_elements(keys: _Config, architecture: str) -> int:
+    """Elements of the one row that latent attention keeps for all heads; 0 where it keeps the heads."""
+    rank = 0 if architecture in _KEEPS_WHOLE_HEADS else keys.number("kv_lora_rank")
+    return rank + keys.number("qk_rope_head_dim") if rank else 0
 
 
 def _global_kv_heads(keys: _Config, kv_heads: int) -> int:

@@ -22,8 +22,8 @@ LM_STUDIO_QUANTIZED_FROM_TOKENS = 5000
 _STATE_ITEM_BYTES = 4
 _WITHOUT_ROTATING = frozenset({"gemma2"})
 """Families whose sliding layers mlx-lm gives a plain, growing cache."""
-_KEEPS_WHOLE_HEADS = frozenset({"deepseek_v2", "minicpm3"})
-"""Families with latent attention whose cache in mlx-lm holds the heads made of it (`mlx_lm/models/*.py`)."""
+_KEEPS_WHOLE_HEADS = "deepseek_v2"
+"""The family with latent attention whose cache in mlx-lm holds the heads made of it (`mlx_lm/models/*.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def doubts(shape: ModelShape) -> tuple[str, ...]:
     found = []
     if shape.count(LayerKind.RECURRENT, with_mtp=False):
         found.append("MLX keeps recurrent state as each model's own code decides: assumed 4 bytes an element")
-    if shape.is_mla and shape.architecture in _KEEPS_WHOLE_HEADS:
+    if shape.is_mla and shape.architecture == _KEEPS_WHOLE_HEADS:
         found.append("mlx-lm keeps whole heads for this family, not the latent: the figure is a lower bound")
     if shape.architecture == "llama4":
         found.append("Llama 4's chunked cache is taken for a sliding one")

@@ -182,6 +182,24 @@ def test_latent_attention_is_recognised_by_its_rank() -> None:
     assert mlx.bytes_per_token(shape, MlxCache(), 1)[0] == 12 * 576 * 2
 
 
+@pytest.mark.parametrize("settings", [LlamaCppCache(4096), MlxCache()], ids=["llama.cpp", "mlx"])
+def test_latent_attention_that_keeps_its_heads_is_counted_by_heads(settings: LlamaCppCache | MlxCache) -> None:
+    latent = {"kv_lora_rank": 256, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64}
+    shape = shape_from_config(PLAIN | latent | {"model_type": "minicpm3", "num_key_value_heads": 16})
+    if isinstance(settings, LlamaCppCache):
+        found = llama_cpp.allocated_bytes(shape, settings)
+    else:
+        assert not mlx.doubts(shape)
+        found = mlx.allocated_bytes(shape, settings, 4096)
+    assert (found.full_k, found.full_v) == (12 * 16 * 96 * 2 * 4096, 12 * 16 * 64 * 2 * 4096)
+
+
+@pytest.mark.parametrize(("written", "expected"), [("LLLG", "sssfsssfsssf"), ("GL", "fsfsfsfsfsfs")])
+def test_a_pattern_of_letters_is_repeated_over_the_layers(written: str, expected: str) -> None:
+    exaone = {"model_type": "exaone4", "sliding_window": 512, "sliding_window_pattern": written}
+    assert pattern(shape_from_config(PLAIN | exaone)) == expected
+
+
 def test_prediction_layers_come_on_top_of_the_hidden_ones() -> None:
     config = PLAIN | {
         "model_type": "glm4_moe",
