@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from agentui.errors import SandboxError, SandboxUnavailable
-from agentui.sandbox.base import Entry, EntryType, OnBytes
+from agentui.sandbox.base import MAX_ENTRIES, TOO_MANY, TOO_MANY_HINT, Entry, EntryType, OnBytes
 from agentui.sandbox.docker_container import Container
 from agentui.sandbox.docker_stream import EngineStream, exit_code_of, open_exec
 from agentui.sandbox.engine import explanation
@@ -65,7 +65,7 @@ class DockerCopy:
 
     async def manifest(self) -> tuple[Entry, ...]:
         """Every entry of the copy but its root; reads names and times, no content."""
-        output = await self._call("manifest")
+        output = await self._call_streaming(_bounded, "manifest")
         return await asyncio.to_thread(parse_manifest, output)
 
     async def identity(self) -> str | None:
@@ -271,6 +271,22 @@ class _StdoutReader:
         """Read to the end and forget it."""
         while self.read(1 << 20):
             pass
+
+
+def _bounded(stream: BinaryIO) -> bytes:
+    """A whole list of entries, three fields each.
+
+    Raises:
+        SandboxError: If there are too many of them.
+    """
+    parts: list[bytes] = []
+    fields = 0
+    while part := stream.read(1 << 20):
+        parts.append(part)
+        fields += part.count(b"\0")
+        if fields > 3 * MAX_ENTRIES:
+            raise SandboxError(TOO_MANY, hint=TOO_MANY_HINT)
+    return b"".join(parts)
 
 
 def parse_manifest(output: bytes) -> tuple[Entry, ...]:
