@@ -245,6 +245,21 @@ async def test_a_new_copy_that_commands_wrote_to_is_not_taken_for_empty(tools_im
         await sandbox.aclose()
 
 
+async def test_a_copy_is_new_at_its_first_start_only(tools_image: ToolsImage, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    workspace_id = f"test-{uuid.uuid4().hex[:12]}"
+    sandbox = docker_sandbox(tools_image, workspace_id, is_throwaway=False)
+    try:
+        await sandbox.start(lambda _: None)
+        await sandbox.copy.seed(tmp_path, [b"f"], lambda *_: None)
+        await sandbox.aclose()
+        await sandbox.start(lambda _: None)
+        await sandbox.copy.clear()
+        assert await sandbox.copy.manifest() == ()
+    finally:
+        await sandbox.remove_copy()
+
+
 @pytest.mark.parametrize("state", ["running", "frozen"])
 async def test_what_a_killed_session_leaves_is_removed_at_the_next_start(
     tools_image: ToolsImage, engine: Engine, state: str

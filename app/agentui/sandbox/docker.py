@@ -163,7 +163,7 @@ class DockerSandbox:
             if self._way_out is not None:
                 await self._way_out.open(self._engine, self.image.tag, self._labels)
             # A cancel waits for it: what is made after the clean-up would be left.
-            is_new = (await settled(asyncio.to_thread(self._open_volume))).is_new
+            is_new = await settled(asyncio.to_thread(self._open_volume))
             if is_new:
                 self._copy.warm_up()
             had_readonly_proc = self._has_readonly_proc
@@ -308,19 +308,21 @@ class DockerSandbox:
             relay_volume=self._way_out.volume if self._way_out is not None and role == "commands" else None,
         )
 
-    def _open_volume(self) -> WorkspaceVolume:
-        if self._volume is None:
-            volume_labels = workspace_labels(self._labels, self._is_throwaway)
-            self._volume = open_volume(
-                self._engine,
-                self.image.tag,
-                self.workspace_id,
-                self._uid,
-                volume_labels,
-                may_execute=self._shell is not None,
-                over=self._over,
-            )
-        return self._volume
+    def _open_volume(self) -> bool:
+        """Whether it was made just now, and so holds nothing."""
+        if self._volume is not None:
+            return False
+        volume_labels = workspace_labels(self._labels, self._is_throwaway)
+        self._volume = open_volume(
+            self._engine,
+            self.image.tag,
+            self.workspace_id,
+            self._uid,
+            volume_labels,
+            may_execute=self._shell is not None,
+            over=self._over,
+        )
+        return self._volume.is_new
 
     def _open(self) -> None:
         if self._container is not None:

@@ -291,3 +291,13 @@ def test_a_copy_that_another_process_works_on_is_refused_before_anything_starts(
     other.free()
     _, _, err = said(capsys, "run", *NONE, "--keep", "--json", "--", "true")
     assert "it was started" in err
+
+
+@pytest.mark.parametrize("profile", ["project", "research"])
+@pytest.mark.parametrize("kind", ["none", "bubblewrap"])
+def test_a_profile_that_only_docker_has_is_refused_elsewhere(
+    project: Path, capsys: pytest.CaptureFixture[str], profile: str, kind: str
+) -> None:
+    code, found, err = said(capsys, "run", "--sandbox", kind, "--profile", profile, "--json", "--", "echo ran")
+    assert (code, found["outcome"], found["stdout"]) == (75, "refused", "")
+    assert f"--profile {profile} needs the Docker sandbox, not {kind}" in err

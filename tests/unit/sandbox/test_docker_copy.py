@@ -64,7 +64,7 @@ def test_times_are_read_to_the_nanosecond(printed: bytes, expected: int) -> None
     assert nanoseconds(printed) == expected
 
 
-def test_a_list_of_too_many_entries_is_given_up_before_it_is_read_whole(
+def test_a_list_of_too_many_entries_is_not_read_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(docker_copy, "MAX_ENTRIES", 2)
