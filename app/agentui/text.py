@@ -138,6 +138,15 @@ def human_bytes(size_bytes: int | None) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def human_copy_size(size_bytes: int) -> str:
+    """A size in decimal units, as the limit for copying is given: ``1,234 MB``, ``3.2 MB``, ``12 kB``."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    if size_bytes < 999_500:
+        return f"{size_bytes / 1e3:.0f} kB"
+    return f"{size_bytes / 1e6:,.{1 if size_bytes < 9_950_000 else 0}f} MB"
+
+
 def human_tokens(tokens: int | None) -> str:
     """A count of tokens: ``312``, ``12.4k``, ``131k``, ``1.2M``; ``?`` for unknown."""
     if tokens is None:

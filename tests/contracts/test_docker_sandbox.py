@@ -219,6 +219,47 @@ async def test_a_throwaway_sandbox_leaves_nothing_behind(tools_image: ToolsImage
     assert not engine.api.volumes(filters={"label": f"{WORKSPACE_ID}={sandbox.workspace_id}"})["Volumes"]
 
 
+@pytest.mark.parametrize("word", ["starting the container", "testing the sandbox"])
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(
+    tools_image: ToolsImage, engine: Engine, word: str
+) -> None:
+    sandbox = docker_sandbox(tools_image)
+    reached = asyncio.Event()
+    starting = asyncio.create_task(sandbox.start(lambda text: reached.set() if text == word else None))
+    await reached.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert containers_of(engine, sandbox) == []
+    assert not engine.api.volumes(filters={"label": f"{WORKSPACE_ID}={sandbox.workspace_id}"})["Volumes"]
+
+
+async def test_a_new_copy_that_commands_wrote_to_is_not_taken_for_empty(tools_image: ToolsImage) -> None:
+    sandbox = docker_sandbox(tools_image)
+    await sandbox.start(lambda _: None)
+    try:
+        await play(sandbox, "mkdir -p a/b; echo x >a/b/c")
+        await sandbox.copy.clear()
+        assert await sandbox.copy.manifest() == ()
+    finally:
+        await sandbox.aclose()
+
+
+async def test_a_copy_is_new_at_its_first_start_only(tools_image: ToolsImage, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    workspace_id = f"test-{uuid.uuid4().hex[:12]}"
+    sandbox = docker_sandbox(tools_image, workspace_id, is_throwaway=False)
+    try:
+        await sandbox.start(lambda _: None)
+        await sandbox.copy.seed(tmp_path, [b"f"], lambda *_: None)
+        await sandbox.aclose()
+        await sandbox.start(lambda _: None)
+        await sandbox.copy.clear()
+        assert await sandbox.copy.manifest() == ()
+    finally:
+        await sandbox.remove_copy()
+
+
 @pytest.mark.parametrize("state", ["running", "frozen"])
 async def test_what_a_killed_session_leaves_is_removed_at_the_next_start(
     tools_image: ToolsImage, engine: Engine, state: str
@@ -234,7 +275,9 @@ async def test_what_a_killed_session_leaves_is_removed_at_the_next_start(
         assert owner.stdout is not None
         assert await owner.stdout.readline() == b"ready\n"
         remove_leftovers(engine)
-        assert len(containers_of(engine, workspace_id)) == 1, "a living session's container was removed"
+        assert len(containers_of(engine, workspace_id, "commands")) == 1, (
+            "a living session's container was removed"
+        )
     finally:
         owner.send_signal(signal.SIGKILL)
         await owner.wait()

@@ -15,6 +15,7 @@ from agentui.text import (
     clock_time,
     human_bytes,
     human_context,
+    human_copy_size,
     human_duration,
     human_gib,
     human_percent,
@@ -148,3 +149,10 @@ def test_times_of_a_session_are_read_as_typed(typed: str, seconds: float) -> Non
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="no time"):
         read_clock_time(typed)
+
+
+def test_a_size_to_copy_is_never_shown_as_nothing() -> None:
+    sizes = (0, 812, 1_000, 12_345, 999_499, 999_500, 9_949_999, 9_950_000, 1_234_000_000)
+    assert [human_copy_size(size) for size in sizes] == [
+        *("0 B", "812 B", "1 kB", "12 kB", "999 kB", "1.0 MB", "9.9 MB", "10 MB", "1,234 MB"),
+    ]

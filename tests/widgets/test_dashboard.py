@@ -26,6 +26,7 @@ from agentui.events import (
     ApprovalGiven,
     AskId,
     CallId,
+    Change,
     Hold,
     MessageEnded,
     MessageId,
@@ -387,6 +388,21 @@ async def test_changes_of_an_earlier_run_are_offered_at_the_start() -> None:
         await pilot.press("a")
         await settle(pilot)
         assert services.sent == [Apply()]
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
+async def test_what_is_never_applied_is_not_offered() -> None:
+    services = FakeServices()
+    app = make_app(services)
+    never = Change(".git", "modified", "never", "git's own files stay in the copy")
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(WorkspaceChanged((never,)), StateChanged("idle", "none"))
+        await settle(pilot)
+        assert ".git" in screen_text(app)
+        assert "a apply" not in screen_text(app)
+        services.emit(WorkspaceChanged((never, CHANGES[0])))
+        await settle(pilot)
+        assert "1 change: a apply, r review" in screen_text(app)
 
 
 @pytest.mark.usefixtures("_no_quiet_time")

@@ -12,6 +12,7 @@ from agentui.text import clean_line
 
 def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
     """Declare the flags of `agentui sandbox build`."""
+    parser.epilog = "exit codes: 0 built, now or before; 2 usage; 75 there is no engine, or a step failed"
     add_settings(parser, ("profile",))
 
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from agentui.cli import exit_code
 from agentui.cli.arguments import add_settings, start
 from agentui.cli.sandbox_output import in_words, json_line
-from agentui.errors import AgentuiError, ApplyConflict, SandboxUnavailable, UsageError, WorkspaceError
+from agentui.errors import (
+    AgentuiError,
+    ApplyConflict,
+    ProjectBusy,
+    SandboxUnavailable,
+    UsageError,
+    WorkspaceError,
+)
 from agentui.events import Change
 from agentui.text import clean, clean_line, plural
 
@@ -22,22 +29,24 @@ if TYPE_CHECKING:
 _LETTERS = {"added": "A", "deleted": "D", "modified": "M", "mode": "m", "link": "L", "type": "T"}
 _RULES = {"ask": "needs a yes", "never": "never applied", "conflict": "conflict"}
 
+_NOT_NOW = "75 the copy cannot be reached, or another agentui works on the project"
 _EPILOGS: dict[str, str] = {
-    "diff": "exit codes: 0 shown, changes or none; 1 failed; 2 usage; 75 the copy cannot be reached",
-    "apply": """\
+    "diff": f"exit codes: 0 shown, changes or none; 1 failed; 2 usage;\n            {_NOT_NOW}",
+    "apply": f"""\
 Applies everything that is free, or the named files and folders, as one unit: all of it or nothing. Git's own
 files, agentui's settings, special files and links that leave the project are never applied. What tools run by
 themselves (build files, hooks, editor settings) needs --include-ask.
 
 exit codes: 0 applied, or there was nothing to apply (what is left in the copy is named);
             1 nothing was written: conflicts, or all of it waits for a yes, or it failed; 2 usage;
-            75 the copy cannot be reached
+            {_NOT_NOW}
 --json:     outcome (applied, nothing, waits, conflict, failed, unavailable), changes, left, message""",
-    "discard": "exit codes: 0 dropped, or there was nothing; 1 failed; 2 usage; 75 the copy cannot be reached",
+    "discard": f"exit codes: 0 dropped, or there was nothing; 1 failed; 2 usage;\n            {_NOT_NOW}",
     "undo": """\
 Works without the sandbox too: the project is put back, and the copy follows at its next start.
 
-exit codes: 0 done; 1 nothing to do, or a file was changed since (nothing was written); 2 usage""",
+exit codes: 0 done; 1 nothing to do, or a file was changed since (nothing was written); 2 usage;
+            75 another agentui works on the project""",
 }
 _EPILOGS["redo"] = _EPILOGS["undo"]
 
@@ -93,7 +102,7 @@ def _outcome(error: AgentuiError) -> str:
     match error:
         case ApplyConflict():
             return "conflict"
-        case SandboxUnavailable():
+        case SandboxUnavailable() | ProjectBusy():
             return "unavailable"
         case _:
             return "failed"

@@ -23,8 +23,9 @@ _EPILOGS = {
 Removes the copy with the changes that were not applied. What applies replaced in the project stays, so undo
 still works; `agentui sandbox trash --empty` removes that.
 
-exit codes: 0 removed; 1 one could not be removed; 2 usage; 75 the engine is not there""",
-    "trash": "exit codes: 0 shown or emptied; 1 failed; 2 usage",
+exit codes: 0 removed; 1 one could not be removed; 2 usage;
+            75 the engine is not there, or another agentui works on the project""",
+    "trash": "exit codes: 0 shown or emptied; 1 failed; 2 usage; 75 another agentui works on the project",
 }
 
 

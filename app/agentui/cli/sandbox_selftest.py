@@ -25,6 +25,9 @@ UNAVAILABLE = 75
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str = "") -> None:
     """Declare the flags of `agentui sandbox selftest`."""
+    parser.epilog = """\
+exit codes: 0 commands may run in it; 2 usage; 75 there is no sandbox, or something did not hold
+--json:     sandbox, may_run, checks (name, tried, held, detail), given_up, notes, error, hint"""
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_settings(parser, ("sandbox",))
 

@@ -176,6 +176,8 @@ class Changes:
             if event.paths:
                 self._emit(event)
                 self._notice(f"The user discarded your changes to: {', '.join(event.paths)}.")
+            else:
+                self._emit(Warned("workspace", "there is nothing to discard"))
             await self._look()
 
     async def _undo(self, redo: bool) -> None:

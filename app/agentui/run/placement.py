@@ -17,6 +17,7 @@ from agentui.events import Event, SandboxEnded, SandboxProgressed, SandboxStarte
 from agentui.run.approvals import Approvals
 from agentui.run.changes import Changes
 from agentui.run.ports import ImagePort, RunParts, RunPolicy, StartServer, Workshop, WorkspacePort
+from agentui.text import human_copy_size
 from agentui.workspace.settings import SeedTooLarge
 
 POLL_S = 2.0
@@ -137,7 +138,7 @@ class Placement:
         except SeedTooLarge as error:
             if not self._policy.is_interactive:
                 raise
-            question = f"Copy {error.question.size_bytes / 1e6:,.0f} MB for the agent?"
+            question = f"Copy {human_copy_size(error.question.size_bytes)} for the agent?"
             if await self._approvals.ask(question, error.question.tree(), (COPY, LEAVE)) != COPY:
                 raise
             workspace.agree_to_size()

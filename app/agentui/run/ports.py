@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from agentui.backends.base import Backend, ServerModel
 from agentui.events import (
@@ -22,12 +22,15 @@ from agentui.events import (
     WorkspaceDiscarded,
     WorkspaceUndone,
 )
-from agentui.harness.base import Harness
-from agentui.run.output import OutputSink
-from agentui.run.resumed import ResumedState
 from agentui.sandbox.base import CommandResult, OnOutput, Sandbox
-from agentui.telemetry.fit import ContextAdvice
-from agentui.workspace.checks import CheckCall
+
+if TYPE_CHECKING:
+    # A command in the sandbox needs the workshop below, and none of these.
+    from agentui.harness.base import Harness
+    from agentui.run.output import OutputSink
+    from agentui.run.resumed import ResumedState
+    from agentui.telemetry.fit import ContextAdvice
+    from agentui.workspace.checks import CheckCall
 
 
 class UndoOutlook(Protocol):
@@ -177,7 +180,7 @@ class RunPolicy:
 
 
 Emit = Callable[[Event], None]
-HarnessFactory = Callable[[Backend, ModelFacts, SandboxFacts | None, ResumedState | None], Harness]
+HarnessFactory: TypeAlias = "Callable[[Backend, ModelFacts, SandboxFacts | None, ResumedState | None], Harness]"
 """Makes what thinks, not started yet; with a state it goes on with the history of that."""
 
 

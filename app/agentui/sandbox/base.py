@@ -70,6 +70,11 @@ class Entry:
     link_target: bytes | None = None
 
 
+MAX_ENTRIES = 1_000_000
+"""So many entries of a copy are listed (some 700 MB of memory); a command can make any number."""
+TOO_MANY = f"The private copy holds more than {MAX_ENTRIES:,} files and folders, too many to be compared"
+TOO_MANY_HINT = "Let a command remove some (`!rm -r …`), or drop the whole copy: agentui sandbox remove"
+
 OnOutput: TypeAlias = Callable[[OutputChunk], None]
 OnBytes: TypeAlias = Callable[[int, int], None]
 """Called with files and bytes done so far."""
@@ -82,7 +87,11 @@ class Copy(Protocol):
     """
 
     async def manifest(self) -> tuple[Entry, ...]:
-        """Every entry of the copy but its root, in no particular order. O(entries)."""
+        """Every entry of the copy but its root, in no particular order. O(entries).
+
+        Raises:
+            SandboxError: If there are more than `MAX_ENTRIES`.
+        """
         ...
 
     async def identity(self) -> str | None:

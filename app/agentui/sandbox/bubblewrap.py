@@ -76,7 +76,9 @@ NOT_GIVEN: Mapping[str, str] = {
     "owner": "giving a file to another user fails with other words (Invalid argument)",
 }
 """What Docker's sandbox holds and this one does not; the contract suite leaves out these and nothing else."""
-PROCESSES_AS_ROOT = "agentui runs as root and can make no control group: the number of processes is only watched"
+PROCESSES_AS_ROOT = (
+    "agentui runs as root and can make no control group: the number of processes is only watched"
+)
 
 
 class Bubblewrap:

@@ -153,13 +153,9 @@ class DockerSandbox:
         removed = await asyncio.to_thread(labels.remove_leftovers, self._engine)
         if removed:
             note(f"removed {removed} leftover(s) of sessions that are gone")
-        if not await self.image.is_built():
-            if not self._may_build:
-                raise SandboxUnavailable(
-                    f"The sandbox image {self.image.tag} is not built yet",
-                    hint=f"Build it once: {self.image.command}",
-                )
+        if self._may_build and not await self.image.is_built():
             await self.image.build(note)
+        await self._require_image()
         if self._shell is not None:
             self._shell_tag = await asyncio.to_thread(self._shell.find_tag)
         note("starting the container")
@@ -167,7 +163,14 @@ class DockerSandbox:
             if self._way_out is not None:
                 await self._way_out.open(self._engine, self.image.tag, self._labels)
             # A cancel waits for it: what is made after the clean-up would be left.
+            is_new = await settled(asyncio.to_thread(self._open_volume))
+            if is_new:
+                self._copy.warm_up()
+            had_readonly_proc = self._has_readonly_proc
             await settled(asyncio.to_thread(self._open))
+            if had_readonly_proc != self._has_readonly_proc:
+                # Its container was made in the way that turned out not to work.
+                await self._copy.aclose()
             note("testing the sandbox")
             given_up: list[CheckName] = [] if self._has_readonly_proc else ["proc"]
             if self._volume is None or not self._volume.is_noexec:
@@ -175,6 +178,7 @@ class DockerSandbox:
             if self._shell is not None:
                 given_up.append("python")
             self.checks = await require_self_test(self, given_up)
+            self._copy.is_empty = is_new
         except BaseException:
             await self.aclose()
             raise
@@ -185,12 +189,15 @@ class DockerSandbox:
         Raises:
             SandboxUnavailable: If the image is absent, or the engine refuses.
         """
+        await self._require_image()
+        await asyncio.to_thread(self._open_volume)
+
+    async def _require_image(self) -> None:
         if not await self.image.is_built():
             raise SandboxUnavailable(
                 f"The sandbox image {self.image.tag} is not built yet",
                 hint=f"Build it once: {self.image.command}",
             )
-        await asyncio.to_thread(self._open_volume)
 
     async def remove_copy(self) -> None:
         """Remove the copy with all it holds, for good; works without the image.
@@ -208,6 +215,7 @@ class DockerSandbox:
         Refused if there is no container and the engine can start none.
         """
         async with self._one_at_a_time:
+            self._copy.is_empty = False
             try:
                 has_lost_way = self._way_out is not None and await self._way_out.mend(self._drop)
                 result, is_gone = await self._run_once(command, on_output)
@@ -300,32 +308,34 @@ class DockerSandbox:
             relay_volume=self._way_out.volume if self._way_out is not None and role == "commands" else None,
         )
 
-    def _open_volume(self) -> None:
-        if self._volume is None:
-            volume_labels = workspace_labels(self._labels, self._is_throwaway)
-            self._volume = open_volume(
-                self._engine,
-                self.image.tag,
-                self.workspace_id,
-                self._uid,
-                volume_labels,
-                may_execute=self._shell is not None,
-                over=self._over,
-            )
+    def _open_volume(self) -> bool:
+        """Whether it was made just now, and so holds nothing."""
+        if self._volume is not None:
+            return False
+        volume_labels = workspace_labels(self._labels, self._is_throwaway)
+        self._volume = open_volume(
+            self._engine,
+            self.image.tag,
+            self.workspace_id,
+            self._uid,
+            volume_labels,
+            may_execute=self._shell is not None,
+            over=self._over,
+        )
+        return self._volume.is_new
 
     def _open(self) -> None:
-        self._open_volume()
         if self._container is not None:
             return
         container = open_container(self._engine, self._plan("commands"))
-        problem = _exec_problem(container)
+        problem = container.exec_problem()
         if problem and self._has_readonly_proc:
             # Where AppArmor or SELinux label each exec, the engine itself must write to /proc.
             _log.warning("no exec with a read-only /proc on this engine: %s", problem)
             container.close()
             self._has_readonly_proc = False
             container = open_container(self._engine, self._plan("commands"))
-            problem = _exec_problem(container)
+            problem = container.exec_problem()
         if problem:
             container.close()
             raise SandboxUnavailable(f"The engine starts containers but no command in them: {problem}")
@@ -364,21 +374,6 @@ class DockerSandbox:
 
 def _with_message(result: CommandResult, text: str) -> CommandResult:
     return dataclasses.replace(result, message=f"{result.message} {text}".strip())
-
-
-def _exec_problem(container: Container) -> str:
-    """Why no process can be started in it; empty if one can."""
-    import requests
-    from docker.errors import DockerException
-
-    try:
-        argv = ("/bin/bash", "-c", "echo ready")
-        _, stream = container.start_process(argv, workdir="/", environment={"BASH_ENV": ""})
-        output = b"".join(data for _, data in stream.frames())
-        stream.close()
-    except (DockerException, requests.RequestException, OSError) as error:
-        return explanation(error)
-    return "" if output == b"ready\n" else output.decode("utf-8", "replace").strip() or "it printed nothing"
 
 
 def _pause(container: Container, exec_id: str) -> bool:

@@ -85,6 +85,20 @@ class Container:
         user = f"{self.plan.uid}:{self.plan.uid}"
         return open_exec(self.engine, self.id, argv, user=user, workdir=workdir, environment=environment)
 
+    def exec_problem(self) -> str:
+        """Why no process can be started in it; empty if one can."""
+        import requests
+        from docker.errors import DockerException
+
+        try:
+            argv = ("/bin/bash", "-c", "echo ready")
+            _, stream = self.start_process(argv, workdir="/", environment={"BASH_ENV": ""})
+            output = b"".join(data for _, data in stream.frames())
+            stream.close()
+        except (DockerException, requests.RequestException, OSError) as error:
+            return explanation(error)
+        return "" if output == b"ready\n" else output.decode("utf-8", "replace").strip() or "it printed nothing"
+
     def sweep(self) -> bool:
         """End every process of the agent, also stopped ones and those in sessions of their own.
 

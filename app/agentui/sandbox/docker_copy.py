@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from agentui.errors import SandboxError, SandboxUnavailable
-from agentui.sandbox.base import Entry, EntryType, OnBytes
+from agentui.sandbox.base import MAX_ENTRIES, TOO_MANY, TOO_MANY_HINT, Entry, EntryType, OnBytes
 from agentui.sandbox.docker_container import Container
 from agentui.sandbox.docker_stream import EngineStream, exit_code_of, open_exec
 from agentui.sandbox.engine import explanation
@@ -58,11 +58,14 @@ class DockerCopy:
         self._open_helper = open_helper
         self._uid = uid
         self._helper: Container | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self.is_empty = False
+        """Whether it surely holds nothing: then nothing has to make way."""
 
     async def manifest(self) -> tuple[Entry, ...]:
         """Every entry of the copy but its root; reads names and times, no content."""
-        output = await self._call("manifest")
+        output = await self._call_streaming(_bounded, "manifest")
         return await asyncio.to_thread(parse_manifest, output)
 
     async def identity(self) -> str | None:
@@ -83,9 +86,12 @@ class DockerCopy:
             if files % PROGRESS_FILES == 0 or files == len(paths):
                 loop.call_soon_threadsafe(progress, files, size_bytes)
 
-        ways = await asyncio.to_thread(lambda: _zero_ended(_ways(root, paths)))
-        there = await self._call("make-way", str(len(ways)), feed=[ways])
-        present = set(there.split(b"\0")) - {b""}
+        present: set[bytes] = set()
+        if not self.is_empty:
+            ways = await asyncio.to_thread(lambda: _zero_ended(_ways(root, paths)))
+            there = await self._call("make-way", str(len(ways)), feed=[ways])
+            present = set(there.split(b"\0")) - {b""}
+        self.is_empty = False
         await self._call("unpack", feed=tar_parts(root, paths, self._uid, report, present))
 
     async def fetch(self, paths: Sequence[bytes], into: Path) -> None:
@@ -121,10 +127,25 @@ class DockerCopy:
 
     async def clear(self) -> None:
         """Remove everything."""
-        await self._call("clear")
+        if not self.is_empty:
+            await self._call("clear")
+
+    def warm_up(self) -> None:
+        """Start the helper beside what else is done: it will be needed."""
+        self._warming = asyncio.create_task(self._warm())
+
+    async def _warm(self) -> None:
+        async with self._one_at_a_time:
+            try:
+                await settled(asyncio.to_thread(self._helper_now))
+            except (SandboxError, SandboxUnavailable) as error:
+                # Whoever needs it tries again, and is told.
+                _log.warning("the copy's helper container did not start: %s", error)
 
     async def aclose(self) -> None:
         """End the helper; it starts again when needed."""
+        if self._warming is not None:
+            await asyncio.wait({self._warming})
         async with self._one_at_a_time:
             helper, self._helper = self._helper, None
             if helper is not None:
@@ -250,6 +271,22 @@ class _StdoutReader:
         """Read to the end and forget it."""
         while self.read(1 << 20):
             pass
+
+
+def _bounded(stream: BinaryIO) -> bytes:
+    """A whole list of entries, three fields each.
+
+    Raises:
+        SandboxError: If there are too many of them.
+    """
+    parts: list[bytes] = []
+    fields = 0
+    while part := stream.read(1 << 20):
+        parts.append(part)
+        fields += part.count(b"\0")
+        if fields > 3 * MAX_ENTRIES:
+            raise SandboxError(TOO_MANY, hint=TOO_MANY_HINT)
+    return b"".join(parts)
 
 
 def parse_manifest(output: bytes) -> tuple[Entry, ...]:

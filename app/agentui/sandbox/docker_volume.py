@@ -40,6 +40,8 @@ class WorkspaceVolume:
     """Given to the data when it was made: it tells a volume from one that was made again under its name."""
     has_source: bool = False
     """Whether it began with what the workspace it was to lie over holds."""
+    is_new: bool = False
+    """Whether it was made just now, and holds nothing."""
 
 
 def open_volume(
@@ -82,7 +84,8 @@ def open_volume(
         flags += ",redirect_dir=on" if over else ""
         paths = f"lowerdir={lower},upperdir={path}/upper,workdir={path}/work,{flags}"
         options = {"type": "overlay", "device": "overlay", "o": paths}
-        opened = WorkspaceVolume(name, not may_execute, names, identity, bool(over))
+        is_new = not had_data and not over
+        opened = WorkspaceVolume(name, not may_execute, names, identity, bool(over), is_new)
         if had_data and _is_prepared(_inspect(engine, name), options, uid):
             return opened
         _prepare(engine, image, data, uid)

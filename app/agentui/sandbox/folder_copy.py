@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentui.errors import SandboxError
-from agentui.sandbox.base import Entry, EntryType, OnBytes
+from agentui.sandbox.base import MAX_ENTRIES, TOO_MANY, TOO_MANY_HINT, Entry, EntryType, OnBytes
 from agentui.sandbox.folder_files import parent_of, remove_below, write_below
 from agentui.sandbox.settle import settled
 from agentui.sandbox.tar_stream import PERMISSIONS, SEEN, parents
@@ -40,7 +41,12 @@ class FolderCopy:
 
     async def manifest(self) -> tuple[Entry, ...]:
         """Every entry but the root; opens folders that the commands closed, and closes them again."""
-        return await self._in_thread(lambda _root, _stop: tuple(_walk(os.fsencode(self.folder))))
+        entries = await self._in_thread(
+            lambda _root, _stop: tuple(itertools.islice(_walk(os.fsencode(self.folder)), MAX_ENTRIES + 1))
+        )
+        if len(entries) > MAX_ENTRIES:
+            raise SandboxError(TOO_MANY, hint=TOO_MANY_HINT)
+        return entries
 
     async def identity(self) -> str | None:
         """The folder's own number; ``None`` while nothing lies in it."""

@@ -239,7 +239,7 @@ def prompt_title(
         return [Fact(f"{'read-only' if follows else 'replay'}: nothing is sent", "dim", 0)], []
     waiting = [Fact(f"{len(status.queue)} waiting", "accent", 1)] if status.queue else []
     if is_offered:
-        waiting.append(Fact(f"{plural(len(changes.pending), 'change')}: a apply, r review", "accent", 2))
+        waiting.append(Fact(f"{plural(len(changes.applicable), 'change')}: a apply, r review", "accent", 2))
     if status.is_running:
         return [Fact("enter steers · tab queues", "dim", 0)], waiting
     if status.phase not in RESTING:

@@ -49,6 +49,11 @@ class Changes:
         return len({change.path for unit in self.applied for change in unit.changes})
 
     @property
+    def applicable(self) -> tuple[Change, ...]:
+        """The changes that can come to the host, some of them only after a yes."""
+        return tuple(change for change in self.pending if change.rule != "never")
+
+    @property
     def asking(self) -> tuple[Change, ...]:
         """The changes that need a word of their own: the ask list and conflicts."""
         return tuple(change for change in self.pending if change.rule in ("ask", "conflict"))

@@ -46,13 +46,13 @@ def way_out_of(settings: Settings, emit: Callable[[Event], None]) -> WayOut | No
 
 
 def require_docker(settings: Settings) -> None:
-    """Refuse the research profile in a sandbox that cannot hold it.
+    """Refuse a profile other than the default in a sandbox that cannot hold it.
 
     Raises:
         ConfigError: If another kind than Docker is asked for.
     """
-    if settings.profile == "research":
+    if settings.profile != "default":
         raise ConfigError(
-            f"--profile research needs the Docker sandbox, not {settings.sandbox}",
-            hint="Leave --sandbox out, or use --sandbox docker.",
+            f"--profile {settings.profile} needs the Docker sandbox, not {settings.sandbox}",
+            hint="Leave --sandbox out, use --sandbox docker, or add --profile default.",
         )

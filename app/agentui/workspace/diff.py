@@ -22,8 +22,8 @@ from agentui.workspace.manifest import is_git_path, settled_mark
 from agentui.workspace.rules import Delta
 from agentui.workspace.threads import in_thread
 
-# Git rewrites these when it only looks.
-_GIT_NOISE = (b"index", b"index.lock")
+GIT_NOISE = (b"index", b"index.lock")
+"""Git rewrites these when it only looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def after_node(entry: Entry, before: Known | None, sha256: bytes) -> Node:
 def _git_changes(entries: Mapping[bytes, Entry], known: Mapping[bytes, Known]) -> dict[bytes, ChangeKind]:
     changed: dict[bytes, ChangeKind] = {}
     for path in entries.keys() | known.keys():
-        if not is_git_path(path) or path.rpartition(b"/")[2] in _GIT_NOISE:
+        if not is_git_path(path) or path.rpartition(b"/")[2] in GIT_NOISE:
             continue
         root = git_root(path)
         if root in changed or is_untouched(entries.get(path), known.get(path)):

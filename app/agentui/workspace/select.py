@@ -37,7 +37,7 @@ _CACHES = patterns(
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What one repository tracks: paths relative to its working tree, which lies at `prefix` (empty or with /)."""
+    """What a repository tracks, relative to its working tree, which lies at `prefix` (empty, or ends in /)."""
 
     repository: gitindex.Repository
     prefix: bytes

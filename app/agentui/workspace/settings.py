@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentui.errors import WorkspaceError
+from agentui.text import human_copy_size
 
 CopyKind = Literal["volume", "folder"]
 """What keeps the files of a copy; a project may have one of each."""
@@ -57,7 +58,8 @@ class SeedQuestion:
 
     def tree(self) -> str:
         """The question's figures as lines, folders below their parents, the largest first."""
-        lines = [f"{self.files:,} files, {self.size_bytes / 1e6:,.0f} MB; leave some out with [seed] exclude"]
+        size = human_copy_size(self.size_bytes)
+        lines = [f"{self.files:,} files, {size}; leave some out with [seed] exclude"]
         tops = [folder for folder in self.folders if "/" not in folder.path]
         for top in tops:
             inner = [folder for folder in self.folders if folder.path.startswith(top.path + "/")]
@@ -67,7 +69,7 @@ class SeedQuestion:
 
 def _size_line(folder: FolderSize, depth: int) -> str:
     name = folder.path.rpartition("/")[2] if depth else folder.path
-    return f"{folder.size_bytes / 1e6:9,.0f} MB {folder.files:7,} files  {'  ' * depth}{name}"
+    return f"{human_copy_size(folder.size_bytes):>12} {folder.files:7,} files  {'  ' * depth}{name}"
 
 
 class SeedTooLarge(WorkspaceError):
@@ -77,10 +79,10 @@ class SeedTooLarge(WorkspaceError):
     """
 
     def __init__(self, question: SeedQuestion) -> None:
-        largest = ", ".join(f"{f.path} {f.size_bytes / 1e6:.0f} MB" for f in question.folders[:3])
+        largest = ", ".join(f"{f.path} {human_copy_size(f.size_bytes)}" for f in question.folders[:3])
         super().__init__(
-            f"the project has {question.size_bytes / 1e6:.0f} MB to copy, "
-            f"more than the {question.limit_bytes / 1e6:.0f} MB that are copied unasked ({largest})",
+            f"the project has {human_copy_size(question.size_bytes)} to copy, "
+            f"more than the {human_copy_size(question.limit_bytes)} that are copied unasked ({largest})",
             hint=f"leave folders out with [seed] exclude, or agree to the size: "
             f"--seed-limit {question.size_bytes // 2**20 + 1}m",
         )

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from agentui.sandbox.base import Entry
 from agentui.workspace.baseline import Known
 from agentui.workspace.copystate import is_untouched
-from agentui.workspace.diff import git_root
+from agentui.workspace.diff import GIT_NOISE, git_root
 from agentui.workspace.hosttree import Node, same_node
 from agentui.workspace.manifest import HostView, is_git_path
 from agentui.workspace.rules import Delta
-
-_GIT_NOISE = (b"index", b"index.lock")
 
 
 @dataclass(slots=True)
@@ -56,11 +54,6 @@ class Decision:
     drop: set[bytes] = field(default_factory=set)
     merge: dict[bytes, tuple[Delta, Node]] = field(default_factory=dict)
     conflicts: set[bytes] = field(default_factory=set)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.seed or self.remove or self.settle or self.drop or self.merge or self.conflicts)
 
 
 def decide(
@@ -184,7 +177,7 @@ def decide_git(
 
 
 def _was_written(path: bytes, entries: Mapping[bytes, Entry], known: Mapping[bytes, Known]) -> bool:
-    if path.rpartition(b"/")[2] in _GIT_NOISE:
+    if path.rpartition(b"/")[2] in GIT_NOISE:
         return False
     entry, before = entries.get(path), known.get(path)
     if entry is not None and entry.type == "dir" and before is not None:

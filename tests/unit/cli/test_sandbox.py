@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from agentui.cli import main
+from agentui.cli.sandbox import ACTIONS
 from agentui.errors import SandboxUnavailable
 from agentui.sandbox.none import NoSandbox
 from agentui.workspace.lock import ProjectLock
@@ -49,6 +50,12 @@ def keep(capsys: pytest.CaptureFixture[str], command: str) -> str:
     code, found = ran(capsys, "run", *NONE, "--keep", "--json", "--", command)
     assert (code, found["outcome"]) == (0, "ok"), found
     return str(found["workspace"])
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_tells_its_exit_codes_in_its_help(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", action, "--help"]) == 0
+    assert "exit codes: " in capsys.readouterr().out
 
 
 def test_run_prints_the_bytes_as_they_are_and_exits_with_the_commands_code(
@@ -284,3 +291,13 @@ def test_a_copy_that_another_process_works_on_is_refused_before_anything_starts(
     other.free()
     _, _, err = said(capsys, "run", *NONE, "--keep", "--json", "--", "true")
     assert "it was started" in err
+
+
+@pytest.mark.parametrize("profile", ["project", "research"])
+@pytest.mark.parametrize("kind", ["none", "bubblewrap"])
+def test_a_profile_that_only_docker_has_is_refused_elsewhere(
+    project: Path, capsys: pytest.CaptureFixture[str], profile: str, kind: str
+) -> None:
+    code, found, err = said(capsys, "run", "--sandbox", kind, "--profile", profile, "--json", "--", "echo ran")
+    assert (code, found["outcome"], found["stdout"]) == (75, "refused", "")
+    assert f"--profile {profile} needs the Docker sandbox, not {kind}" in err

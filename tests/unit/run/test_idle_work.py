@@ -158,7 +158,7 @@ async def test_a_diff_is_read_while_no_command_works_on_the_copy() -> None:
     assert workspace.overlaps == []
 
 
-async def test_a_discard_of_nothing_is_told_to_nobody() -> None:
+async def test_a_discard_of_nothing_is_told_to_the_user_alone() -> None:
     log, workspace = Log(), StubWorkspace()
     backend = PlayedBackend([says("one")])
     async with serving(backend, log, FunctionSandbox(), workspace=workspace) as supervisor:
@@ -167,4 +167,5 @@ async def test_a_discard_of_nothing_is_told_to_nobody() -> None:
         await log.wait_for(RunEnded)
     assert "discard" in workspace.called
     assert not log.of(WorkspaceDiscarded)
-    assert "discarded" not in str(backend.requests[0].messages)
+    assert [warned.text for warned in log.of(Warned)] == ["there is nothing to discard"]
+    assert "discard" not in str(backend.requests[0].messages)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentui.errors import SandboxError
+from agentui.sandbox import docker_copy
 from agentui.sandbox.docker_copy import nanoseconds, parse_manifest
 from agentui.sandbox.image import TOOLS_FOLDER
 
@@ -60,3 +62,14 @@ def test_a_list_that_was_cut_is_not_taken_for_whole() -> None:
 )
 def test_times_are_read_to_the_nanosecond(printed: bytes, expected: int) -> None:
     assert nanoseconds(printed) == expected
+
+
+def test_a_list_of_too_many_entries_is_not_read_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(docker_copy, "MAX_ENTRIES", 2)
+    assert docker_copy._bounded(io.BytesIO(b"f\0p\0\0" * 2)) == b"f\0p\0\0" * 2
+    stream = io.BytesIO(b"f\0p\0\0" * (1 << 20))
+    with pytest.raises(SandboxError, match="too many"):
+        docker_copy._bounded(stream)
+    assert stream.tell() == 1 << 20

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentui.errors import SandboxError
+from agentui.sandbox import folder_copy
 from agentui.sandbox.folder_copy import FolderCopy
 from agentui.workspace.copystate import remove_tree
 
@@ -56,3 +58,15 @@ async def test_a_copy_with_such_a_tree_is_cleared_and_taken_away(deep: Path) -> 
     remove_tree(deep)
     assert not deep.exists()
     remove_tree(deep)
+
+
+async def test_more_entries_than_memory_may_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_copy, "MAX_ENTRIES", 3)
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    assert len(await FolderCopy(tmp_path).manifest()) == 3
+    (tmp_path / "d").mkdir()
+    with pytest.raises(SandboxError, match="too many"):
+        await FolderCopy(tmp_path).manifest()

@@ -22,7 +22,9 @@ def fence() -> Iterator[ProcessFence]:
 
 
 def test_root_too_can_start_no_more_than_the_limit(fence: ProcessFence) -> None:
-    script = "read -r; for ((i = 0; i < 100; i++)); do sleep 60 & done 2>/dev/null; jobs -p | wc -l; kill $(jobs -p)"
+    script = (
+        "read -r; for ((i = 0; i < 100; i++)); do sleep 60 & done 2>/dev/null; jobs -p | wc -l; kill $(jobs -p)"
+    )
     process = subprocess.Popen(
         ["bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )

@@ -223,7 +223,10 @@ class DashboardScreen(DeckScreen):
         status, changes = self.bridge.view.status, self.bridge.view.changes
         now = asyncio.get_running_loop().time()
         is_offered = (
-            self._apply_asks and not status.is_running and bool(changes.pending) and not self.services.read_only
+            self._apply_asks
+            and not status.is_running
+            and bool(changes.applicable)
+            and not self.services.read_only
         )
         if is_offered != self.painter.is_apply_offered:
             self.painter.is_apply_offered = is_offered
