@@ -14,6 +14,7 @@ from agentui.events import (
     BackendRetried,
     CompactionEnded,
     HarnessStarted,
+    HistoryReplaced,
     MessageStarted,
     Paused,
     RequestEnded,
@@ -269,17 +270,35 @@ async def test_a_server_without_a_model_ends_the_run_with_its_words(
 async def test_the_conversation_can_be_summarised_between_runs(
     name: HarnessName, installation: PiInstallation | None, tmp_path: Path
 ) -> None:
-    config = SimulatorConfig(unpaced=True, context_length=8192)
+    config = SimulatorConfig(unpaced=True, context_length=32768)
     async with rig(name, installation, tmp_path, config=config) as found:
+        found.sandbox.answers = LongAnswers(60)
         found.supervisor.send(Submit(TASK))
         assert (await ended(found)).reason == "done"
+        assert found.log.of(CompactionEnded) == []
+        found.simulator.faults.add_next(Fault.HTTP_500)
         found.supervisor.send(Compact())
         summed = await found.log.wait_for(CompactionEnded, lambda e: e.error is None)
         assert summed.summary
+        assert [e.attempt for e in found.log.of(BackendRetried)] == [1]
         found.supervisor.send(Submit("say hello"))
         assert (await ended(found, 2)).reason == "done"
-        first = fold_history(found.log.events)
-        assert len([m for m in first if m["role"] == "tool"]) < found.log.of(RunEnded)[0].commands
+        [replaced] = found.log.of(HistoryReplaced)
+        kept = [m for m in replaced.messages if m["role"] == "tool"]
+        assert len(kept) < found.log.of(RunEnded)[0].commands
+
+
+class LongAnswers(dict[str, tuple[int, bytes]]):
+    """Every command says a lot."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def get(  # type: ignore[override]
+        self, key: str, default: tuple[int, bytes] | None = None
+    ) -> tuple[int, bytes]:
+        return 0, b"a line of output that fills the context\n" * self._lines
 
 
 class HangsOnce(dict[str, Hang]):

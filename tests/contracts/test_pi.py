@@ -29,7 +29,7 @@ from agentui.history import fold_history
 from agentui.run.resumed import ResumedState, Unfinished
 from agentui.simulator.config import SimulatorConfig
 from tests.contracts.pi_rig import installed_pi, rig
-from tests.contracts.test_harness_contract import FAST, SLOW, TASK, HangsOnce, ended
+from tests.contracts.test_harness_contract import FAST, SLOW, TASK, HangsOnce, LongAnswers, ended
 from tests.fakes import ATTENDED, Hang
 from tests.serving import assert_balanced
 
@@ -238,19 +238,6 @@ async def test_a_small_context_is_summarised_in_the_middle_of_a_run(
         assert (end.reason, end.error) == ("done", None)
         started = [type(e).__name__ for e in found.log.events if "Compaction" in type(e).__name__]
         assert started[:2] == ["CompactionStarted", "CompactionEnded"]
-
-
-class LongAnswers(dict[str, tuple[int, bytes]]):
-    """Every command says a lot."""
-
-    def __init__(self, lines: int) -> None:
-        super().__init__()
-        self._lines = lines
-
-    def get(  # type: ignore[override]
-        self, key: str, default: tuple[int, bytes] | None = None
-    ) -> tuple[int, bytes]:
-        return 0, b"a line of output that fills the context\n" * self._lines
 
 
 async def test_a_limit_of_turns_ends_the_run_before_the_next_request(

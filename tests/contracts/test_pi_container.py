@@ -12,7 +12,7 @@ import pytest
 
 from agentui.control import Submit
 from agentui.errors import HarnessUnavailable, SandboxUnavailable
-from agentui.events import HarnessStarted, RunEnded, ToolStarted
+from agentui.events import HarnessStarted, MessageStarted, RunEnded, ToolStarted
 from agentui.harness.pi.container import ContainerPlace
 from agentui.harness.pi.install import PiInstallation, packed_for_image
 from agentui.harness.pi.launch import PiFolders
@@ -83,18 +83,23 @@ async def test_task_is_worked_on_to_its_end_and_nothing_is_left(
     assert list(folders.sessions.glob("*.jsonl")), "Pi's own file stays, so that it can go on"
 
 
-async def test_a_relay_that_somebody_ended_is_made_again_for_the_next_task(
+async def test_a_relay_that_somebody_ends_ends_the_run_and_is_made_again_for_the_next_task(
     pi_image: PiImage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = folders_in(tmp_path)
     monkeypatch.setattr(pi_rig, "HostPlace", lambda folder: ContainerPlace(lambda: pi_image, folders))
-    fast = SimulatorConfig(unpaced=True)
-    async with pi_rig.rig("pi", cast(PiInstallation, object()), tmp_path, config=fast) as found:
+    swift = SimulatorConfig(speed=10)
+    async with pi_rig.rig("pi", cast(PiInstallation, object()), tmp_path, config=swift) as found:
+        found.supervisor.send(Submit(TASK))
+        await found.log.wait_for(MessageStarted, lambda e: e.role == "assistant")
         [relay] = [name for name in owned(engine, owner_label()) if "relay" in name]
         engine.api.remove_container(relay.lstrip("/"), force=True)
-        found.supervisor.send(Submit("say hello"))
         async with asyncio.timeout(90):
             end = await found.log.wait_for(RunEnded)
+        assert (end.reason, end.error) == ("unavailable", "Pi's way to the model was ended from outside")
+        found.supervisor.send(Submit("say hello"))
+        async with asyncio.timeout(90):
+            end = await found.log.wait_for(RunEnded, lambda e: e is not end)
         assert (end.reason, end.error) == ("done", None)
         assert len(owned(engine, owner_label())) == 2
     assert owned(engine, owner_label()) == []

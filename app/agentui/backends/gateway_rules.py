@@ -80,12 +80,16 @@ def is_local_caller(host: str | None, origin: str | None) -> bool:
     A web page can reach loopback ports, by itself or under a name that it lets point here; the key that the
     gateway adds is not for it.
     """
-    if host is None or not _is_loopback(urlsplit(f"//{host}").hostname):
+    if host is None or not _is_loopback(f"//{host}"):
         return False
-    return origin is None or _is_loopback(urlsplit(origin).hostname)
+    return origin is None or _is_loopback(origin)
 
 
-def _is_loopback(name: str | None) -> bool:
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname
+    except ValueError:
+        return False
     if name is None:
         return False
     if name in _LOCAL_NAMES or name.endswith(".localhost"):

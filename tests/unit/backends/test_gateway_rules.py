@@ -76,6 +76,8 @@ def test_a_query_may_hold_anything() -> None:
         ("127.0.0.1", "null", False),
         (None, None, False),
         ("127.0.0.1.evil.example", None, False),
+        ("[::1", None, False),
+        ("localhost", "http://[", False),
     ],
 )
 def test_only_this_machine_is_local(host: str | None, origin: str | None, is_local: bool) -> None:

@@ -31,6 +31,7 @@ class PiConnection:
         self._answers: dict[str, asyncio.Future[Response]] = {}
         self._numbers = itertools.count(1)
         self._writing = asyncio.Lock()
+        self._posts: set[asyncio.Task[None]] = set()
         self.on_record: Callable[[PiRecord], None] = _nobody
         self.closed = asyncio.Event()
         self.why = ""
@@ -61,6 +62,12 @@ class PiConnection:
             except OSError as error:
                 log.info("Pi takes no more: %s", error)
 
+    def post(self, fields: Mapping[str, Any]) -> None:
+        """As `send`, from where nobody can wait; given up with the connection."""
+        task = asyncio.create_task(self.send(fields), name="to Pi")
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
     def gone(self) -> HarnessUnavailable:
         """The error that says how Pi ended."""
         return HarnessUnavailable(self.why or "Pi has ended", hint="the next task starts it again")
@@ -68,8 +75,10 @@ class PiConnection:
     async def aclose(self) -> None:
         """End the process; may be called twice."""
         await self._process.end()
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        tasks = (self._reading, *self._posts)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._close("Pi was ended")
 
     async def _read(self) -> None:

@@ -104,13 +104,14 @@ class PiFold:
         self.said: list[Said] = []
         self.is_quiet = False
         """Retries are the echo of a freeze and are not told."""
+        self.is_history_stale = False
+        """Pi summarised, and the next request will tell what the context is now; that may be another run's."""
         self._growing: _Growing | None = None
         self._turn_began_s: float | None = None
         self._turn_usage = Usage()
         self._answered: RequestEnded | None = None
         self._open_calls: dict[str, None] = {}
         self._is_compacting = False
-        self._is_history_stale = False
 
     def take(self, record: PiRecord) -> None:
         """Fold one record; never raises."""
@@ -181,8 +182,8 @@ class PiFold:
         self._answered = None
         if self._turn_began_s is None:
             self._turn_usage = Usage()
-        if self._is_history_stale and not self._is_compacting and messages:
-            self._is_history_stale = False
+        if self.is_history_stale and not self._is_compacting and messages:
+            self.is_history_stale = False
             self._open_calls = dict.fromkeys(open_call_ids(messages))
             self._emit(HistoryReplaced(tuple(messages), "Pi summarised the conversation"))
 
@@ -327,7 +328,7 @@ class PiFold:
         self._is_compacting = False
         error = record.error or ("it was stopped" if record.aborted else None)
         if error is None:
-            self._is_history_stale = True
+            self.is_history_stale = True
         self._emit(
             CompactionEnded(record.before_tokens, record.after_tokens, None, None, record.summary, error=error)
         )

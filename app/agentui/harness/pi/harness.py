@@ -103,6 +103,7 @@ class PiHarness:
         self._run: PiRun | None = None
         self._model_of_pi: ModelFacts | None = None
         self._undelivered: list[Note] = []
+        self._is_history_stale = False
 
     @property
     def prefix(self) -> Prefix:
@@ -213,8 +214,7 @@ class PiHarness:
     def _idle_record(self, record: PiRecord) -> None:
         """Outside a run nobody can be asked: questions are cancelled, so that Pi does not wait."""
         if isinstance(record, UiRequest) and record.is_dialogue and self._pi is not None:
-            task = asyncio.ensure_future(self._pi.send(dialogue_answer(record, None)))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._pi.post(dialogue_answer(record, None))
 
     async def aclose(self) -> None:
         """See `Harness.aclose`."""
@@ -258,13 +258,24 @@ class PiHarness:
         if self._pi is None or self._gateway is None:
             raise HarnessError("Pi was not started")
         fold = PiFold(emit, self._ids, self._clock)
-        self._run = PiRun(self._pi, self._gateway, gate, emit, fold, self._ids, self._undelivered)
+        fold.is_history_stale = self._is_history_stale
+        self._run = PiRun(
+            self._pi,
+            self._gateway,
+            gate,
+            emit,
+            fold,
+            self._ids,
+            self._place.is_open,
+            self._undelivered,
+        )
         self._undelivered = []
         return self._run
 
     def _run_over(self, run: PiRun) -> None:
         self._run = None
         self._undelivered = run.undelivered
+        self._is_history_stale = run.fold.is_history_stale
         if self._pi is not None:
             self._pi.on_record = self._idle_record
 

@@ -164,12 +164,13 @@ class CompactionFinished:
 
 @dataclass(frozen=True, slots=True)
 class RetryBegan:
-    """Pi waits and asks again."""
+    """Pi waits and asks again, for an answer or for a summary."""
 
     attempt: int
     most_attempts: int
     delay_s: float
     error: str
+    is_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,12 +292,13 @@ def _lifecycle(kind: str, fields: Mapping[str, Any]) -> PiRecord:
                 as_flag(fields.get("aborted")) or False,
                 _text(fields.get("errorMessage")),
             )
-        case "auto_retry_start":
+        case "auto_retry_start" | "summarization_retry_scheduled":
             return RetryBegan(
                 as_count(fields.get("attempt")) or 1,
                 as_count(fields.get("maxAttempts")) or 1,
                 _seconds(fields.get("delayMs")) or 0.0,
                 _error(fields.get("errorMessage")),
+                is_summary=kind == "summarization_retry_scheduled",
             )
         case "auto_retry_end":
             return RetryFinished(as_flag(fields.get("success")) or False, _text(fields.get("finalError")))

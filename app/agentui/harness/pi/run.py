@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from agentui.backends.gateway import Gateway
@@ -26,7 +26,10 @@ _LENGTH_HINT = "a longer context (/context N) leaves more room; a model that onl
 
 
 class PiRun:
-    """Between a prompt and `agent_settled`, as often as the gate wants. Use once."""
+    """Between a prompt and `agent_settled`, as often as the gate wants. Use once.
+
+    `has_way` tells whether Pi's requests can still reach the gateway.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class PiRun:
         emit: Emit,
         fold: PiFold,
         ids: Callable[[str], str],
+        has_way: Callable[[], Awaitable[bool]],
         undelivered: Sequence[Note] = (),
     ) -> None:
         self._pi = connection
@@ -43,6 +47,7 @@ class PiRun:
         self._gate = gate
         self._emit = emit
         self._ids = ids
+        self._has_way = has_way
         self.fold = fold
         self.undelivered = list(undelivered)
         self._settled = asyncio.Event()
@@ -217,7 +222,7 @@ class PiRun:
                 self._start(self._ask_gate(record))
             case UiRequest() if record.is_dialogue:
                 self._foreign.add(self._start(self._ask_user(record)))
-            case RetryBegan(delay_s=delay_s) if not self.fold.is_quiet:
+            case RetryBegan(delay_s=delay_s, is_summary=False) if not self.fold.is_quiet:
                 self._start(self._back_off(delay_s))
             case _:
                 pass
@@ -344,7 +349,15 @@ class PiRun:
         await self._abort()
 
     async def _back_off(self, delay_s: float) -> None:
-        """Pi waits before it asks a failed request again; the user may want something meanwhile."""
+        """Pi waits before it asks a failed request again; the user may want something meanwhile.
+
+        Raises:
+            HarnessUnavailable: If asking again is in vain.
+        """
+        if not await self._has_way():
+            raise HarnessUnavailable(
+                "Pi's way to the model was ended from outside", hint="the next task makes it again"
+            )
         try:
             await self._gate.back_off(delay_s)
         except Cut as reason:
