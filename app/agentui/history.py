@@ -36,6 +36,11 @@ def open_call_ids(messages: Iterable[Json]) -> list[str]:
     return list(waiting)
 
 
+def system_message(text: str) -> dict[str, Any]:
+    """What the model is told before all else, as sent."""
+    return {"role": "system", "content": whole(text)}
+
+
 def user_message(text: str) -> dict[str, Any]:
     """A message of the user's, as sent."""
     return {"role": "user", "content": whole(text)}
