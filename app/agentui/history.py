@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agentui.events import Event, HistoryAppended, HistoryReplaced, Json
+from agentui.text import whole
 
 
 def fold_history(events: Iterable[Event]) -> list[Json]:
@@ -35,9 +36,14 @@ def open_call_ids(messages: Iterable[Json]) -> list[str]:
     return list(waiting)
 
 
+def system_message(text: str) -> dict[str, Any]:
+    """What the model is told before all else, as sent."""
+    return {"role": "system", "content": whole(text)}
+
+
 def user_message(text: str) -> dict[str, Any]:
     """A message of the user's, as sent."""
-    return {"role": "user", "content": text}
+    return {"role": "user", "content": whole(text)}
 
 
 def with_user_text(messages: Sequence[Json], text: str) -> list[Json]:
@@ -52,15 +58,15 @@ def with_user_text(messages: Sequence[Json], text: str) -> list[Json]:
 
 def tool_message(call_id: str, text: str) -> dict[str, Any]:
     """The result of a tool call, as sent."""
-    return {"role": "tool", "tool_call_id": call_id, "content": text}
+    return {"role": "tool", "tool_call_id": call_id, "content": whole(text)}
 
 
 def assistant_message(text: str, tool_calls: Iterable[Json] = (), reasoning: str = "") -> dict[str, Any]:
     """An answer of the model's, as sent back to it; thinking is left out unless `reasoning` is given."""
-    message: dict[str, Any] = {"role": "assistant", "content": text}
+    message: dict[str, Any] = {"role": "assistant", "content": whole(text)}
     calls = list(tool_calls)
     if calls:
         message["tool_calls"] = calls
     if reasoning:
-        message["reasoning_content"] = reasoning
+        message["reasoning_content"] = whole(reasoning)
     return message

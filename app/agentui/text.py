@@ -51,6 +51,16 @@ def clean(text: str) -> str:
     return _CONTROL.sub(REPLACEMENT, text)
 
 
+def whole(text: str) -> str:
+    """A text that can be written as UTF-8: halves of characters become one, or U+FFFD; all else stays.
+
+    JSON allows such halves, and Python makes them of bytes in arguments and file names that are no text.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def clean_line(text: str) -> str:
     """`text` cleaned and on one line: line breaks and tabs become single spaces."""
     return " ".join(clean(text).split())

@@ -72,3 +72,10 @@ def test_an_answer_carries_only_what_there_is() -> None:
     assert assistant_message("hi") == {"role": "assistant", "content": "hi"}
     full = assistant_message("hi", [call("c")], "because")
     assert list(full) == ["role", "content", "tool_calls", "reasoning_content"]
+
+
+def test_what_is_no_text_does_not_get_into_what_is_sent() -> None:
+    broken = "caf\udce9 \ud83d\ude00 \ud800"
+    for message in (user_message(broken), tool_message("c", broken), assistant_message(broken, (), broken)):
+        for text in (message["content"], message.get("reasoning_content", "caf\ufffd \U0001f600 \ufffd")):
+            assert text == "caf\ufffd \U0001f600 \ufffd"

@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 from agentui.errors import AgentuiError, SessionError, UsageError
 from agentui.paths import places
-from agentui.text import clean_line
+from agentui.text import clean, clean_line
 
 TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 1 << 20
@@ -60,16 +61,24 @@ def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     return dict(answer)
 
 
+def sockets() -> list[Path]:
+    """Where sessions listen, or did before they crashed."""
+    return sorted(places().sockets.glob("*.sock"))
+
+
 def running() -> list[tuple[Path, dict[str, Any]]]:
-    """The sessions that run, with their status; sockets of sessions that crashed are removed. Blocks."""
+    """The sessions that run, with their status; sockets of sessions that crashed are removed. Blocks.
+
+    One that does not answer (it may be stopped) is told on standard error.
+    """
     found: list[tuple[Path, dict[str, Any]]] = []
-    for path in sorted(places().sockets.glob("*.sock")):
+    for path in sockets():
         try:
             found.append((path, ask(path, {"do": "status"})))
         except NotRunning:
             path.unlink(missing_ok=True)
-        except AgentuiError:
-            continue
+        except AgentuiError as error:
+            print(f"agentui: {clean(error.message)}", file=sys.stderr)
     return found
 
 

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     for _, status in found:
         status.pop("ok", None)
         print(json.dumps(status) if args.json else "\n".join(status_lines(status)))
-    if not found and not args.json:
+    if not found and not args.json and not remote.sockets():
         print("no session runs")
     return 0 if found else 1
 

@@ -50,7 +50,7 @@ from agentui.harness.figures import sum_usage, turn_ended
 from agentui.harness.prompt import BASH_TOOL
 from agentui.harness.request import RETRY_DELAYS_S, Asked, Requester
 from agentui.harness.tokens import SMALLEST_ANSWER_TOKENS, TokenEstimate, body_bytes, refuse_unfit
-from agentui.history import assistant_message, open_call_ids, tool_message, with_user_text
+from agentui.history import assistant_message, open_call_ids, system_message, tool_message, with_user_text
 
 ENDED_EARLY = "[not run: the run ended before]"
 NO_ANSWER = "[no answer]"
@@ -123,7 +123,7 @@ class OwnLoop:
         """See `Harness.run`."""
         self._usage, self._turns, self._has_asked = Usage(), 0, False
         if not self._history:
-            self._append({"role": "system", "content": self._system}, emit)
+            self._append(system_message(self._system), emit)
         before = len(self._history)
         if task is not None:
             self._say(Note(task, MessageId(self._ids("m"))), emit)

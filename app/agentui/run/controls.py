@@ -86,13 +86,17 @@ class Controls:
             return
         steer_id = SteerId(self._ids("s"))
         if self._desk.run is None:
-            is_ready = self._desk.stage.prepared is not None and self._desk.idle_work is None
-            begins_now = is_ready and not (self._desk.slow or self._desk.tasks)
-            self._desk.tasks.add(Queued(steer_id, text, "follow_up"), begins_now=begins_now)
-            self._desk.wake.set()
+            self._submit_task(Queued(steer_id, text, "follow_up" if self._desk.is_serving else mode))
             return
         self._desk.talk.queue.add(Queued(steer_id, text, mode))
         self._emit(SteerQueued(steer_id, text, mode))
+
+    def _submit_task(self, item: Queued) -> None:
+        """A text while no run works. Where nobody serves it waits for the one run that comes, or the next session."""
+        desk = self._desk
+        is_ready = desk.is_serving and desk.stage.prepared is not None and desk.idle_work is None
+        desk.tasks.add(item, begins_now=is_ready and not (desk.slow or desk.tasks))
+        desk.wake.set()
 
     def _send_now(self) -> None:
         """Cut what is being asked for a steer that waits; without a run what waits begins one."""
@@ -122,7 +126,7 @@ class Controls:
             desk.idle_work.pause(freeze)
         elif desk.idle_work is not None and isinstance(desk.idle_control, RunCommand):
             desk.idle_work.pause(freeze=True)  # no safe point follows that could be waited for
-        elif desk.tasks:
+        elif desk.tasks or desk.is_run_coming:
             if not desk.begins_held:
                 desk.begins_held = True
                 self._emit(PauseAsked("user"))

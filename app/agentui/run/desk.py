@@ -40,3 +40,8 @@ class Desk:
     is_serving: bool = False
     is_quitting: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_run_coming(self) -> bool:
+        """Whether a run begins as soon as all is prepared, without anybody submitting it: the one of ``-p``."""
+        return self.preparing is not None and not self.is_serving

@@ -93,6 +93,12 @@ class TaskQueue:
             rest.add(item)
         return first.text
 
+    def move(self, rest: SteerQueue) -> None:
+        """Let all of them wait in `rest`: a run begins that is none of theirs."""
+        items, self._items = self._items, []
+        for item in items:
+            rest.add(item)
+
     def take_back(self, steer_id: SteerId | None = None) -> bool:
         """Give one back, the last one without an id; False if there is none such."""
         matching = [i for i in self._items if steer_id is None or i.steer_id == steer_id]

@@ -25,6 +25,8 @@ MAX_STEER_CHARS = 64 << 10
 PATIENCE_S = 5.0
 """How long a connection may take over its request."""
 MAX_CONNECTIONS = 8
+_BACKLOG = 64
+"""More than is served at once: who comes too many is told so, instead of finding no way in."""
 MAX_PATH_BYTES = 100
 """A Unix socket's path may have 103 bytes on macOS, 107 on Linux."""
 
@@ -103,7 +105,7 @@ class ControlSocket:
             folder.chmod(0o700)
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
-            self._serve, str(self.path), limit=MAX_REQUEST_BYTES, backlog=MAX_CONNECTIONS
+            self._serve, str(self.path), limit=MAX_REQUEST_BYTES, backlog=_BACKLOG
         )
         self.path.chmod(0o600)
 

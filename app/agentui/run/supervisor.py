@@ -159,6 +159,7 @@ class Supervisor:
         try:
             end = await self._not_prepared()
             if end is None:
+                self._desk.tasks.move(self._desk.talk.queue)
                 return await self._run_task(text or "", goes_on=goes_on)
             facts = ModelFacts(self._desk.policy.model or "unknown")
             parts = self._parts

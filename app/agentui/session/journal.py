@@ -95,6 +95,8 @@ class JournalScan:
         self.damage: list[Damage] = []
         self.torn_bytes = 0
         self._previous_seq: int | None = None
+        self._is_sealed = False
+        self._unsealed: Damage | None = None
         self._file = ""
         self._line = 0
 
@@ -133,6 +135,7 @@ class JournalScan:
             return False
         if zlib.crc32(b"}", zlib.crc32(memoryview(line)[: seal.start()])) != int(seal[1], 16):
             return False
+        self._take_seal()
         self._follow(int(head[1]))
         self._skipped_line = line
         return True
@@ -150,11 +153,27 @@ class JournalScan:
             self._previous_seq = None
             return None
         if is_sealed:
+            self._take_seal()
             self._follow(recorded.seq)
         else:
-            self._previous_seq = None
+            self._miss_seal()
         self._skipped_line = b""
         return recorded
+
+    def _take_seal(self) -> None:
+        """One line was sealed, so all were: those that are not were changed, if only in their checksum."""
+        self._is_sealed = True
+        if self._unsealed is not None:
+            self.damage.append(self._unsealed)
+            self._unsealed = None
+
+    def _miss_seal(self) -> None:
+        self._previous_seq = None
+        damage = Damage(self._line, "the checksum is missing, or was changed; the record is used", self._file)
+        if self._is_sealed:
+            self.damage.append(damage)
+        elif self._unsealed is None:
+            self._unsealed = damage
 
     def _tell(self, line: int, text: str) -> None:
         self.damage.append(Damage(line, text, self._file))

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 HOME = "home path"
 NAMED = "value named as a secret"
@@ -15,8 +16,10 @@ _SECRETS: tuple[tuple[str, str], ...] = (
     (
         "private key",
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
-        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)|\bAGE-SECRET-KEY-1[A-Z0-9]{50,60}",
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)|\bAGE-SECRET-KEY-1[A-Z0-9]{50,60}"
+        r"|\bPuTTY-User-Key-File-\d:[\s\S]*?(?:\bPrivate-MAC:[^\n]{0,200}|\Z)",
     ),
+    ("password hash", r"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|scrypt|argon2(?:id|i|d))\$[A-Za-z0-9./+=,$-]{10,500}"),
     ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255})"),
     ("GitLab token", r"\bgl(?:pat|dt|rt|ptt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_-]{16,255}"),
     (
@@ -29,6 +32,7 @@ _SECRETS: tuple[tuple[str, str], ...] = (
     ("npm token", r"\bnpm_[A-Za-z0-9]{30,255}"),
     ("PyPI token", r"\bpypi-[A-Za-z0-9_-]{30,1000}"),
     ("Stripe key", r"\b(?:[srp]k_(?:live|test)_|whsec_)[A-Za-z0-9+/]{16,255}"),
+    ("LM Studio token", r"\bsk-lm-[A-Za-z0-9]{4,40}(?::|%3[aA])[A-Za-z0-9]{8,80}"),
     ("API key", r"\bsk-[A-Za-z0-9_-]{16,255}"),
     ("web token", r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,2000}"),
     (
@@ -45,35 +49,62 @@ _SECRETS: tuple[tuple[str, str], ...] = (
     ),
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _SECRETS)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)([A-Za-z0-9+/_.=~-]{12,})")
+_BEARER = re.compile(r"(?i)((?:\b|%20)(?:bearer|basic))(\s+|%20|\+)([A-Za-z0-9+/_.=~-]{12,})")
 _HEADER = re.compile(
     r"(?i)(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{2,20}[ ])?)([^\s\"',\[(]{8,2000})"
     r"|(cookie:\s{1,3})([^\s=;\[]{1,100}=[^\n\"']{4,4000})"
 )
 _URL_PASSWORD = re.compile(r"(://)(?:([^\s/:@]{0,200}:)[^\s/\[]{1,200}|[^\s/:@\[]{20,255})(@)")
+_URL_ENCODED_PASSWORD = re.compile(
+    r"(%3[aA](?://|%2[fF]%2[fF])(?:(?!%3[aA])[^\s/:@]){0,200}%3[aA])((?:(?!%40)[^\s/\[]){1,200})(%40)"
+)
 _SIGNED_URL = re.compile(
     r"([?&](?:sig|X-Amz-Signature|X-Goog-Signature|X-Amz-Security-Token)=)([^\s&\"'\[]{16,2000})"
 )
+_DOCKER_AUTH = re.compile(r"(\\{0,7}\"auth\\{0,7}\"\s{0,3}:\s{0,3}\\{0,7}\")([A-Za-z0-9+/=]{12,4000})")
 # The end of a name whose value is not for others, in code, settings or JSON. Names begin anywhere, so a
 # search from their beginning would be slow.
 _NAME = (
     r"(?:passw(?:or)?d|passphrase|secret(?:[_-]?key)?|token|(?:api|access|account|private|signing|encryption|master"
     r"|auth|license)[_-]?key|[_-](?:pass|pwd|pw)|credentials?)"
-    r"(?:[_-]?(?:base|base64|hash|prod|dev|test|live|old|new|[0-9]{1,3}))?(?:\\?[\"'])?\s{0,3}[=:]\s{0,3}"
+    r"(?:[_-]?(?:base|base64|hash|prod|dev|test|live|old|new|[0-9]{1,3}))?"
 )
-_QUOTED = re.compile(rf"(?i)({_NAME}(\\?[\"']))((?:(?!\2)[^\n]){{4,500}})(\2)")
+# Names and values may stand in JSON that stands in JSON, or in a URL.
+_IS = r"(?:\\{0,7}[\"'])?\s{0,3}(?:[=:]|%3[dDaA])\s{0,3}"
+_QUOTED = re.compile(rf"(?i)({_NAME}{_IS}(\\{{0,7}}[\"']))((?:(?!\2)[^\n]){{4,500}})(\2)")
+_ELEMENT = re.compile(rf"(?i)(<[\w.:-]{{0,60}}{_NAME}>)([^<>\n]{{4,500}})(?=</)")
 _BARE = re.compile(
-    rf"(?i)({_NAME}|--(?:password|passwd|token|api-?key|secret|access-?key|auth-?token|client-?secret)\s{{1,3}}"
+    rf"(?i)({_NAME}{_IS}|--(?:password|passwd|token|api-?key|secret|access-?key|auth-?token|client-?secret)\s{{1,3}}"
+    rf"|\bsetx?\s{{1,3}}(?:-[a-z]{{1,3}}\s{{1,3}})?\w{{0,60}}{_NAME}\s{{1,3}}"
+    r"|\bpwd\s{0,3}=\s{0,3}(?![/~.\\]|[a-z]:)"
+    r"|\b(?:mysql|mariadb)[a-z]{0,10}\s[^\n]{0,200}?-p(?=[^\s-])"
+    r"|\b(?:docker|podman|helm)\s[^\n]{0,80}?login\s[^\n]{0,200}?-p\s{1,3}"
     r"|\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"'\[]{1,100}:"
     r"|\bsshpass\s{1,3}-p\s{0,3}|\blogin\s{1,3}[^\s\[]{1,100}\s{1,3}password\s{1,3})"
-    r"([^\s\"'`,;&(){}\[\]<>$]{6,500}+)(?![\w(\[])"
+    r"([^\s\"'`,;&(){}\[\]<>$%\\]{6,500}+)(?![\w(\[])"
 )
 # No secrets but code: a type, a constant, the name of something that holds the value.
 _CODE = re.compile(r"(?i)(?:optional|string|boolean|number|undefined|secretstr|(?:[a-z_]+\.)+[a-z_]+)")
+# A path's separators also as JSON in JSON writes them, and as a URL does.
+_SLASH = r"(?:\\{0,7}/|%2[fF])"
+_ANY_SLASH = r"(?:\\{0,7}/|\\{1,8}|%2[fF]|%5[cC])"
+_USER = r"(?:(?!%2[fF]|%5[cC]|%2[02])[^/\\\s\"'`:<>,;|()\[\]{}?#&*!]){1,100}"
 _HOMES = re.compile(
-    r"(?:/Users|/home)/[^/\s\"':<>]{1,100}(?=$|[/\s\"':,;)<>])|/root(?=$|[/\s\"':,;)])"
-    r"|\b[A-Za-z]:\\{1,2}Users\\{1,2}[^\\\s\"':<>]{1,100}"
+    rf"{_SLASH}(?:Users|home){_SLASH}{_USER}"
+    rf"|(?<![\w.~-]){_SLASH}root(?=$|[^\w.~-])"
+    rf"|(?:\b[A-Za-z](?::|%3[aA])|\\{{2,8}}[\w.-]{{1,100}}){_ANY_SLASH}(?i:users){_ANY_SLASH}{_USER}"
 )
+
+
+def _home_pattern(home: str) -> re.Pattern[str] | None:
+    """The user's own home, also as a folder's name is made of it (``-home-ann``)."""
+    parts = [part for part in home.replace("\\", "/").split("/") if part]
+    if not parts:
+        return None
+    written = [f"(?:{re.escape(part)}|{re.escape(quote(part))})" for part in parts]
+    start = "" if re.fullmatch("[A-Za-z]:", parts[0]) else _ANY_SLASH
+    as_path, as_name = start + _ANY_SLASH.join(written), "-" + "-".join(map(re.escape, parts))
+    return re.compile(rf"(?:{as_path}(?![A-Za-z0-9._-])|(?<![\w-]){as_name}(?![A-Za-z0-9_]))")
 
 
 class Redactor:
@@ -86,7 +117,7 @@ class Redactor:
 
     def __init__(self, home: str = "", secrets: tuple[str, ...] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._home = re.compile(re.escape(home) + r"(?![A-Za-z0-9._-])") if len(home) > 1 else None
+        self._home = _home_pattern(home)
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
 
     def text(self, text: str) -> str:
@@ -100,8 +131,11 @@ class Redactor:
         text = self._replace(_BEARER, r"\1\2[redacted: credentials]", text, "credentials")
         text = self._replace(_HEADER, r"\1\3[redacted: credentials]", text, "credentials")
         text = self._replace(_URL_PASSWORD, r"\1\2[redacted]\3", text, "password in a URL")
+        text = self._replace(_URL_ENCODED_PASSWORD, r"\1[redacted]\3", text, "password in a URL")
+        text = self._replace(_DOCKER_AUTH, r"\1[redacted: credentials]", text, "credentials")
         text = self._replace(_SIGNED_URL, r"\1[redacted: signature]", text, "signature of a URL")
         text = self._replace(_QUOTED, _without_value, text, NAMED)
+        text = self._replace(_ELEMENT, _without_value, text, NAMED)
         text = self._replace(_BARE, _without_value, text, NAMED)
         if self._home is not None:
             text = self._replace(self._home, "~", text, HOME)
@@ -137,7 +171,7 @@ class Redactor:
 
 
 def _without_value(match: re.Match[str]) -> str:
-    """What `_QUOTED` or `_BARE` found without its value; as it is where the value was taken out, or is code."""
+    """What `_QUOTED`, `_ELEMENT` or `_BARE` found without its value; as it is where the value was taken out, or is code."""
     is_quoted = match.re is _QUOTED
     value = match[3] if is_quoted else match[2]
     if value.startswith(("[redacted", "$")) or _CODE.fullmatch(value):

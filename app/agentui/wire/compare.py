@@ -21,6 +21,7 @@ from agentui.wire.check_run import run_check, seed_folder
 from agentui.wire.live import open_session
 from agentui.wire.servers import find_backend
 from agentui.wire.workshops import own_place
+from agentui.workspace.copystate import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +112,13 @@ class CompareRuns:
         return Outcome(str(session.journal), card, check)
 
     async def _forget(self, settings: Settings, project: Path) -> None:
-        """Drop the private copy of a run; what came of it lies in the run's own folder."""
-        bench = Bench(settings, self._where, project, own_place(self._where, project))
+        """Drop the private copy of a run, and its undo; what came of it lies in the run's own folder."""
+        place = own_place(self._where, project)
         try:
-            await bench.remove()
-        except AgentuiError as error:
-            log.warning("the copy of %s stays: %s", project, error.message)
+            await Bench(settings, self._where, project, place).remove()
+            await asyncio.to_thread(remove_tree, place.state)
+        except (AgentuiError, OSError) as error:
+            log.warning("the copy of %s stays: %s", project, error)
 
     async def _make_room(self, settings: Settings) -> None:
         """Unload other models where the server can: what they hold would count for this run."""

@@ -13,6 +13,7 @@ SECRETS = {
     "Slack token": "xoxb-" + "1234567890-abc",
     "AWS key": "AKIA" + "ABCDEFGH12345678",
     "Hugging Face token": "hf_" + "Q" * 30,
+    "LM Studio token": "sk-lm-" + "a1B2c3D4:" + "e5F6" * 5,
     "API key": "sk-" + "proj-0123456789abcdef",
     "web token": "eyJ" + "hbGciOiJI.eyJzdWIiOiIx.SflKxwRJSM",
     "private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----",
@@ -68,6 +69,17 @@ def test_a_key_of_a_known_form_is_taken_out_and_counted(kind: str, secret: str) 
         ("login ann password hunter22", "login ann password [redacted: value]"),
         ("Authorization: token abcdefghij", "Authorization: token [redacted: credentials]"),
         ("Set-Cookie: session=abcdef; Path=/", "Set-Cookie: [redacted: credentials]"),
+        (r'"{\\"password\\": \\"hunter22\\"}"', r'"{\\"password\\": \\"[redacted: value]\\"}"'),
+        ("<db.password>hunter22</db.password>", "<db.password>[redacted: value]</db.password>"),
+        ("a%26password%3Dhunter22%26b", "a%26password%3D[redacted: value]%26b"),
+        ("Server=h;Uid=ann;Pwd=hunter22;", "Server=h;Uid=ann;Pwd=[redacted: value];"),
+        ("setx API_KEY hunter22 /m", "setx API_KEY [redacted: value] /m"),
+        ("mysql -uroot -phunter22 shop", "mysql -uroot -p[redacted: value] shop"),
+        ("docker login -u ann -p hunter22", "docker login -u ann -p [redacted: value]"),
+        ('"auth": "YW5uOmh1bnRlcjIy"', '"auth": "[redacted: credentials]"'),
+        ("Bearer%20abcdefghijklmnop", "Bearer%20[redacted: credentials]"),
+        ("https%3A%2F%2Fann%3Ahunter22%40h", "https%3A%2F%2Fann%3A[redacted]%40h"),
+        ("root:$6$abcdefgh$ijklmnop:1", "root:[redacted: password hash]:1"),
         ("?sv=1&sig=abcdefghijklmnop%3D&x=1", "?sv=1&sig=[redacted: signature]&x=1"),
     ],
 )
@@ -89,6 +101,9 @@ def test_values_named_as_secrets_go(text: str, shown: str) -> None:
         "TOKEN=$OTHER_TOKEN; TOKEN=$(cat file)",
         "def check_password(password: str) -> bool:",
         "PWD=/work/shop",
+        "pwd = os.getcwd()",
+        "set -euo pipefail",
+        "set token",
         "git+ssh://git@example.org/x http://localhost:8080/x",
     ],
 )
@@ -104,6 +119,30 @@ def test_home_paths_become_a_tilde_also_those_of_others() -> None:
     assert redactor.text(text) == "~/shop /data/people/anna ~/x '~' ~/.ssh /rooted"
     assert redactor.counts == {"home path": 4}
     assert redactor.text(r"C:\Users\Bob\x file:///home/bob/x") == r"~\x file://~/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r"c:\users\ann\x C:/Users/Ann/x \\srv\Users\Ann\x", r"~\x ~/x ~\x"),
+        ("/mnt/c/Users/Ann/x /System/Volumes/Data/Users/ann", "/mnt/c~/x /System/Volumes/Data~"),
+        (r'"C:\\Users\\Ann\\x" "\"C:\\\\Users\\\\Ann\\\\x\""', r'"~\\x" "\"~\\\\x\""'),
+        (r'"\/home\/ann\/x" \"/Users/ann\"', r'"~\/x" \"~\"'),
+        ("%2Fhome%2Fann%2Fx C%3A%5CUsers%5CAnn%5Cx", "~%2Fx ~%5Cx"),
+        ("(/home/ann) `/Users/ann/x` /home/ann,/home/bob", "(~) `~/x` ~,~"),
+        ("~/.x/-data-people-ann-shop -data-people-anna", "~/.x/~-shop -data-people-anna"),
+        ("%2Fdata%2Fpeople%2Fann%2Fx", "~%2Fx"),
+    ],
+)
+def test_homes_go_in_the_forms_of_other_systems_of_json_and_of_urls(text: str, shown: str) -> None:
+    assert Redactor("/data/people/ann").text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["GET /users/42/posts", r"App\Users\Model", "/var/www/root/index.html", "/homes/ann", "/rooted"]
+)
+def test_what_only_looks_like_a_home_stays(text: str) -> None:
+    assert Redactor("/data/people/ann").text(text) == text
 
 
 def test_the_configured_key_goes_wherever_it_stands() -> None:

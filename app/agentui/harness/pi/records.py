@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from agentui.backends.fields import as_count, as_flag, as_list, as_object, parse_json
 from agentui.events import Usage
+from agentui.text import whole
 
 DeltaKind = Literal["text", "thinking", "toolcall"]
 DeltaStep = Literal["start", "delta", "end"]
@@ -417,12 +418,8 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """A text that can be written as UTF-8: halves of characters, which JSON allows, are replaced."""
-    if not isinstance(value, str):
-        return ""
-    if value.isascii():
-        return value
-    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """A text that can be written as UTF-8; empty for anything else."""
+    return whole(value) if isinstance(value, str) else ""
 
 
 def _error(value: object) -> str:
