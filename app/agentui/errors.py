@@ -55,9 +55,13 @@ class ConfigError(UsageError):
 
 
 class BackendError(AgentuiError):
-    """The model server failed. `retryable` says whether asking again unchanged can help."""
+    """The model server failed. `retryable` says whether asking again unchanged can help.
+
+    `retry_after_s` is how long the server itself wants to be left alone, ``None`` where it did not say.
+    """
 
     retryable = False
+    retry_after_s: float | None = None
 
 
 class BackendUnavailable(BackendError):

@@ -196,7 +196,9 @@ def refusal(status: int, body: object, address: str) -> BackendError:
     for rule in RULES:
         if rule.matches(status, words):
             return _built(rule, status, words, address)
-    text = f"The model server at {address} refused the request (HTTP {status})"
+    is_late = status == 200  # inside a good answer, or in the middle of one
+    did = "answered with an error" if is_late else f"refused the request (HTTP {status})"
+    text = f"The model server at {address} {did}"
     return BackendRefused(_with_words(text, words), status=status)
 
 
@@ -253,7 +255,9 @@ def from_exception(error: BaseException, address: str) -> BackendError | None:
     names = {cls.__name__ for cls in type(error).__mro__}
     status = getattr(error, "status_code", None)
     if "APIStatusError" in names and isinstance(status, int):
-        return refusal(status, _body_of(error), address)
+        refused = refusal(status, _body_of(error), address)
+        refused.retry_after_s = _retry_after_s(error)
+        return refused
     if names & {"APIConnectionError", "APITimeoutError"}:
         cause = error.__cause__
         found = from_exception(cause, address) if cause is not None else None
@@ -269,7 +273,18 @@ def _body_of(error: BaseException) -> object:
     return elsewhere or body or getattr(response, "text", "")
 
 
+def _retry_after_s(error: BaseException) -> float | None:
+    """The header's seconds; a date, which it may hold too, is not worth trusting two clocks for."""
+    text = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
+
+
 def _from_transport(error: BaseException, names: set[str], address: str) -> BackendError | None:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return BackendUnavailable(
+            f"The certificate of the model server at {address} is not trusted: {_certificate_fault(error)}.",
+            hint="Use http:// on your own network, or a certificate that a public authority signed.",
+        )
     if names & {"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "PoolTimeout"}:
         return unreachable(address, _reason(error))
     if names & {"UnsupportedProtocol", "InvalidURL", "ProxyError"}:
@@ -284,6 +299,11 @@ def _from_transport(error: BaseException, names: set[str], address: str) -> Back
     return None
 
 
+def _certificate_fault(error: BaseException) -> str:
+    """What OpenSSL says of it, without the places in its sources."""
+    return str(error).rpartition("verify failed: ")[2].partition(" (_ssl")[0]
+
+
 def _reason(error: BaseException) -> str:
     text = str(error)
     if "refused" in text or "All connection attempts failed" in text:
@@ -294,7 +314,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _dropped(address: str, error: BaseException) -> StreamBroken:
-    why = "it was reset" if type(error).__name__ in {"ReadError", "ConnectionResetError"} else str(error)
+    was_reset = type(error).__name__ in {"ReadError", "ConnectionResetError"}
+    why = "it was reset" if was_reset else str(error).rstrip(".")
     return StreamBroken(
         f"The connection to the model server at {address} broke off: {why or type(error).__name__}.",
         hint="The text so far is kept; asking again is safe.",

@@ -33,6 +33,7 @@ READ_TIMEOUT_S = 3600.0
 
 _PLAIN = Dialect()
 _TAIL_S = 10.0
+_STREAM_BEGINNINGS = (b"data:", b"event:", b": ")
 _CHARACTERS_PER_TOKEN = 4
 _NO_STREAM = re.compile(
     r"\bstream(?:ing|ed)?\b.{0,40}?(?:not|n't|un)\s?(?:supported|allowed|available|implemented)", re.I
@@ -73,6 +74,7 @@ class OpenAiChat:
         self._warming: asyncio.Task[AsyncOpenAI] | None = None
         self._asks_usage = dialect.asks_usage
         self._asks_stream = True
+        self._gives_finish_reason = dialect.gives_finish_reason
 
     async def stream(self, request: ChatRequest, context_tokens: int | None) -> AsyncGenerator[ChatPart, None]:
         """Send `request` and yield its parts, ending with a `FinishPart`.
@@ -138,21 +140,29 @@ class OpenAiChat:
 
     async def _read(self, stream: AsyncStream[object], reader: ChunkReader) -> AsyncGenerator[ChatPart, None]:
         kind = stream.response.headers.get("content-type", "")
-        if kind.startswith(("application/json", "text/html")):
-            for part in self._read_whole(await stream.response.aread(), reader):
-                yield part
-            return
-        records = SseReader()
         is_packed = "content-encoding" in stream.response.headers
         pieces = stream.response.aiter_bytes() if is_packed else stream.response.aiter_raw()
+        if kind.startswith(("application/json", "text/html")):
+            head = await _head(pieces)
+            if not head.lstrip().startswith(_STREAM_BEGINNINGS):
+                body = head + b"".join([piece async for piece in pieces])
+                for part in self._read_whole(body, reader):
+                    yield part
+                return
+            pieces = _from_head(head, pieces)  # Flask, for one, calls a stream HTML unless it is told otherwise
+        records, is_cut = SseReader(), False
         while not records.is_done:
             piece = await _next_piece(pieces, reader.finish_reason is not None)
             for data in records.finish() if piece is None else records.feed(piece):
                 for part in reader.read(_checked(json.loads(data.decode()), self._address)):
                     yield part
-        is_whole = reader.finish_reason is not None or not self._dialect.gives_finish_reason
-        if not is_whole:
+            is_cut = piece is None
+        if reader.finish_reason is not None or not self._gives_finish_reason:
+            return
+        if is_cut or not reader.has_calls:
             raise unfinished(self._address)
+        # A call that the end mark follows is whole: this server gives no reasons, so not with its texts either.
+        self._gives_finish_reason = False
 
     def _read_whole(self, body: bytes, reader: ChunkReader) -> list[ChatPart]:
         answer = as_object(parse_json(body))
@@ -235,6 +245,23 @@ def _build_client(
         http_client=transport,
     )
     return client
+
+
+async def _head(pieces: AsyncIterator[bytes]) -> bytes:
+    """As many bytes as tell a stream of events from another body; all of a shorter one."""
+    head = b""
+    while len(head.lstrip()) < len(max(_STREAM_BEGINNINGS, key=len)):
+        piece = await anext(pieces, None)
+        if piece is None:
+            break
+        head += piece
+    return head
+
+
+async def _from_head(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for piece in pieces:
+        yield piece
 
 
 async def _next_piece(pieces: AsyncIterator[bytes], is_tail: bool) -> bytes | None:

@@ -48,6 +48,11 @@ class ChunkReader:
             return told or counted
         return replace(told, cached_tokens=counted.cached_tokens)
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether a tool call came."""
+        return bool(self._calls)
+
     def read(self, chunk: Mapping[str, Any]) -> list[ChatPart]:
         """The parts of one chunk."""
         parts: list[ChatPart] = []

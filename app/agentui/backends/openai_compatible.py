@@ -226,8 +226,10 @@ class OpenAiCompatibleBackend:
                 self._bases.sort(key=lambda other: other != base)
                 self._listing = self._listing_path(base)
                 return
-            error = refusal(reply.status, reply.body or reply.text, self._address.root)
-            if isinstance(error, AuthenticationFailed | BackendUnavailable) or _is_broken(reply):
+            elsewhere = reply.headers.get("location") if 300 <= reply.status < 400 else None
+            error = refusal(reply.status, elsewhere or reply.body or reply.text, self._address.root)
+            is_final = isinstance(error, AuthenticationFailed | BackendUnavailable) or _is_broken(reply)
+            if is_final or (elsewhere and refused is None):
                 raise error
             refused = refused or error
             if _is_other_content(reply):

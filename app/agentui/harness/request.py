@@ -20,6 +20,9 @@ from agentui.harness.base import Cut, Emit, Gate, Interrupted
 RETRY_DELAYS_S = (1.0, 2.0, 4.0)
 """Waits before a request is asked again: a restarting LM Studio is back within a few seconds."""
 
+LONGEST_WAIT_S = 120.0
+"""Most of what a server may ask for before it is asked again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -71,6 +74,7 @@ class Requester:
                     if isinstance(error, BackendUnavailable):
                         emit(BackendLost(error.message, error.hint))
                     raise
+                delay_s = max(delay_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
                 emit(BackendRetried(attempt, delay_s, error.message))
                 await gate.back_off(delay_s)
         raise AssertionError("the last attempt returns or raises")

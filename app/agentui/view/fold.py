@@ -18,7 +18,7 @@ from agentui.view.status import Status
 from agentui.view.tools import ToolLog
 from agentui.view.transcript import Transcript
 
-_STEER_LABELS = {"steer": "steer", "follow_up": "queued"}
+_STEER_LABELS = {"steer": "steer", "follow_up": "queue"}
 
 
 @mutable

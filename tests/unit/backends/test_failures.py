@@ -68,6 +68,13 @@ def test_only_unknown_paths_count_as_such() -> None:
     assert unknown == {"unknown path", "unknown path elsewhere"}
 
 
+def test_an_error_inside_a_good_answer_is_not_called_a_refusal() -> None:
+    assert (
+        str(refusal(200, {"error": "boom"}, HERE)) == f"The model server at {HERE} answered with an error: boom"
+    )
+    assert "refused the request (HTTP 418): boom" in str(refusal(418, {"error": "boom"}, HERE))
+
+
 def test_html_is_reduced_to_its_words() -> None:
     page = "<html><head><title>Error</title><style>p{}</style></head><pre>Internal Server Error</pre></html>"
     assert server_words(page).text == "Internal Server Error"
@@ -148,6 +155,16 @@ def test_every_exception_of_the_clients_is_classified(caught: Exception, error: 
 
 def test_a_bug_of_ours_is_not_taken_for_a_failure_of_the_server() -> None:
     assert from_exception(KeyError("x"), HERE) is None
+
+
+def test_a_certificate_that_is_not_trusted_is_called_that() -> None:
+    said = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)"
+    error = from_exception(httpx.ConnectError(said), HERE)
+    assert isinstance(error, BackendUnavailable)
+    assert (
+        error.message
+        == f"The certificate of the model server at {HERE} is not trusted: self-signed certificate."
+    )
 
 
 def test_a_refused_connection_names_the_address_and_the_next_step() -> None:

@@ -181,6 +181,13 @@ async def test_the_key_is_sent_to_the_listing_and_the_chat() -> None:
         assert {request.headers["authorization"] for request in server.seen} == {"Bearer the-key"}
 
 
+async def test_a_server_that_redirects_says_where_to() -> None:
+    moved = Canned(status=307, headers=(("Location", "https://elsewhere/v1/models"),))
+    async with ReplayServer({}, otherwise=moved) as server:
+        with pytest.raises(BackendRefused, match="redirects elsewhere: https://elsewhere/v1/models"):
+            await connected(server)
+
+
 async def test_a_server_that_fails_inside_is_not_taken_for_one_without_a_listing() -> None:
     async with ReplayServer({}, otherwise=Canned(b"oops", 500, "text/plain")) as server:
         with pytest.raises(BackendRefused, match="500"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from agentui.control import (
     Answer,
     Interrupt,
@@ -15,7 +17,7 @@ from agentui.control import (
     Submit,
     TakeBack,
 )
-from agentui.errors import StreamBroken
+from agentui.errors import BackendRefused, StreamBroken
 from agentui.events import (
     ApprovalAsked,
     BackendRetried,
@@ -63,6 +65,20 @@ def patient(parts: RunParts) -> RunParts:
         parts,
         make_harness=lambda found, model, facts, resumed: OwnLoop(found, model, "Test.", settings, parts.ids),
     )
+
+
+@pytest.mark.parametrize(("wanted_s", "waited_s"), [(1.0, 3600.0), (4000.0, 3600.0)])
+async def test_a_request_is_not_asked_again_before_the_server_wants_it(
+    wanted_s: float, waited_s: float
+) -> None:
+    busy = BackendRefused("busy", status=429, retryable=True)
+    busy.retry_after_s = wanted_s
+    log = Log()
+    async with serving(PlayedBackend([[busy]]), log, change=patient) as supervisor:
+        supervisor.send(Submit("talk"))
+        assert (await log.wait_for(BackendRetried)).delay_s == waited_s
+        supervisor.send(Interrupt())
+        await log.wait_for(RunEnded)
 
 
 async def test_a_pause_during_a_back_off_holds_at_once_and_the_request_is_asked_after_resume() -> None:
