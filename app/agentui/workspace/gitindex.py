@@ -17,7 +17,7 @@ _HEADER_BYTES = 12
 _STAT_BYTES = 40
 _EXTENDED = 0x4000
 _GITLINK = 0o160000
-_SHA256_FORMAT = re.compile(rb"^\s*objectformat\s*=\s*\"?sha256", re.IGNORECASE | re.MULTILINE)
+_SHA256_FORMAT = re.compile(rb"^[ \t]*objectformat[ \t]*=[ \t]*\"?sha256", re.IGNORECASE | re.MULTILINE)
 
 
 class IndexUnreadable(Exception):
