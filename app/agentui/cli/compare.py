@@ -1,6 +1,7 @@
 """`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
 
-    agentui compare "split report.py" --with model=a --with model=b,context=64k --runs 3 --check test
+    agentui compare "split report.py" --runs 3 --check test \\
+        --with model=a --with model=b,context=64k
     agentui compare ID ID
 
 Every run works on its own copy of the same snapshot; nothing reaches your project. Started again after it was
@@ -41,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what", nargs="+", metavar="TASK|ID", help="one task, or two and more finished sessions"
     )
     parser.add_argument(
-        "--with", dest="variants", action="append", default=[], metavar="NAME=VALUE,…", help="one side"
+        "--with",
+        dest="variants",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,…",
+        help="one side; say it again for each",
     )
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many runs with each")
     parser.add_argument("--check", metavar="NAME", help="run this check of yours after each run")

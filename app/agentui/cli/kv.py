@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help="logical batch (default 2048)")
     parser.add_argument("--ubatch", type=int, default=UBATCH, metavar="N", help="physical batch (default 512)")
-    parser.add_argument("--flash-attn", choices=("on", "off", "auto"), default="auto")
+    parser.add_argument("--flash-attn", choices=("on", "off", "auto"), default="auto", help="default: auto")
     parser.add_argument(
         "--tokens", type=_tokens, metavar="T", help="live tokens of one sequence (default: the context)"
     )
