@@ -135,7 +135,7 @@ def _run_task(words: list[str]) -> int:
 
 
 def _description(docstring: str) -> str:
-    """A command's docstring as ``--help`` shows it: filled to the terminal's width, indented lines as they are."""
+    """A command's docstring in ``--help``: filled to the terminal's width, indented lines as they are."""
     import shutil  # the dashboard's first frame needs neither
     import textwrap
 

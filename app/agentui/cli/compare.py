@@ -1,6 +1,6 @@
-"""`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
+r"""`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
 
-    agentui compare "split report.py" --runs 3 --check test \\
+    agentui compare "split report.py" --runs 3 --check test \
         --with model=a --with model=b,context=64k
     agentui compare ID ID
 
