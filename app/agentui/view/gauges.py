@@ -35,7 +35,6 @@ from agentui.events import (
     TurnTimed,
 )
 from agentui.frozen import frozen, mutable
-from agentui.text import clean_line
 from agentui.view.blocks import BlockId
 
 HISTORY_POINTS = 600
@@ -108,7 +107,6 @@ class Gauges:
     last_t_s: float = 0.0
     process: ProcessSample | None = None
     guard: GuardLevel = "ok"
-    guard_why: str = ""
     forecasts: dict[Literal["context", "memory"], ForecastMade] = field(default_factory=dict)
     kv_history: deque[KvPoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     rate_history: deque[RatePoint] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
@@ -153,7 +151,7 @@ class Gauges:
                 self.forecasts[event.limit] = event
                 return MEMORY
             case GuardChanged():
-                self.guard, self.guard_why = event.level, clean_line(event.why)
+                self.guard = event.level
                 return MEMORY
             case _:
                 return None
