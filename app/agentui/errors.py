@@ -15,9 +15,8 @@
     │   ├── StreamBroken          an answer ended without being finished
     │   └── BackendStalled        no bytes for too long
     ├── SandboxError          where commands run
-    │   ├── SandboxUnavailable    no engine, no image, self-test failed   exit 75
-    │   │   └── EngineUnavailable     no container engine answers
-    │   └── SandboxLost           a command's fate is unknown
+    │   └── SandboxUnavailable    no engine, no image, self-test failed   exit 75
+    │       └── EngineUnavailable     no container engine answers
     ├── WorkspaceError        copy, apply, undo
     │   ├── ApplyConflict         host files changed since the copy was made
     │   ├── ProjectBusy           another process works on the project      exit 75
@@ -117,10 +116,6 @@ class SandboxUnavailable(SandboxError):
 
 class EngineUnavailable(SandboxUnavailable):
     """No container engine answers; it may once it is started."""
-
-
-class SandboxLost(SandboxError):
-    """The engine no longer knows what became of a command or its container."""
 
 
 class WorkspaceError(AgentuiError):

@@ -22,7 +22,6 @@ STYLES = next(
 )
 
 SANDBOX_IMAGES = PACKAGE / "sandbox" / "images"
-SIMULATOR_SCRIPTS = PACKAGE / "simulator" / "scripts"
 PI_EXTENSION = PACKAGE / "harness" / "pi" / "extension" / "agentui.ts"
 
 PROJECT_CONFIG = Path(".agentui") / "config.toml"
@@ -60,11 +59,6 @@ class Places:
     def log_file(self) -> Path:
         """Diagnostics; never the terminal."""
         return self.state / "agentui.log"
-
-    @property
-    def prompt_history(self) -> Path:
-        """What the user typed into the prompt before."""
-        return self.state / "prompt-history.jsonl"
 
     @property
     def workspaces(self) -> Path:

@@ -119,7 +119,6 @@ def test_every_setting_can_be_set_in_the_users_file(files: ConfigFiles) -> None:
         memory_s = 2
         rate_s = 2
         process_s = 3
-        processing_s = 1
         [sessions]
         keep_days = 90
         keep_size = "5 GiB"

@@ -75,7 +75,6 @@ class _Renderer:
     frames: list[_Frame] = field(default_factory=list)
     counters: list[int | None] = field(default_factory=list)
     needs_gap: bool = False
-    is_tight: bool = False
 
     def render(self, tokens: Sequence[Token]) -> None:
         index = 0

@@ -216,11 +216,6 @@ class Prompt(Vertical):
         """Keys that are not typed while the prompt is empty, but posted as `HotKey`."""
         self._area.hot_keys = frozenset(keys)
 
-    def remember(self, texts: Sequence[str]) -> None:
-        """Put earlier inputs into the history, oldest first."""
-        self._history = [*texts, *self._history]
-        self._place = len(self._history)
-
     # --- keys
 
     def on_prompt_area_pressed(self, message: PromptArea.Pressed) -> None:

@@ -25,7 +25,10 @@ from agentui.errors import (
 )
 
 _MOST_CHARACTERS = 600
-_TAG = re.compile(r"<(?:style|script|title).*?</(?:style|script|title)>|<[^<>]+>", re.DOTALL | re.IGNORECASE)
+# What is never closed goes to the end: to look for that end again from every opening would be quadratic.
+_TAG = re.compile(
+    r"<(?:style|script|title).*?(?:</(?:style|script|title)>|\Z)|<[^<>]+>", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

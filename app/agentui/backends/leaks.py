@@ -31,7 +31,7 @@ _JSON_NAME = rf'\{{\s*"(?:name|tool|function)"\s*:\s*"{_NAME}"'
 FORMS: tuple[Form, ...] = (
     _form(
         "<|tool_call>",
-        rf"<\|tool_call\|?>\s*(?:call\s*:?\s*{_NAME}\s*[{{(]|{_JSON_NAME.replace('<name>', '<other>')})",
+        rf"<\|tool_call\|?>\s*(?:call\s*(?::\s*)?{_NAME}\s*[{{(]|{_JSON_NAME.replace('<name>', '<other>')})",
     ),
     _form("call:", rf"call:{_NAME}\{{"),
     _form("[TOOL_REQUEST]", rf"\[TOOL_REQUEST\]\s*(?:{_JSON_NAME})?"),
@@ -45,7 +45,6 @@ FORMS: tuple[Form, ...] = (
 )
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)(?!tool_c)[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
-_JSON_FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
 
 
 def leaked_tool_call(text: str) -> str | None:
@@ -67,8 +66,10 @@ def leaked_tool_call(text: str) -> str | None:
 
 
 def _whole_json(text: str) -> str | None:
-    fenced = _JSON_FENCE.match(text)
-    inner = (fenced.group(1) if fenced else text).strip()
+    inner = text.strip()
+    first, _, rest = inner.partition("\n")
+    if first.rstrip() in ("```", "```json") and rest.endswith("```"):
+        inner = rest.removesuffix("```").strip()
     if not (inner.startswith(("{", "[")) and inner.endswith(("}", "]"))):
         return None
     try:

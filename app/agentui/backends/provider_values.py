@@ -51,13 +51,6 @@ def with_variables(value: str, environ: Mapping[str, str], what: str) -> str:
     return _PART.sub(part, value)
 
 
-def variables_in(value: str) -> tuple[str, ...]:
-    """Names of the variables that a value needs; none for a command."""
-    if command_in(value) is not None:
-        return ()
-    return tuple(dict.fromkeys(match[2] or match[3] for match in _PART.finditer(value) if not match[1]))
-
-
 def output_of(command: str, environ: Mapping[str, str], folder: Path, what: str) -> str:
     """What a command of the user's prints, without space around it. Blocks for up to `COMMAND_S`.
 

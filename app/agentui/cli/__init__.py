@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kv": ("agentui.cli.kv", "what a model's KV cache takes, before it is loaded"),
     "sandbox": ("agentui.cli.sandbox", "run commands in the sandbox; diff, apply and undo what they changed"),
     "checks": ("agentui.cli.checks", "run your tests and the like outside of the agent's shell"),
-    "pi": ("agentui.cli.pi", "install the Pi that --harness pi runs"),
+    "pi": ("agentui.cli.pi", "get the Pi that --harness pi runs: its image, or onto this machine"),
     "simulate": ("agentui.cli.simulate", "serve a simulated LM Studio"),
     "doctor": ("agentui.cli.doctor", "what was found, what is missing, what to do"),
 }
@@ -100,7 +100,9 @@ def _dispatch(words: list[str]) -> int:
         if command is None:
             return _run_task(words)
         module = importlib.import_module(command[0])
-        parser = argparse.ArgumentParser(prog=f"agentui {words[0]}", description=module.__doc__)
+        parser = argparse.ArgumentParser(
+            prog=f"agentui {words[0]}", description=_description(module.__doc__ or "")
+        )
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = getattr(module, "EXIT_CODES", EXIT_CODES)
         module.add_arguments(parser)
@@ -134,6 +136,16 @@ def _run_task(words: list[str]) -> int:
             hint=f"if it is your task, put -- before it: agentui … -- {args.task}",
         )
     return task.run(args)
+
+
+def _description(docstring: str) -> str:
+    """A command's docstring in ``--help``: filled to the terminal's width, indented lines as they are."""
+    import shutil  # the dashboard's first frame needs neither
+    import textwrap
+
+    width = shutil.get_terminal_size().columns - 2
+    paragraphs = docstring.replace("`", "").strip().split("\n\n")
+    return "\n\n".join(text if text.startswith(" ") else textwrap.fill(text, width) for text in paragraphs)
 
 
 def _commands_help() -> str:

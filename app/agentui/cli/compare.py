@@ -1,7 +1,9 @@
-"""`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
+r"""`agentui compare`: the same task with different models or settings, or finished sessions beside each other.
 
-    agentui compare "split report.py" --with model=a --with model=b,context=64k --runs 3 --check test
-    agentui compare "split report.py" --with system=short.txt --with system=long.txt --model a
+    agentui compare "split report.py" --runs 3 --check test \
+        --with model=a --with model=b,context=64k
+    agentui compare "split report.py" --model a \
+        --with system=short.txt --with system=long.txt
     agentui compare ID ID
 
 Every run works on its own copy of the same snapshot; nothing reaches your project. Started again after it was

@@ -139,7 +139,6 @@ class Settings:
     memory_sample_s: float = _setting(1.0, values.number(0.2, 60), key="samples.memory_s")
     rate_sample_s: float = _setting(0.5, values.number(0.2, 60), key="samples.rate_s")
     process_sample_s: float = _setting(2.0, values.number(0.2, 60), key="samples.process_s")
-    processing_poll_s: float = _setting(0.5, values.number(0.2, 60), key="samples.processing_s")
 
     checks: ProjectChecks = field(default_factory=ProjectChecks)
     """The checks of this project; a table of its own form, see `agentui.config.checks`."""

@@ -133,7 +133,7 @@ def _readable(arguments: str) -> str:
     """The arguments as written where they are a JSON object, else inside one: servers parse their history."""
     try:
         is_object = isinstance(json.loads(arguments), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_object = False
     return arguments if is_object else json.dumps({"unreadable": arguments}, ensure_ascii=False)
 
@@ -146,7 +146,7 @@ def _tool_call(call: _PartialCall, known_tools: Sequence[str]) -> ToolCall:
         return ToolCall(call_id, call.name, f"{call.name} {raw}", arguments_error=error)
     try:
         arguments: Any = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return ToolCall(call_id, call.name, raw, arguments_error=f"{BAD_ARGUMENTS}: {error}.")
     command = arguments.get("command") if isinstance(arguments, dict) else None
     if not isinstance(command, str) or not command.strip():

@@ -25,11 +25,14 @@ _RUNNERS = re.compile(
 )
 _HOST_TOOLS = re.compile(r"(?:^|[\s;&|('\"/])((?:\.venv|venv|\.tox|node_modules/\.bin))/")
 _NOT_RUNNABLE = (126, 127)
+_MOST_CHARACTERS = 1000
+"""How much of a command is looked at. What a model writes may be long and of any form, and a search may then
+begin again at every separator."""
 
 
 def runner_in(command: str) -> str | None:
     """The test runner (or the like) that a command line starts, as it is written there; ``None`` if none."""
-    found = _RUNNERS.search(command)
+    found = _RUNNERS.search(command[:_MOST_CHARACTERS])
     return " ".join(found["runner"].split()) if found else None
 
 

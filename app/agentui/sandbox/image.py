@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentui.errors import SandboxUnavailable
+from agentui.paths import SANDBOX_IMAGES
 from agentui.sandbox.engine import Engine, explanation
 from agentui.sandbox.settle import settled
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 DEFAULT_BASE = "debian:bookworm-slim"
-TOOLS_FOLDER = Path(__file__).parent / "images" / "tools"
+TOOLS_FOLDER = SANDBOX_IMAGES / "tools"
 BASE_HINT = (
     "Connect to a registry once (docker pull {base}), or make a base from the Debian mirror with "
     "scripts/make-base-image.sh and name it in AGENTUI_BASE_IMAGE."

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agentui.errors import SandboxUnavailable
+from agentui.paths import SANDBOX_IMAGES
 from agentui.sandbox.docker_labels import ROLE
 from agentui.sandbox.docker_stream import EngineStream, open_attach
 from agentui.sandbox.engine import Engine, explanation
@@ -34,7 +35,7 @@ from agentui.sandbox.image import (
 from agentui.sandbox.limits import MIB
 from agentui.sandbox.relay import relay_mount
 
-PI_FOLDER = Path(__file__).parent / "images" / "pi"
+PI_FOLDER = SANDBOX_IMAGES / "pi"
 PI_VERSION = "1.5.2"
 """The one that the image holds; the Dockerfile names the same."""
 PI_UID = 1000

@@ -120,7 +120,7 @@ def _dockerfile(
 def _devcontainer(project: Path, path: str) -> ImageSource:
     try:
         config: Any = json.loads(without_comments(_read(project, path).decode("utf-8")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{project / path} is no devcontainer file: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"{project / path} is no devcontainer file: not an object")

@@ -22,15 +22,19 @@ def edited(app: App[None], text: str) -> str:
     """
     import shlex
 
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    wanted = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        command = shlex.split(wanted) or ["vi"]
+    except ValueError as error:
+        raise EditorError(f"{wanted} is no command: {error}; set EDITOR") from error
     with tempfile.TemporaryDirectory(prefix="agentui-") as folder:
         path = Path(folder) / "prompt.md"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
         try:
             with app.suspend():
                 subprocess.run([*command, str(path)], check=False)
+            return path.read_text(encoding="utf-8", errors="replace")
         except SuspendNotSupported:
             raise EditorError("no editor can be opened in this terminal") from None
         except OSError as error:
-            raise EditorError(f"{command[0]} could not be started: {error.strerror}; set EDITOR") from error
-        return path.read_text(encoding="utf-8", errors="replace")
+            raise EditorError(f"{command[0]} gave nothing back: {error.strerror}; set EDITOR") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentui.events import Change, ModelFacts
 from agentui.text import UNKNOWN, clean, clean_line, human_bytes, human_context, human_rate, plural
-from agentui.tui.keys import KEYS, first_key, shown_key
+from agentui.tui.keys import first_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
 from agentui.view.notices import path_list
@@ -359,8 +359,3 @@ def _wrapped(text: str, width: int) -> list[str]:
     """The lines of a text, broken where they do not fit."""
     lines = [expand_tabs(line) for line in text.rstrip("\n").split("\n")]
     return [line[start:end] for line in lines for start, end in wrap_offsets(line, max(8, width))]
-
-
-def key_table() -> list[tuple[str, str]]:
-    """Keys and their words for the help, in groups."""
-    return [(" ".join(shown_key(k) for k in key.keys.split(",")), key.words) for key in KEYS]

@@ -75,7 +75,6 @@ class Status:
     phase: Phase = "idle"
     hold: Hold = "none"
     detail: str = ""
-    since_t_s: float = 0.0
     retry_in_s: float | None = None
     progress_ratio: float | None = None
     eta_s: float | None = None
@@ -140,7 +139,6 @@ class Status:
             case StateChanged(phase, hold, detail, retry_in_s):
                 if phase != self.phase:
                     self.progress_ratio = self.eta_s = None
-                    self.since_t_s = recorded.t_s
                 if phase == "loading_model" and detail.endswith("%"):
                     detail = detail.rpartition(" ")[0]  # the share is said with the state's name
                 self.phase, self.hold, self.detail, self.retry_in_s = phase, hold, detail, retry_in_s

@@ -70,11 +70,6 @@ class Scratch:
             self._fd = -1
 
 
-def is_scratch(project: Path, where: Places) -> bool:
-    """Whether `project` was made for a demo."""
-    return project.parent.parent == where.demo and project.parent.name.startswith(_PREFIX)
-
-
 def _remove_ended(root: Path, where: Places) -> None:
     """Remove the scratch projects of ended demos and what was kept for their undo, but for the latest."""
     ended: list[tuple[float, Path]] = []

@@ -22,7 +22,7 @@ _STAGE = 0x3000
 _EXTENDED = 0x4000
 _SKIP_WORKTREE = 0x4000
 """Among the extended flags."""
-_SHA256_FORMAT = re.compile(rb"^\s*objectformat\s*=\s*\"?sha256", re.IGNORECASE | re.MULTILINE)
+_SHA256_FORMAT = re.compile(rb"^[ \t]*objectformat[ \t]*=[ \t]*\"?sha256", re.IGNORECASE | re.MULTILINE)
 
 
 class IndexUnreadable(Exception):

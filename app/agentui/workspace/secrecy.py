@@ -78,7 +78,7 @@ _SECRET_FILE = tuple((re.compile(fnmatch.translate(name)), why) for name, why in
 _ANY_SECRET = re.compile("|".join(f"(?:{fnmatch.translate(name)})" for name, _ in SECRET_FILES))
 # A bare user name is none: ``ssh://git@host``.
 _URL_PASSWORD = re.compile(rb"https?://[^/\s@]+@|://[^/\s@:]+:[^/\s@]+@", re.IGNORECASE)
-_EXTRA_HEADER = re.compile(rb"^\s*extraheader\s*=", re.IGNORECASE | re.MULTILINE)
+_EXTRA_HEADER = re.compile(rb"(?:^|\])[ \t]*extraheader[ \t]*=", re.IGNORECASE | re.MULTILINE)
 
 
 def secret_reason(name: bytes, is_dir: bool) -> str | None:

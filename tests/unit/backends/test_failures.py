@@ -173,3 +173,8 @@ def test_a_refused_connection_names_the_address_and_the_next_step() -> None:
     assert HERE in error.message
     assert "refused" in error.message
     assert "--url" in error.hint
+
+
+def test_a_page_of_openings_without_an_end_is_read_in_linear_time() -> None:
+    # What is quadratic here takes minutes, so that the time limit of every test ends it.
+    assert server_words("bad gateway " + "<style" * 80_000).text == "bad gateway"

@@ -54,3 +54,19 @@ def test_talking_about_tools_is_no_leak(text: str) -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     found = leaked_tool_call(text)
     assert found is None or found
+
+
+@pytest.mark.parametrize(
+    ("head", "repeated"),
+    [
+        ("<|tool_call>call", " "),
+        ("```json\n", " "),
+        ("", "```\n"),
+        ("", "<tool_call>\n"),
+        ("", " \n"),
+    ],
+)
+def test_a_model_that_repeats_itself_without_end_is_read_in_linear_time(head: str, repeated: str) -> None:
+    # What is quadratic here takes minutes, so that the time limit of every test ends it.
+    found = leaked_tool_call(head + repeated * (500_000 // len(repeated)) + "!")
+    assert (found is not None) == (repeated == "<tool_call>\n")

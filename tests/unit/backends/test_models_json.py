@@ -15,7 +15,6 @@ from agentui.backends.provider_values import (
     commands_of,
     output_of,
     resolved_route,
-    variables_in,
     with_variables,
 )
 from agentui.config.provider import ProviderRoute
@@ -251,7 +250,6 @@ def test_variables_are_filled_in_as_pi_does(value: str, expected: str) -> None:
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    assert variables_in("$A-${B}$$C") == ("A", "B")
     with pytest.raises(ConfigError, match="variable NO_SUCH, which is not set"):
         with_variables("$NO_SUCH", {}, "the key")
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 from dataclasses import replace
 
+import pytest
+
 from agentui.backends.base import FinishPart, TextPart, ToolCallPart
 from agentui.control import Compact, Interrupt, Pause, Resume, Submit
 from agentui.errors import ContextOverflow
@@ -151,10 +153,13 @@ async def test_text_that_waits_when_the_last_turn_is_used_up_begins_a_run_of_its
     assert len(log.of(SteerQueued)) == len(log.of(SteerWithdrawn)) == 1
 
 
-async def test_arguments_that_are_no_json_go_back_as_json_a_server_can_read() -> None:
+@pytest.mark.parametrize(
+    "written", ['{"command": "ls', '{"command": ' + "[" * 100_000], ids=["cut off", "too deep"]
+)
+async def test_arguments_that_are_no_json_go_back_as_json_a_server_can_read(written: str) -> None:
     broken: Played = [
         ToolCallPart(0, "", "c1", "bash"),
-        ToolCallPart(0, '{"command": "ls'),
+        ToolCallPart(0, written),
         FinishPart("tool_calls"),
     ]
     backend = PlayedBackend([broken, says("sorry")])
@@ -164,7 +169,7 @@ async def test_arguments_that_are_no_json_go_back_as_json_a_server_can_read() ->
     [call] = backend.requests[1].messages[-2]["tool_calls"]
     sent = json.loads(call["function"]["arguments"])
     assert isinstance(sent, dict)
-    assert '{"command": "ls' in sent.values()
+    assert written in sent.values()
     assert_balanced(log)
 
 

@@ -234,6 +234,11 @@ def test_a_test_runner_is_known_where_it_is_started(command: str, runner: str | 
     assert runner_in(command) == runner
 
 
+def test_only_the_beginning_of_a_command_is_searched_for_a_test_runner() -> None:
+    # All of it would take minutes: a search begins again at every separator.
+    assert runner_in("a=;" * 30_000 + "; pytest") is None
+
+
 @pytest.mark.parametrize(
     ("command", "folder"),
     [

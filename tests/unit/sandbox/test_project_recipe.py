@@ -100,7 +100,7 @@ def test_a_devcontainer_with_an_image_is_that_image_and_says_what_is_left_out(tm
 
 
 def test_a_devcontainer_without_an_image_says_what_to_write(tmp_path: Path) -> None:
-    for text in ("{}", "[]", "{", '{"build": 3}'):
+    for text in ("{}", "[]", "{", '{"build": 3}', "[" * 100_000):
         (tmp_path / ".devcontainer.json").write_text(text)
         with pytest.raises(ConfigError, match=r"\.devcontainer\.json"):
             read_source(ImageRecipe("devcontainer", ".devcontainer.json"), tmp_path)

@@ -30,6 +30,13 @@ def test_every_version_gives_what_git_lists(version: int, tmp_path: Path) -> Non
     assert _repository(tmp_path, version) == {name.encode() for name in NAMES}
 
 
+def test_settings_of_empty_lines_only_are_read_in_linear_time(tmp_path: Path) -> None:
+    repository = repository_at(tmp_path) if _repository(tmp_path, 2) else None
+    assert repository is not None
+    (repository.common_dir / "config").write_bytes(b"\n" * 200_000)  # what is quadratic here takes minutes
+    assert tracked_paths(repository) == {name.encode() for name in NAMES}
+
+
 def test_extended_flags_and_sha256_are_understood(tmp_path: Path) -> None:
     found = _repository(tmp_path, 2, "--object-format=sha256")
     assert found == {name.encode() for name in NAMES}

@@ -9,6 +9,7 @@ import pytest
 from agentui.errors import WorkspaceError
 from agentui.workspace.fitness import refuse_unfit
 from agentui.workspace.hosttree import HostTree
+from agentui.workspace.secrecy import git_config_has_secret
 from agentui.workspace.select import ask_about_size, select
 from agentui.workspace.settings import SeedTooLarge, WorkspaceSettings
 from tests.unit.workspace.trees import Place, write
@@ -161,6 +162,20 @@ def test_the_repository_itself_is_seeded_but_not_a_token_in_its_settings(tmp_pat
     git(tmp_path, "remote", "add", "origin", "https://user:token@example.org/x.git")
     assert ".git/config" not in chosen(tmp_path, with_git)
     assert ".git/HEAD" in chosen(tmp_path, with_git)
+
+
+@pytest.mark.parametrize(
+    ("config", "is_secret"),
+    [
+        (b"[http]\n\textraheader = AUTHORIZATION: basic eA==\n", True),
+        (b'[http "https://example.org/"] ExtraHeader=AUTHORIZATION: basic eA==\n', True),
+        (b'[remote "origin"]\n\turl = https://user:token@example.org/x.git\n', True),
+        (b'[remote "origin"]\n\turl = ssh://git@example.org/x.git\n', False),
+        (b"\n" * 200_000, False),  # what is quadratic here takes minutes
+    ],
+)
+def test_a_token_in_a_repositorys_settings_is_seen(config: bytes, is_secret: bool) -> None:
+    assert git_config_has_secret(config) == is_secret
 
 
 def test_a_worktree_is_read_through_its_git_file_which_stays_at_home(tmp_path: Path) -> None:
