@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from agentui import __version__
+from agentui.cli.help_text import HelpFormatter
 from agentui.errors import (
     AgentuiError,
     AuthenticationFailed,
@@ -101,9 +102,8 @@ def _dispatch(words: list[str]) -> int:
             return _run_task(words)
         module = importlib.import_module(command[0])
         parser = argparse.ArgumentParser(
-            prog=f"agentui {words[0]}", description=_description(module.__doc__ or "")
+            prog=f"agentui {words[0]}", description=module.__doc__, formatter_class=HelpFormatter
         )
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = getattr(module, "EXIT_CODES", EXIT_CODES)
         module.add_arguments(parser)
         args = parser.parse_args(words[1:])
@@ -125,7 +125,7 @@ def _run_task(words: list[str]) -> int:
         usage="agentui [flags] [TASK]\n       agentui COMMAND [flags]",
         description="Run a coding agent on a local model in a sandbox, and see the machine under it.",
         epilog=_commands_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"agentui {__version__}")
     task.add_arguments(parser)
@@ -138,16 +138,6 @@ def _run_task(words: list[str]) -> int:
     return task.run(args)
 
 
-def _description(docstring: str) -> str:
-    """A command's docstring in ``--help``: filled to the terminal's width, indented lines as they are."""
-    import shutil  # the dashboard's first frame needs neither
-    import textwrap
-
-    width = shutil.get_terminal_size().columns - 2
-    paragraphs = docstring.replace("`", "").strip().split("\n\n")
-    return "\n\n".join(text if text.startswith(" ") else textwrap.fill(text, width) for text in paragraphs)
-
-
 def _commands_help() -> str:
     lines = [f"  {name:<11}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
@@ -156,9 +146,10 @@ def _commands_help() -> str:
             *lines,
             "",
             "A TASK that equals a command's name needs -- before it.",
-            "exit codes, with -p those of the run:",
-            "  0 done, 1 failed, 2 usage, 3 a limit (turns, tokens, a loop, a task longer than the context),",
-            "  4 memory guard, 75 model server, sandbox or project not available, 130 interrupted",
+            "",
+            "exit codes: with -p those of the run: 0 done, 1 failed, 2 usage, 3 a limit (turns, tokens, a loop,",
+            "            a task longer than the context), 4 memory guard, 75 model server, sandbox or project not",
+            "            available, 130 interrupted",
         ]
     )
 

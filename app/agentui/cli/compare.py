@@ -62,15 +62,17 @@ SIDES: Mapping[str, str] = {
 }
 """What a side of a comparison may say, and the setting it means."""
 _EPILOG = f"""\
-names in --with: {", ".join(list(SIDES)[:6])},
-                 {", ".join(list(SIDES)[6:])}
-  --with model=gemma-4-12b-qat           another model; also PROVIDER/ID of your models.json
-  --with model=gemma-4-26b@q8_0          another quantization of it, where the server has it
-  --with model=a,context=64k             the same with another context, loaded anew
-  --with url=http://localhost:8080       another server
-  --with system=prompt.txt               another system prompt
-  --with temperature=0.2,top_p=0.9       another sampling
-What a side does not say is as your settings and the other flags have it.
+names in --with: {", ".join(SIDES)}
+
+  --with model=gemma-4-12b-qat      another model; also PROVIDER/ID
+  --with model=gemma-4-26b@q8_0     another quantization of it
+  --with model=a,context=64k        the same with another context
+  --with url=http://localhost:8080  another server
+  --with system=prompt.txt          another system prompt
+  --with temperature=0.2,top_p=0.9  another sampling
+
+PROVIDER/ID is as in your models.json; a quantization must be one that the server has; for another context the
+model is loaded anew. What a side does not say is as your settings and the other flags have it.
 
 exit codes: 0 compared (also where runs failed), 1 failed, 2 usage, 75 server, sandbox or model not available,
             130 interrupted; after 75 and 130 the same command goes on

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from agentui.cli.help_text import HelpFormatter
+
 ACTIONS: dict[str, tuple[str, str]] = {
     "run": ("agentui.cli.sandbox_run", "run a command on a copy of the project"),
     "diff": ("agentui.cli.sandbox_changes", "show what commands changed in the copy"),
@@ -28,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of `agentui sandbox`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, (module, text) in ACTIONS.items():
-        inner = actions.add_parser(
-            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        inner = actions.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
         importlib.import_module(module).add_arguments(inner, name)
 
 

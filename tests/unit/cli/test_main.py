@@ -8,6 +8,7 @@ import pytest
 
 from agentui import __version__
 from agentui.cli import COMMANDS, exit_code, main
+from agentui.cli.sandbox import ACTIONS
 from agentui.errors import (
     AuthenticationFailed,
     BackendRefused,
@@ -32,7 +33,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert text in out
 
 
-@pytest.mark.parametrize("name", ["", *sorted(COMMANDS)])
+@pytest.mark.parametrize("name", ["", *sorted(COMMANDS), *(f"sandbox {action}" for action in sorted(ACTIONS))])
 def test_help_fits_a_terminal_of_eighty_columns(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
