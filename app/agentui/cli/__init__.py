@@ -147,9 +147,9 @@ def _commands_help() -> str:
             "",
             "A TASK that equals a command's name needs -- before it.",
             "",
-            "exit codes: with -p those of the run: 0 done, 1 failed, 2 usage, 3 a limit (turns, tokens, a loop,",
-            "            a task longer than the context), 4 memory guard, 75 model server, sandbox or project not",
-            "            available, 130 interrupted",
+            "exit codes: with -p those of the run: 0 done, 1 failed, 2 usage, 3 a limit (turns, tokens,",
+            "            a loop, a task longer than the context), 4 memory guard, 75 model server, sandbox or",
+            "            project not available, 130 interrupted",
         ]
     )
 
