@@ -142,13 +142,13 @@ def _build(begun: Start, *, wants_shell: bool, agrees: bool) -> int:
     for recipe in recipes:
         image = _image(begun, recipe)
         if image.is_built():
-            print(f"{image.tag()} is built already, from {image.source.origin}")
+            print(f"{image.tag()} is built already, from {clean_line(image.source.origin)}")
             continue
         reason = image.network_reason()
         if reason and not trust.builds_images(begun.project):
             _agree(f"To build the image of your checks, {reason}. Use the network for it?", agrees)
             trust.build_images(begun.project)
-        print(f"{asyncio.run(image.build(_note))} is built, from {image.source.origin}")
+        print(f"{asyncio.run(image.build(_note))} is built, from {clean_line(image.source.origin)}")
     return 0
 
 
@@ -159,7 +159,8 @@ def _build_shell(begun: Start, *, agrees: bool) -> int:
     if not asyncio.run(shell.is_built()):
         _agree(f"{shell.question}\n{shell.why}.\nBuild and use it?", agrees, f"{shell.command} --yes")
         asyncio.run(shell.build(_note))
-    print(f"{shell.image.tag()} is the shell of --profile project here, from {shell.image.source.origin}")
+    origin = clean_line(shell.image.source.origin)
+    print(f"{shell.image.tag()} is the shell of --profile project here, from {origin}")
     return 0
 
 

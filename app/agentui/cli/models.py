@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(models_object(server, models) | {"providers": providers_object(file)}))
         return 0
-    print(f"{server.kind} {server.version or ''}".rstrip() + f" at {server.base_url}")
+    print(clean_line(f"{server.kind} {server.version or ''}") + f" at {server.base_url}")
     if not server.lists_models:
         print("  it does not list its models; name the one to use: agentui --model NAME")
     elif not models:

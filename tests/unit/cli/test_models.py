@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from agentui.cli.models import model_lines, models_object
 from agentui.cli.unload import chosen_instances
 from agentui.errors import UsageError
 from agentui.telemetry.fit import ContextFit, ModelFit
+from tests.unit.backends.replay import ReplayServer, as_json
 
 GEMMA = ServerModel(
     "google/gemma",
@@ -52,6 +55,19 @@ def test_a_load_says_before_what_fits_and_what_it_asks_for() -> None:
 def test_names_of_models_cannot_touch_the_terminal() -> None:
     hostile = ServerModel("\x1b]0;x\x07evil\nname", quantization="\x9b31m")
     assert not set("".join(model_lines([hostile]))) & {"\x1b", "\x9b", "\x07", "\n"}
+
+
+async def test_the_version_that_a_server_tells_cannot_touch_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTUI_HOME", str(tmp_path))
+    told = {
+        "GET /api/version": as_json({"version": "1.2\x1b]0;x\x07\n3"}),
+        "GET /api/tags": as_json({"models": []}),
+    }
+    async with ReplayServer(told) as server:
+        assert await asyncio.to_thread(main, ["models", "--url", server.url]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"ollama 1.2 3 at {server.url}"
 
 
 def test_the_json_form_holds_every_field() -> None:
