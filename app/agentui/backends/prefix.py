@@ -88,7 +88,7 @@ class PrefillPace:
             self._paces.append(read_tokens / seconds)
 
     def check(self, least_tokens: int, most_tokens: int, seconds: float | None) -> None:
-        """So many tokens at least, and at most, were read in that time: a first guess that cannot be is replaced.
+        """Replace a first guess that cannot be: so many tokens at least, and at most, were read in that time.
 
         The first prompt is believed to have been read whole. But the server may have had it from a session
         before this one, or may have loaded the model first.

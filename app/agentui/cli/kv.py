@@ -104,10 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(llama.cpp; default auto)",
     )
     parser.add_argument(
-        "--tokens",
-        type=_tokens,
-        metavar="T",
-        help="tokens of one sequence that are in the cache (default: the context)",
+        "--tokens", type=_tokens, metavar="T", help="tokens of one sequence in the cache (default: the context)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_settings(parser, SERVER_FLAGS)

@@ -120,7 +120,8 @@ def _server_lines(watching: Watching, view: View) -> list[str]:
     facts, trouble = watching.facts, watching.trouble
     lines: list[str] = []
     if facts is None:
-        lines.append("server: none; only this machine's memory can be read")
+        is_looking = trouble is None
+        lines.append(f"server: {'?' if is_looking else 'none'}; only this machine's memory can be read")
     else:
         name = f"{facts.kind} {facts.version or ''}".rstrip()
         simulated = ", simulated" if facts.is_simulated else ""

@@ -123,6 +123,7 @@ async def test_ollama_is_shown_as_far_as_it_tells() -> None:
 
 async def test_without_a_server_there_is_memory_and_a_reason() -> None:
     async with watching("http://127.0.0.1:9") as (session, view):
+        assert plain_lines(session, view)[0].startswith("server: ?; ")  # nobody has looked yet
         await session.read_once()
         found = shown(session, view)
         lines = plain_lines(session, view)

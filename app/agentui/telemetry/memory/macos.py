@@ -190,9 +190,10 @@ class MacMemoryReader:
             return self._gpu
         try:
             self._gpu = gpu_use(self._run(("ioreg", "-r", "-d", "1", "-w", "0", "-c", "IOAccelerator", "-a")))
-        except OSError:
+        except FileNotFoundError:
             self._has_ioreg = False  # it will not come back within a session; do not start a process in vain
-            self._gpu = GpuUse()
+        except OSError:
+            self._gpu = GpuUse()  # too slow this time
         return self._gpu
 
 

@@ -26,7 +26,8 @@ from tests.unit.telemetry.kv.cases import (
     text,
 )
 
-FUZZ = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BUSY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+FUZZ = settings(max_examples=300, suppress_health_check=BUSY)
 BOUND_BYTES = 3 * MAX_KEPT_BYTES
 
 

@@ -139,6 +139,18 @@ def test_missing_ioreg_is_asked_only_once() -> None:
     assert asked.count("ioreg") == 1
 
 
+def test_an_ioreg_that_was_too_slow_once_is_asked_again() -> None:
+    answers = iter([OSError("ioreg failed: timed out"), None])
+
+    def run(command: tuple[str, ...]) -> bytes:
+        if command[0] == "ioreg" and (failure := next(answers)) is not None:
+            raise failure
+        return run_constructed(command)
+
+    reader = MacMemoryReader(ConstructedMac(variables()), run)
+    assert [reader.machine().gpu_busy_percent for _ in range(3)] == [None, None, 97.0]
+
+
 def test_footprint_is_what_a_process_holds() -> None:
     reader = MacMemoryReader(ConstructedMac(variables(), {7: 30 * GIB}), run_constructed)
     memory = reader.process(7)
