@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 _MAX_COUNT_PAIRS = 200_000
 _MAX_PRODUCT = 400_000_000
-"""Above it two texts are not shown line by line; difflib leaves out what is very frequent, so it bears a lot."""
+"""Above it two texts are not shown line by line; difflib leaves out what is very frequent, so much is borne."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\"\\\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udcff]")
 _ESCAPES = {
