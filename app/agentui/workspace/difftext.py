@@ -50,7 +50,7 @@ class DiffTexts:
             return "The version before is not kept and the host has another one by now.\n"
         if not all(is_text(content) for content in (old, new) if content is not None):
             return f"Binary file: {_size(old)} became {_size(new)}.\n"
-        return unified(old, new, text_of(delta.path))
+        return await in_thread(unified, old, new, text_of(delta.path))
 
     def _old(self, delta: Delta, against_host: bool) -> bytes | None:
         before = delta.before

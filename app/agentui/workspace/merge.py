@@ -10,17 +10,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-_MAX_LINES = 20_000
+from agentui.workspace.textdiff import equal_pairs
+
+_MAX_PAIRS = 4_000_000
 
 
 def merge3(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    """The merged text, or ``None`` where both changed the same place or the texts are too long to compare."""
+    """The merged text; ``None`` where both changed the same place, or comparing them would take too long."""
     if ours == theirs or base == theirs:
         return ours
     if base == ours:
         return theirs
     o, a, b = (_lines(text) for text in (base, ours, theirs))
-    if max(len(o), len(a), len(b)) > _MAX_LINES:
+    begin = _common(o, a, b)
+    head, o, a, b = o[:begin], o[begin:], a[begin:], b[begin:]
+    end = _common(o[::-1], a[::-1], b[::-1])
+    tail = o[len(o) - end :]
+    o, a, b = (text[: len(text) - end] for text in (o, a, b))
+    if equal_pairs(o, a) + equal_pairs(o, b) > _MAX_PAIRS:
         return None
     merged: list[bytes] = []
     at_o = at_a = at_b = 0
@@ -31,7 +38,17 @@ def merge3(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         merged += piece
         merged += o[start_o : start_o + size]
         at_o, at_a, at_b = start_o + size, start_a + size, start_b + size
-    return b"".join(merged)
+    return b"".join([*head, *merged, *tail])
+
+
+def _common(o: Sequence[bytes], a: Sequence[bytes], b: Sequence[bytes]) -> int:
+    """How many lines all three begin with."""
+    count = 0
+    for x, y, z in zip(o, a, b, strict=False):
+        if not x == y == z:
+            break
+        count += 1
+    return count
 
 
 def _between(o: Sequence[bytes], a: Sequence[bytes], b: Sequence[bytes]) -> Sequence[bytes] | None:

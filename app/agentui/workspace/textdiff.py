@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-# difflib compares every line with every other in the worst case.
-_MAX_PRODUCT = 4_000_000
+_MAX_COUNT_PAIRS = 200_000
+_MAX_PRODUCT = 400_000_000
+"""Above it two texts are not shown line by line; difflib leaves out what is very frequent, so much is borne."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\"\\\u200e\u200f\u2028-\u202e\u2066-\u2069\udc80-\udcff]")
 _ESCAPES = {
@@ -27,18 +28,28 @@ _ESCAPES = {
 def line_counts(before: bytes, after: bytes) -> tuple[int, int]:
     """Lines added and removed.
 
-    Exact for texts of ordinary size; for very large ones a line that only moved counts as nothing.
+    Exact for ordinary texts; where very many lines are the same, one that only moved counts as nothing.
     """
     a, b = _middle(_byte_lines(before), _byte_lines(after))
     if not a or not b:
         return len(b), len(a)
-    if len(a) * len(b) > _MAX_PRODUCT:
+    if equal_pairs(a, b) > _MAX_COUNT_PAIRS:
         left, right = Counter(a), Counter(b)
         return (right - left).total(), (left - right).total()
     same = sum(
         block.size for block in difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
     )
     return len(b) - same, len(a) - same
+
+
+def equal_pairs(a: Sequence[bytes], b: Sequence[bytes]) -> int:
+    """How many pairs of a line of `a` and one of `b` are equal. O(lines).
+
+    As many steps `difflib` takes to find one block of equal lines, and it finds one after the other: a text of
+    a few thousand equal lines would keep it busy for minutes.
+    """
+    counts = Counter(b)
+    return sum(counts[line] for line in a)
 
 
 def unified(before: bytes | None, after: bytes | None, path: str) -> str:
@@ -49,7 +60,7 @@ def unified(before: bytes | None, after: bytes | None, path: str) -> str:
     a, b = _lines(before), _lines(after)
     old = "/dev/null" if before is None else quoted_name(f"a/{path}")
     new = "/dev/null" if after is None else quoted_name(f"b/{path}")
-    if len(a) * len(b) > 100 * _MAX_PRODUCT:
+    if len(a) * len(b) > _MAX_PRODUCT:
         return f"--- {old}\n+++ {new}\n({len(a)} lines became {len(b)}: too many to compare here)\n"
     lines: list[str] = []
     for line in difflib.unified_diff(a, b, old, new, lineterm="\n"):

@@ -28,6 +28,16 @@ def test_edits_of_the_same_or_touching_lines_are_a_conflict() -> None:
     assert merge3(base, b"1\n3\n", b"1\nB\n3\n") is None
 
 
+def test_texts_of_many_equal_lines_are_left_to_the_user_instead_of_compared_for_minutes() -> None:
+    base = b"x\n" * 20_000
+    assert merge3(base, b"a\n" + base, base + b"b\n") is None
+    # What all three begin and end with takes no time, however long it is.
+    middle = b"1\n2\n3\n4\n"
+    merged = merge3(base + middle + base, base + b"0\n" + middle + base, base + middle + b"5\n" + base)
+    assert merged == base + b"0\n" + middle + b"5\n" + base
+    assert line_counts(base, b"y\n" + base[:-2] + b"z\n") == (2, 1)
+
+
 @given(texts, texts)
 def test_an_unchanged_side_takes_the_other(base: bytes, other: bytes) -> None:
     assert merge3(base, base, other) == other
