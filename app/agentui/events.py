@@ -246,13 +246,15 @@ class SessionEnded:
 class HarnessStarted:
     """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later.
 
-    `place` is where it runs, if not in our own process: ``host`` or ``container``.
+    `place` is where it runs, if not in our own process: ``host`` or ``container``. `commands` are names behind
+    a slash that it understands itself, such as the user's own prompts.
     """
 
     kind: str
     version: str
     session_ref: str | None = None
     place: str = ""
+    commands: tuple[str, ...] = ()
 
 
 @frozen
