@@ -773,12 +773,17 @@ class GuardChanged:
 
 @frozen
 class EgressDecided:
-    """A connection out of a sandbox was allowed or refused."""
+    """A connection out of a sandbox was allowed or refused. `port` is 0 where none was named apart."""
 
     host: str
     port: int
     verdict: Literal["allowed", "refused"]
     why: str
+
+    @property
+    def target(self) -> str:
+        """Where it would have led, as far as that was said."""
+        return f"{self.host}:{self.port}" if self.port else self.host
 
 
 # --- sandbox and workspace -----------------------------------------------------------------------

@@ -213,11 +213,13 @@ def test_each_connection_out_of_the_sandbox_is_a_row_of_the_tool_log() -> None:
     tape.add(ToolStarted(CallId("c"), "bash", "curl https://evil.test", "/w"))
     tape.add(EgressDecided("api.good.test", 443, "allowed", "on the allow-list"))
     tape.add(EgressDecided("evil\x1b[2J.test", 443, "refused", "not on the allow-list"))
+    tape.add(EgressDecided("[::1]:443", 0, "refused", "the target is no plain host:port"))
     log = view_of(tape).tools
     rows = [tool_row(entry, 1.0) for entry in log.entries]
     assert [(row.command, row.result, row.is_running) for row in rows[1:]] == [
         ("connection to api.good.test:443", "allowed", False),
         ("connection to evil.test:443", "refused", False),
+        ("connection to [::1]:443", "refused", False),
     ]
     assert rows[2].facts == ["not on the allow-list"]
     assert log.running() == {0}
