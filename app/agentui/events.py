@@ -248,13 +248,15 @@ class SessionEnded:
 class HarnessStarted:
     """What thinks is ready. `session_ref` is where it keeps its own record, for going on with it later.
 
-    `place` is where it runs, if not in our own process: ``host`` or ``container``.
+    `place` is where it runs, if not in our own process: ``host`` or ``container``. `commands` are names behind
+    a slash that it understands itself, such as the user's own prompts.
     """
 
     kind: str
     version: str
     session_ref: str | None = None
     place: str = ""
+    commands: tuple[str, ...] = ()
 
 
 @frozen
@@ -773,12 +775,17 @@ class GuardChanged:
 
 @frozen
 class EgressDecided:
-    """A connection out of a sandbox was allowed or refused."""
+    """A connection out of a sandbox was allowed or refused. `port` is 0 where none was named apart."""
 
     host: str
     port: int
     verdict: Literal["allowed", "refused"]
     why: str
+
+    @property
+    def target(self) -> str:
+        """Where it would have led, as far as that was said."""
+        return f"{self.host}:{self.port}" if self.port else self.host
 
 
 # --- sandbox and workspace -----------------------------------------------------------------------

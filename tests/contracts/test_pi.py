@@ -13,24 +13,29 @@ import psutil
 import pytest
 
 from agentui.control import Answer, Interrupt, Quit, Submit
+from agentui.errors import HarnessUnavailable
 from agentui.events import (
     ApprovalAsked,
     HarnessStarted,
     HistoryAppended,
+    ModelFacts,
     RunEnded,
     SteerQueued,
     ToolEnded,
     ToolStarted,
     Warned,
 )
-from agentui.harness.pi.harness import PiSettings
+from agentui.harness.pi.harness import PiHarness, PiSettings
+from agentui.harness.pi.host import HostPlace
 from agentui.harness.pi.install import PI_VERSION, PiInstallation
+from agentui.harness.pi.launch import PiFolders
 from agentui.history import fold_history
+from agentui.paths import PI_EXTENSION
 from agentui.run.resumed import ResumedState, Unfinished
 from agentui.simulator.config import SimulatorConfig
-from tests.contracts.pi_rig import installed_pi, rig
+from tests.contracts.pi_rig import installed_pi, pi_folder, rig
 from tests.contracts.test_harness_contract import FAST, SLOW, TASK, HangsOnce, LongAnswers, ended
-from tests.fakes import ATTENDED, Hang
+from tests.fakes import ATTENDED, Hang, Log, PlayedBackend
 from tests.serving import assert_balanced
 
 EXTENSION = """
@@ -177,6 +182,27 @@ async def test_an_extension_that_the_user_named_asks_on_the_screen(
         assert "auth.json (never given away)" in left_out
 
 
+async def test_an_extension_that_asks_while_pi_starts_is_named_when_that_ends_pi(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    users = tmp_path / "users-pi"
+    (users / "extensions").mkdir(parents=True)
+    early = 'pi.on("session_start", async (event, ctx) => { await ctx.ui.confirm("So early?", "yes"); });'
+    (users / "extensions" / "early.ts").write_text(f"export default function (pi) {{ {early} }}\n")
+    folders = PiFolders(tmp_path / "private", tmp_path / "sessions", tmp_path / "workdir", PI_EXTENSION)
+    settings = PiSettings(user_folder=users, extensions=("early",))
+    log, model = Log(), ModelFacts("m", "M")
+    harness = PiHarness(
+        HostPlace(pi_folder()), folders, PlayedBackend([]), model, settings, lambda prefix: prefix
+    )
+    try:
+        with pytest.raises(HarnessUnavailable, match="asked “So early\\?” while Pi started"):
+            await harness.start(log.emit)
+    finally:
+        await harness.aclose()
+    assert running_pis() == []
+
+
 @pytest.mark.parametrize(
     ("first", "given"),
     [
@@ -211,6 +237,7 @@ async def test_a_command_of_the_users_extension_is_done_when_it_is_done(
     settings = PiSettings(user_folder=users, extensions=("marker",))
     async with rig("pi", installation, tmp_path, config=FAST, pi_settings=settings) as found:
         found.supervisor.send(Submit("/mark here"))
+        assert found.log.of(HarnessStarted)[0].commands == ("mark",)
         end = await ended(found)
         assert (end.reason, end.error, end.turns) == ("done", None, 0)
         assert "an extension of Pi says: marked here" in [e.text for e in found.log.of(Warned)]

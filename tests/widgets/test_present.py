@@ -32,8 +32,6 @@ from agentui.tui import present_bars as bars
 from agentui.tui import present_gauges as figures
 from agentui.tui.attention import desktop_notification
 from agentui.tui.choices import context_choices, reload_cost
-from agentui.tui.commands import BY_NAME, COMMANDS, Completer
-from agentui.tui.keys import KEYS
 from agentui.tui.present_transcript import entry_of, tool_result, tool_row
 from agentui.view.fold import View
 from agentui_widgets.gauges import LegendRow, TextRow
@@ -215,11 +213,13 @@ def test_each_connection_out_of_the_sandbox_is_a_row_of_the_tool_log() -> None:
     tape.add(ToolStarted(CallId("c"), "bash", "curl https://evil.test", "/w"))
     tape.add(EgressDecided("api.good.test", 443, "allowed", "on the allow-list"))
     tape.add(EgressDecided("evil\x1b[2J.test", 443, "refused", "not on the allow-list"))
+    tape.add(EgressDecided("[::1]:443", 0, "refused", "the target is no plain host:port"))
     log = view_of(tape).tools
     rows = [tool_row(entry, 1.0) for entry in log.entries]
     assert [(row.command, row.result, row.is_running) for row in rows[1:]] == [
         ("connection to api.good.test:443", "allowed", False),
         ("connection to evil.test:443", "refused", False),
+        ("connection to [::1]:443", "refused", False),
     ]
     assert rows[2].facts == ["not on the allow-list"]
     assert log.running() == {0}
@@ -342,27 +342,6 @@ def test_question_keys_are_unique_letters_or_numbers() -> None:
         "2": "continue",
         "g": "go on",
     }
-
-
-def test_ids_of_keys_and_names_of_commands_are_unique() -> None:
-    assert len({key.id for key in KEYS}) == len(KEYS)
-    assert len(BY_NAME) == len(COMMANDS)
-
-
-def test_completion_of_commands_arguments_and_paths() -> None:
-    paths = ("report.py", "README.md")
-    complete = Completer(lambda prefix: [p for p in paths if p.startswith(prefix)], lambda: ["dark", "light"])
-    found = complete("/pa")
-    assert found is not None
-    assert (found.replaces, [c.text for c in found.candidates]) == (3, ["/pause"])
-    found = complete("/theme li")
-    assert found is not None
-    assert (found.replaces, [c.text for c in found.candidates]) == (2, ["light"])
-    found = complete("look at @re")
-    assert found is not None
-    assert (found.replaces, [c.text for c in found.candidates]) == (3, ["@report.py"])
-    assert complete("mail a@b") is None
-    assert complete("plain") is None
 
 
 def test_a_cache_larger_than_what_is_used_holds_none_of_this_memory() -> None:

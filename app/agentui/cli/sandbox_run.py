@@ -192,7 +192,7 @@ def _noter() -> Callable[[str], None]:
 def _tell_egress(event: Event) -> None:
     """Each connection that was asked for, on standard error; nothing else of what happens."""
     if isinstance(event, EgressDecided):
-        target = f"{clean_line(event.host)}:{event.port}"
+        target = clean_line(event.target)
         print(f"agentui: connection {event.verdict}: {target} ({clean_line(event.why)})", file=sys.stderr)
 
 

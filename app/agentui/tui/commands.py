@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from agentui.control import (
@@ -232,18 +232,26 @@ def run_command(deck: Deck, line: str) -> None:
     command.run(deck, argument)
 
 
-def is_command(text: str) -> bool:
-    """True for ``/word``; a path such as ``/usr/bin`` is text for the model."""
+def is_command(text: str, of_harness: Collection[str] = ()) -> bool:
+    """True for ``/word``; a path such as ``/usr/bin``, and what only the harness knows, is text for that."""
     name = text.removeprefix("/").split(maxsplit=1)
-    return text.startswith("/") and bool(name) and name[0].isalpha()
+    if not text.startswith("/") or not name or not name[0].isalpha():
+        return False
+    return name[0] in BY_NAME or name[0] not in of_harness
 
 
 class Completer:
     """Completes commands, their fixed arguments, and paths after ``@``."""
 
-    def __init__(self, paths: Callable[[str], Sequence[str]], themes: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        paths: Callable[[str], Sequence[str]],
+        themes: Callable[[], Sequence[str]],
+        of_harness: Callable[[], Sequence[str]],
+    ) -> None:
         self._paths = paths
         self._themes = themes
+        self._of_harness = of_harness
 
     def __call__(self, before: str) -> Completion | None:
         """What can stand at the cursor, given the text of the line before it."""
@@ -264,9 +272,9 @@ class Completer:
             found = [c for c in COMMANDS if c.name.startswith(name)]
             if len(found) == 1 and found[0].name == name:
                 return None
-            return Completion(
-                len(before), tuple(Candidate(f"/{c.name}", f"{c.words}  {c.argument}".rstrip()) for c in found)
-            )
+            own = [Candidate(f"/{c.name}", f"{c.words}  {c.argument}".rstrip()) for c in found]
+            theirs = [n for n in self._of_harness() if n.startswith(name) and n not in BY_NAME and n != name]
+            return Completion(len(before), (*own, *(Candidate(f"/{n}", "of Pi") for n in theirs)))
         words = self._words(name)
         left = tuple(Candidate(word) for word in words if word.startswith(argument) and word != argument)
         return Completion(len(argument), left)

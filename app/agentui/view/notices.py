@@ -91,7 +91,7 @@ def _trouble(event: Event) -> Notice | None:
             return Notice(level, f"memory guard {event.level}: {clean_line(event.why)}")
         case EgressDecided():
             level = "info" if event.verdict == "allowed" else "warning"
-            target = f"{clean_line(event.host)}:{event.port}"
+            target = clean_line(event.target)
             return Notice(level, f"connection {event.verdict}: {target} ({clean_line(event.why)})")
         case SandboxEnded(why) if why != "closed":
             return Notice("warning", f"the sandbox is gone: {clean_line(why)}")

@@ -38,7 +38,7 @@ from agentui.events import (
     WorkspaceSeedProgressed,
 )
 from agentui.frozen import frozen, mutable
-from agentui.text import clean, human_duration
+from agentui.text import clean, clean_line, human_duration
 from agentui.view.blocks import BlockId
 from agentui.view.words import RESTING, state_words
 
@@ -69,6 +69,7 @@ class Status:
     backend: str = ""
     harness: str = ""
     harness_place: str = ""
+    harness_commands: tuple[str, ...] = ()
     sandbox: SandboxFacts | None = None
     profile: str = "default"
     began_as_talk: bool = False
@@ -167,6 +168,7 @@ class Status:
                 self.turn, self.end, self.is_running = 0, None, True
             case HarnessStarted():
                 self.harness, self.harness_place = event.kind, event.place
+                self.harness_commands = tuple(clean_line(name) for name in event.commands)
             case ModelSeen(model):
                 self.model = model
             case SandboxStarted(sandbox):

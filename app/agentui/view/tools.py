@@ -153,7 +153,7 @@ class ToolLog:
         self.entries.append(
             ToolEntry(
                 call_id=call_id,
-                command=f"connection to {clean_line(event.host)}:{event.port}",
+                command=f"connection to {clean_line(event.target)}",
                 cwd="",
                 label="command",
                 started_t_s=recorded.t_s,

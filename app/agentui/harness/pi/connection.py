@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentui.errors import HarnessUnavailable
-from agentui.harness.pi.framing import LineSplitter, encoded
+from agentui.harness.pi.framing import MOST_LINE_BYTES, LineSplitter, encoded
 from agentui.harness.pi.launch import PiProcess
 from agentui.harness.pi.records import PiRecord, Response, parse_record
 
@@ -82,11 +82,14 @@ class PiConnection:
         self._close("Pi was ended")
 
     async def _read(self) -> None:
-        lines = LineSplitter()
+        lines, dropped = LineSplitter(), 0
         try:
             while data := await self._process.read():
                 for line in lines.feed(data):
                     self._take(parse_record(line))
+                if lines.too_long > dropped:
+                    dropped = lines.too_long
+                    log.warning("a record of Pi's was over %d bytes and is passed over", MOST_LINE_BYTES)
             code = await self._process.wait()
         except OSError as error:
             self._close(f"Pi cannot be read any more: {error}")

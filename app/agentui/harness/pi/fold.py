@@ -143,7 +143,7 @@ class PiFold:
                 self._begin_compaction(reason, None)
             case CompactionFinished():
                 self._end_compaction(record)
-            case RetryBegan(attempt, _, delay_s, error) if not self.is_quiet:
+            case RetryBegan(attempt, delay_s, error) if not self.is_quiet:
                 self._emit(BackendRetried(attempt, delay_s, error))
             case ExtensionFailed(path, error):
                 self._emit(Warned("pi_extension_failed", f"an extension of Pi failed: {error}", path))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 MOST_LINE_BYTES = 64 << 20
-"""A record may hold a whole transcript. What is longer is dropped, and said so."""
+"""A record may hold a whole transcript. What is longer is dropped, and counted."""
 
 
 class LineSplitter:

@@ -104,6 +104,7 @@ class PiHarness:
         self._model_of_pi: ModelFacts | None = None
         self._undelivered: list[Note] = []
         self._is_history_stale = False
+        self._asked_idle = ""
 
     @property
     def prefix(self) -> Prefix:
@@ -129,7 +130,15 @@ class PiHarness:
             text = f"this is Pi {self._place.version}; {PI_VERSION} is what agentui was tested with"
             emit(Warned("pi_version", text, "agentui pi install"))
         reference = str(self._session_file) if self._session_file is not None else None
-        emit(HarnessStarted("pi", self._place.version, reference, self._place.kind))
+        emit(HarnessStarted("pi", self._place.version, reference, self._place.kind, await self._commands()))
+
+    async def _commands(self) -> tuple[str, ...]:
+        """What of the user's own Pi is called by a slash: prompts, skills, commands of extensions."""
+        if self._pi is None:
+            return ()
+        listed = (await self._pi.command("get_commands")).data.get("commands")
+        names = (as_text(as_object(command).get("name")) for command in as_list(listed))
+        return tuple(name for name in names if name)
 
     async def _serve(self, emit: Emit) -> None:
         for folder in (self._folders.private, self._folders.sessions, self._folders.workdir):
@@ -174,6 +183,7 @@ class PiHarness:
         process = await self._place.launch(PiStart(self._arguments(label), self._folders, environment))
         pi = self._pi = PiConnection(process)
         pi.on_record = self._idle_record
+        self._asked_idle = ""
         try:
             state = await asyncio.wait_for(pi.command("get_state"), READY_S)
         except TimeoutError:
@@ -181,6 +191,14 @@ class PiHarness:
             raise HarnessUnavailable(
                 f"Pi did not answer within {READY_S:g} s: {process.last_words()}"
             ) from None
+        except HarnessUnavailable as error:
+            if not self._asked_idle:
+                raise
+            raise HarnessUnavailable(
+                f"{error.message}: an extension asked “{self._asked_idle}” while Pi started, and Pi itself "
+                "does not wait for answers then",
+                hint="take the extension out of pi.extensions in your settings file",
+            ) from error
         self._model_of_pi = self._model
         session = as_text(state.data.get("sessionFile"))
         if session is not None:
@@ -214,6 +232,7 @@ class PiHarness:
     def _idle_record(self, record: PiRecord) -> None:
         """Outside a run nobody can be asked: questions are cancelled, so that Pi does not wait."""
         if isinstance(record, UiRequest) and record.is_dialogue and self._pi is not None:
+            self._asked_idle = record.title
             self._pi.post(dialogue_answer(record, None))
 
     async def aclose(self) -> None:

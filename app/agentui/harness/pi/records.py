@@ -1,7 +1,7 @@
 """What Pi says, as values: a tolerant, pure parser of the records of its RPC mode.
 
-Fields that newer or older versions lack are optional; what is not known becomes `Unknown` and is passed over.
-The file is longer than others because it is a table: one form for each record, and one reading of each form.
+Fields that newer or older versions lack are optional; what is not used or not known becomes `Unknown` and is
+passed over.
 """
 
 from __future__ import annotations
@@ -30,27 +30,8 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentStarted:
-    """A low-level run begins; retries and recoveries make several of them for one prompt."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentEnded:
-    """A low-level run is over, which is not the end: see `AgentSettled`."""
-
-    will_retry: bool
-
-
-@dataclass(frozen=True, slots=True)
 class AgentSettled:
-    """Pi will not go on by itself."""
-
-    aborted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PiTurnStarted:
-    """A model request follows."""
+    """Pi will not go on by itself. Only this is the end: one task may begin and end several agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +41,19 @@ class PiTurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call in an answer. `arguments` are the exact ones, `error` is set where they are no JSON."""
+    """A tool call in an answer. `arguments` are empty where they were no JSON object."""
 
     call_id: str
     name: str
     arguments: Mapping[str, Any]
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PiMessage:
-    """A message of Pi's transcript, whatever its role; `text` and `thinking` are joined parts."""
+    """A message of Pi's transcript, whatever its role; `text` is all of its parts that are text."""
 
     role: str
     text: str = ""
-    thinking: str = ""
     calls: tuple[ToolUse, ...] = ()
     stop_reason: str = ""
     error: str = ""
@@ -137,14 +116,6 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueChanged:
-    """All texts that wait inside Pi."""
-
-    steering: tuple[str, ...]
-    follow_up: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class CompactionBegan:
     """Pi summarises: manual, threshold or overflow."""
 
@@ -168,18 +139,9 @@ class RetryBegan:
     """Pi waits and asks again, for an answer or for a summary."""
 
     attempt: int
-    most_attempts: int
     delay_s: float
     error: str
     is_summary: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RetryFinished:
-    """It asked again with success, or gave up."""
-
-    success: bool
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +179,7 @@ class Unknown:
 
 PiRecord: TypeAlias = (
     Response
-    | AgentStarted
-    | AgentEnded
     | AgentSettled
-    | PiTurnStarted
     | PiTurnEnded
     | PiMessageStarted
     | PiMessageEnded
@@ -228,11 +187,9 @@ PiRecord: TypeAlias = (
     | ToolBegan
     | ToolProgressed
     | ToolFinished
-    | QueueChanged
     | CompactionBegan
     | CompactionFinished
     | RetryBegan
-    | RetryFinished
     | UiRequest
     | ExtensionFailed
     | Unknown
@@ -251,14 +208,8 @@ def record_of(value: object) -> PiRecord:
     match kind:
         case "response":
             return _response(fields)
-        case "agent_start":
-            return AgentStarted()
-        case "agent_end":
-            return AgentEnded(as_flag(fields.get("willRetry")) or False)
         case "agent_settled":
-            return AgentSettled(as_flag(fields.get("aborted")) or False)
-        case "turn_start":
-            return PiTurnStarted()
+            return AgentSettled()
         case "turn_end":
             return PiTurnEnded()
         case "message_start":
@@ -279,8 +230,6 @@ def record_of(value: object) -> PiRecord:
 
 def _lifecycle(kind: str, fields: Mapping[str, Any]) -> PiRecord:
     match kind:
-        case "queue_update":
-            return QueueChanged(_texts(fields.get("steering")), _texts(fields.get("followUp")))
         case "compaction_start":
             return CompactionBegan(_text(fields.get("reason")))
         case "compaction_end":
@@ -296,13 +245,10 @@ def _lifecycle(kind: str, fields: Mapping[str, Any]) -> PiRecord:
         case "auto_retry_start" | "summarization_retry_scheduled":
             return RetryBegan(
                 as_count(fields.get("attempt")) or 1,
-                as_count(fields.get("maxAttempts")) or 1,
                 _seconds(fields.get("delayMs")) or 0.0,
                 _error(fields.get("errorMessage")),
                 is_summary=kind == "summarization_retry_scheduled",
             )
-        case "auto_retry_end":
-            return RetryFinished(as_flag(fields.get("success")) or False, _text(fields.get("finalError")))
         case _:
             return Unknown(kind)
 
@@ -370,12 +316,10 @@ def message_of(value: object) -> PiMessage:
     fields = as_object(value)
     content = fields.get("content")
     parts = [as_object(part) for part in as_list(content)]
-    thinking = (_text(part.get("thinking")) for part in parts if part.get("type") == "thinking")
     calls = tuple(_tool_use(part) for part in parts if part.get("type") == "toolCall")
     return PiMessage(
         _text(fields.get("role")),
         _content_text(content),
-        "".join(thinking),
         calls,
         _text(fields.get("stopReason")),
         _error(fields.get("errorMessage")),
@@ -385,12 +329,7 @@ def message_of(value: object) -> PiMessage:
 
 
 def _tool_use(part: Mapping[str, Any]) -> ToolUse:
-    return ToolUse(
-        _text(part.get("id")),
-        _text(part.get("name")),
-        as_object(part.get("arguments")),
-        _text(part.get("argumentsError")),
-    )
+    return ToolUse(_text(part.get("id")), _text(part.get("name")), as_object(part.get("arguments")))
 
 
 def _usage(fields: Mapping[str, Any]) -> Usage:

@@ -86,7 +86,11 @@ class DashboardScreen(DeckScreen):
                 yield TitleBar(id="prompt-title")
                 yield FactRows(id="question")
                 yield FactRows(id="queue")
-                completer = Completer(self.services.complete_paths, lambda: sorted(self.app.available_themes))
+                completer = Completer(
+                    self.services.complete_paths,
+                    lambda: sorted(self.app.available_themes),
+                    lambda: self.bridge.view.status.harness_commands,
+                )
                 yield Prompt(completer, clean, self._takes_empty, id="prompt-box")
         yield GaugeLine(id="gauge-line")
         yield FooterBar(id="footer")
@@ -258,7 +262,7 @@ class DashboardScreen(DeckScreen):
         status = self.bridge.view.status
         if status.wants_text:
             self.send(Answer(status.questions[0].ask_id, text))
-        elif is_command(text):
+        elif is_command(text, status.harness_commands):
             run_command(self, text)
         elif text.startswith("!") and text[1:].strip():
             self.send(RunCommand(text[1:].strip()))

@@ -43,7 +43,17 @@ TYPES = st.sampled_from(
 KEYS = st.sampled_from(
     ["message", "assistantMessageEvent", "result", "content", "delayMs", "data", "options", "usage", "steering"]
 )
-PASSED_OVER = {"entry_appended", "thinking_level_changed", "session_info_changed", "bash_execution_update"}
+PASSED_OVER = {
+    "agent_start",
+    "agent_end",
+    "auto_retry_end",
+    "bash_execution_update",
+    "entry_appended",
+    "queue_update",
+    "session_info_changed",
+    "thinking_level_changed",
+    "turn_start",
+}
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
@@ -75,7 +85,7 @@ def test_what_the_server_said_is_taken_out_of_its_json(raw: str, said: str) -> N
 def test_a_summary_that_is_asked_for_again_is_told_like_an_answer() -> None:
     retry = {"type": "summarization_retry_scheduled", "attempt": 2, "maxAttempts": 3, "delayMs": 2000}
     found = record_of({**retry, "errorMessage": "terminated"})
-    assert found == RetryBegan(2, 3, 2.0, "terminated", is_summary=True)
+    assert found == RetryBegan(2, 2.0, "terminated", is_summary=True)
 
 
 @given(st.binary())

@@ -47,7 +47,6 @@ class Net:
             finally:
                 writer.close()
 
-
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.breaks:
             await reader.read(1)
