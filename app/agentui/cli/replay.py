@@ -1,4 +1,7 @@
-"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed."""
+"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed.
+
+exit codes: 0 played, 1 no such session, or nothing of it can be read, 2 usage
+"""
 
 from __future__ import annotations
 
