@@ -100,7 +100,8 @@ def read_session(path: Path) -> Journal:
     journal = read_journal(path)
     tell_damage(journal)
     if not journal.records:
-        raise SessionError(f"{path} holds no readable record", hint="agentui sessions list shows what there is")
+        why = f": {journal.damage[0].text}" if journal.damage else ""
+        raise SessionError(f"{path} holds no readable record{why}", hint="agentui sessions list shows what there is")
     return journal
 
 
