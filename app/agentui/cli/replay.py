@@ -101,7 +101,8 @@ def read_session(path: Path) -> Journal:
     tell_damage(journal)
     if not journal.records:
         why = f": {journal.damage[0].text}" if journal.damage else ""
-        raise SessionError(f"{path} holds no readable record{why}", hint="agentui sessions list shows what there is")
+        hint = "agentui sessions list shows what there is"
+        raise SessionError(f"{path} holds no readable record{why}", hint=hint)
     return journal
 
 

@@ -3,8 +3,8 @@
 Without an action the sessions of this folder's project are listed. WORDS of `list` are searched in project,
 task, model, id and how the session ended.
 
-exit codes: 0 done (also an empty list), 1 no such session, verify found damage, or remove kept a session that can
-            be undone, 2 usage, 75 another agentui writes the session that was to be removed
+exit codes: 0 done (also an empty list), 1 no such session, verify found damage, or remove kept a session that
+            can be undone, 2 usage, 75 another agentui writes the session that was to be removed
 """
 
 from __future__ import annotations
