@@ -171,8 +171,8 @@ class RunCard:
     server did not read again, `reread_tokens` what it read. Peaks are the highest samples of the run,
     `swap_growth_bytes` counts from the first one. `kv_type` is as the engine calls it, K and V apart where they
     differ. The hashes are the first 12 hexadecimal digits of a SHA-256. `reason` is ``None`` while the run
-    goes on, and after a crash. A run that was saved and `resumed`, so often, has one card for all its parts; the
-    time between them counts in nothing.
+    goes on, and after a crash. A run that was saved and `resumed` (so often) has one card for all its parts;
+    the time between them counts in nothing.
     """
 
     run_id: RunId

@@ -114,3 +114,15 @@ async def test_choosing_a_tool_call_shows_memory_and_speed_of_then() -> None:
         assert "decode 42.3 tok/s" in shown
         assert "context 12.4k" in shown
         await services.stop()
+
+
+async def test_clicking_a_tool_call_shows_that_too() -> None:
+    app, services = held_replay()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.press("space", "end")
+        await settle(pilot)
+        assert "memory 44.0 GiB" not in screen_text(app)
+        await pilot.click("#tools-view", offset=(10, 0))
+        await settle(pilot)
+        assert "memory 44.0 GiB" in screen_text(app)
+        await services.stop()

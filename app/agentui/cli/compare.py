@@ -187,12 +187,19 @@ def _settings(args: argparse.Namespace, begun: Start, variant: Variant, text: st
 
 
 def _basis(sides: Mapping[Variant, Settings]) -> str:
-    """A hash of everything that decides what the runs do: of all settings, and of what files they name say."""
+    """A hash of everything that decides what the runs do: of all settings, and of the system prompts they name.
+
+    Raises:
+        UsageError: If a system prompt cannot be read.
+    """
     told = []
     for settings in sides.values():
         kept = replace(settings, theme=None, keymap=(), keep_days=None, keep_bytes=None)
-        file = settings.system_file
-        told.append([repr(kept), file.read_text(errors="replace") if file and file.is_file() else ""])
+        try:
+            prompt = settings.system_file.read_text(errors="replace") if settings.system_file else ""
+        except OSError as error:
+            raise UsageError(f"{settings.system_file} cannot be read: {error.strerror}") from error
+        told.append([repr(kept), prompt])
     return short_hash(told)
 
 

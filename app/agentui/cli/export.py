@@ -2,6 +2,8 @@
 
 Secrets and home paths are taken out, and it is told what was. Look through it before you pass it on: only what
 looks like a secret can be found.
+
+exit codes: 0 written, 1 no such session, or the file cannot be written, 2 usage
 """
 
 from __future__ import annotations

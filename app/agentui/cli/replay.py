@@ -1,4 +1,7 @@
-"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed."""
+"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed.
+
+exit codes: 0 played, 1 no such session, or nothing of it can be read, 2 usage
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,9 @@ def read_session(path: Path) -> Journal:
     journal = read_journal(path)
     tell_damage(journal)
     if not journal.records:
-        raise SessionError(f"{path} holds no readable record", hint="agentui sessions list shows what there is")
+        why = f": {journal.damage[0].text}" if journal.damage else ""
+        hint = "agentui sessions list shows what there is"
+        raise SessionError(f"{path} holds no readable record{why}", hint=hint)
     return journal
 
 

@@ -2,6 +2,9 @@
 
 Without an action the sessions of this folder's project are listed. WORDS of `list` are searched in project,
 task, model, id and how the session ended.
+
+exit codes: 0 done (also an empty list), 1 no such session, verify found damage, or remove kept a session that
+            can be undone, 2 usage, 75 another agentui writes the session that was to be removed
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from agentui.session.store import SessionStore
 from agentui.text import clean_line, human_bytes, plural
 
 _TASK_CHARS = 48
+_REMOVE_CODES = "exit codes: 0 removed, 1 one is kept since it can be undone, 75 another agentui writes it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the newest N")
     listed.add_argument("--limit", type=int, metavar="N", default=argparse.SUPPRESS, help="only the newest N")
     listed.add_argument("words", nargs="*", metavar="WORDS", help="only sessions that hold all of them")
-    shown = actions.add_parser("show", help="the card of each run")
+    shown = actions.add_parser("show", help="the card of each run", epilog="exit codes: 0, 1 no such session")
     shown.add_argument("session", nargs="?", metavar="ID", help="default: the newest of this folder")
     shown.add_argument("--json", action="store_true", help="one JSON object")
-    removed = actions.add_parser("remove", help="delete sessions with all their files")
+    removed = actions.add_parser("remove", help="delete sessions with all their files", epilog=_REMOVE_CODES)
     removed.add_argument("sessions", nargs="*", metavar="ID")
     removed.add_argument("--beyond", action="store_true", help="all that the settings sessions.* do not keep")
     removed.add_argument("--yes", action="store_true", help="also those whose applies can still be undone")
     removed.add_argument("--json", action="store_true", help="one JSON object")
-    sessions_verify.add_arguments(actions.add_parser("verify", help="whether everything can still be read"))
+    verified = actions.add_parser(
+        "verify", help="whether everything can still be read", epilog="exit codes: 0 clean, 1 damaged"
+    )
+    sessions_verify.add_arguments(verified)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""How the sessions that run stand, for people and scripts."""
+"""How the sessions that run stand, for people and scripts.
+
+exit codes: 0 told, 1 no session runs (or the one that was named does not), 2 usage
+"""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Controls:
         self._emit(SteerQueued(steer_id, text, mode))
 
     def _submit_task(self, item: Queued) -> None:
-        """A text while no run works. Where nobody serves it waits for the one run that comes, or the next session."""
+        """A text while no run works. Where nobody serves, it waits for the run that comes or a later one."""
         desk = self._desk
         is_ready = desk.is_serving and desk.stage.prepared is not None and desk.idle_work is None
         desk.tasks.add(item, begins_now=is_ready and not (desk.slow or desk.tasks))

@@ -231,9 +231,7 @@ def load(folder: Path) -> Comparison | None:
         held = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if held["v"] != FORMAT_VERSION:
             return None
-        outcomes = {
-            (int(one["variant"]), int(one["number"])): _read_outcome(one) for one in held["outcomes"]
-        }
+        outcomes = {(int(one["variant"]), int(one["number"])): _read_outcome(one) for one in held["outcomes"]}
         return Comparison(folder, _read_plan(held["plan"]), outcomes)
     except (OSError, ValueError, KeyError, TypeError):
         return None

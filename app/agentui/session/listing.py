@@ -48,8 +48,8 @@ class SessionSummary:
     """A session in a list. Texts are exact: whoever shows them cleans them.
 
     `reason` is how the last run ended, ``None`` if it did not (it goes on, or it crashed). `size_bytes` counts
-    all files. `applied` is how many applies were not undone: they have undo history. `waiting` are texts that no
-    run began with yet.
+    all files. `applied` is how many applies were not undone: they have undo history. `waiting` are texts that
+    no run began with yet.
     """
 
     info: SessionInfo

@@ -33,6 +33,20 @@ def version_of(journal: Path) -> int | None:
     return None
 
 
+def refuse_newer(journal: Path) -> None:
+    """Let nobody write a journal that a newer agentui wrote. Blocks.
+
+    Raises:
+        SessionError: If it is one.
+    """
+    version = version_of(journal)
+    if version is not None and version > FORMAT_VERSION:
+        raise SessionError(
+            f"{journal} is of format {version}, which a newer agentui wrote",
+            hint="update agentui to go on with it",
+        )
+
+
 def kept_original(journal: Path, version: int) -> Path:
     """Where the journal of an older `version` is kept."""
     return journal.with_name(f"{journal.stem}.v{version}.jsonl")

@@ -171,7 +171,7 @@ class Redactor:
 
 
 def _without_value(match: re.Match[str]) -> str:
-    """What `_QUOTED`, `_ELEMENT` or `_BARE` found without its value; as it is where the value was taken out, or is code."""
+    """What `_QUOTED`, `_ELEMENT` or `_BARE` found without its value; as it is where that is gone, or code."""
     is_quoted = match.re is _QUOTED
     value = match[3] if is_quoted else match[2]
     if value.startswith(("[redacted", "$")) or _CODE.fullmatch(value):

@@ -30,7 +30,7 @@ from agentui.run.resumed import ResumedState, resumed_from
 from agentui.run.standing import Standing
 from agentui.session.card import CardFold
 from agentui.session.journal import Journal, JournalScan, encode_record, scan_journal
-from agentui.session.migrate import migrate
+from agentui.session.migrate import migrate, refuse_newer
 from agentui.session.output_file import OUTPUTS
 from agentui.session.store import JOURNAL, SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
@@ -82,6 +82,7 @@ def reopen(where: Places, journal: Path) -> Continued:
         SessionBusy: If another agentui writes it.
         SessionError: If nothing of it can be read, or its project is gone.
     """
+    refuse_newer(journal)
     store = SessionStore(where.sessions)
     if journal.name != JOURNAL or not os.path.samefile(journal.parent.parent, _made(store.root)):
         journal = _copied(store, journal, scan_journal(journal))
@@ -160,17 +161,28 @@ def _made(folder: Path) -> Path:
 
 
 def _copied(store: SessionStore, origin: Path, records: Iterable[Recorded]) -> Path:
-    """A new session with these records, and the outputs they name; returns its journal."""
+    """A new session with these records, and the outputs they name; returns its journal.
+
+    Raises:
+        SessionError: If its beginning is not among them, or it cannot be written.
+    """
     folder = store.create(datetime.now(UTC))
+    has_beginning = False
     try:
         with folder.journal.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             for recorded in records:
                 event = recorded.event
                 if isinstance(event, SessionStarted):
+                    has_beginning = True
                     name = event.session_id or str(origin)
                     event = replace(event, session_id=folder.session_id, resumed_from=name)
                 file.write(encode_record(replace(recorded, event=event)))
+            if not has_beginning:
+                raise SessionError(
+                    f"{origin} cannot go on: its beginning cannot be read",
+                    hint=f"see what is left of it: agentui replay {origin}",
+                )
             file.flush()
             os.fsync(file.fileno())
         _copy_outputs(origin.parent / OUTPUTS, folder.folder / OUTPUTS)

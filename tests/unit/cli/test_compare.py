@@ -53,6 +53,13 @@ def test_the_plot_has_a_mark_for_each_side_and_is_empty_without_speeds() -> None
     assert plot_text([replace(COLUMN, depths=())]) == ""
 
 
+def test_sides_stand_beside_each_other_where_rows_would_be_too_long() -> None:
+    head, *lines = table_lines([COLUMN, replace(COLUMN, name="model=b")], 80)
+    assert head.split() == ["model=a", "model=b"]
+    assert "CHECK     test 1/2 passed  test 1/2 passed" in lines
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_finished_sessions_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     names = [recorded_session(Path("/p"), a_run(task)).parent.name for task in ("one", "two")]
     assert main(["compare", *names, "--json"]) == 0
@@ -71,6 +78,7 @@ def test_finished_sessions_are_compared(capsys: pytest.CaptureFixture[str]) -> N
         (["task", "--with", "model=a", "--with", "model=a"], "the same"),
         (["task", "--with", "api_key=x"], "NAME=VALUE"),
         (["task", "--with", "context=never"], "--with context=never"),
+        (["task", "--with", "system=/nowhere.txt"], "/nowhere.txt cannot be read"),
         (["task", "--with", "sandbox=none"], "names: context, harness"),
         (["task", "--with", "model=a", "--runs", "0"], "--runs"),
         (["a", "b", "--with", "model=a"], "one task"),

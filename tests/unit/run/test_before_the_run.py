@@ -1,4 +1,4 @@
-"""What is asked of a run without a screen before it began, or after it ended: by ``agentui pause`` and ``steer``."""
+"""What ``agentui pause`` and ``steer`` ask of a run without a screen before it began, or after it ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from agentui.backends.base import Backend
 from agentui.control import Pause, Resume, Submit
-from agentui.events import PauseAsked, SteerApplied, SteerQueued
-from agentui.events import Paused, RunEnded, StateChanged
+from agentui.events import PauseAsked, Paused, RunEnded, StateChanged, SteerApplied, SteerQueued
 from agentui.run.ports import RunParts
 from agentui.run.supervisor import Supervisor
 from tests.fakes import UNATTENDED, Log, PlayedBackend, run_parts, says

@@ -157,11 +157,18 @@ def test_a_run_that_was_saved_and_resumed_has_one_card_for_all_its_parts() -> No
     assert "resumed 2 times" in dict(card_rows(card))["work"]
 
 
-@pytest.mark.parametrize("changed", [{"model": replace(MODEL, model="other")}, {"sampling": {"top_k": 1}}, {}])
-def test_what_goes_on_as_something_else_has_a_card_of_its_own(changed: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        started(goes_on=True, model=replace(MODEL, model="other")),
+        started(goes_on=True, sampling={"top_k": 1}),
+        started(),
+    ],
+)
+def test_what_goes_on_as_something_else_has_a_card_of_its_own(goes_on: RunStarted) -> None:
     tape = Tape()
     tape.add(started(), TurnStarted(1), RunEnded("interrupted", is_saved=True, turns=1))
-    tape.add(started(goes_on=bool(changed), **changed), TurnStarted(1), RunEnded("done", turns=1))
+    tape.add(goes_on, TurnStarted(1), RunEnded("done", turns=1))
     assert [(card.reason, card.turns) for card in run_cards(tape.records)] == [("interrupted", 1), ("done", 1)]
 
 

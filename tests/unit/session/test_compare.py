@@ -39,9 +39,7 @@ class Killed(Exception):
 class Machine:
     """Two models that differ in speed, memory and what their work is worth; keeps what was run."""
 
-    def __init__(
-        self, store: SessionStore, dies_at: int | None = None, ends: Sequence[EndReason] = ()
-    ) -> None:
+    def __init__(self, store: SessionStore, dies_at: int | None = None, ends: Sequence[EndReason] = ()) -> None:
         self._store = store
         self._dies_at = dies_at
         self._ends = list(ends)
@@ -143,7 +141,11 @@ async def test_a_finished_plan_is_known_again_without_its_sessions_and_another_o
     assert again.is_done
     assert (again.folder, again.plan, again.outcomes) == (done.folder, done.plan, done.outcomes)
     assert again.columns() == done.columns()
-    for other in (replace(PLAN, project="/other"), replace(PLAN, runs=3), replace(PLAN, basis="another prompt")):
+    for other in (
+        replace(PLAN, project="/other"),
+        replace(PLAN, runs=3),
+        replace(PLAN, basis="another prompt"),
+    ):
         assert begin(tmp_path / "c", other)[1] is False
     anew, is_known = begin(tmp_path / "c", PLAN, fresh=True)
     assert not is_known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from agentui.history import fold_history, user_message
 from agentui.paths import Places, places
 from agentui.run.resumed import resumed_from
 from agentui.session.card import short_hash
+from agentui.session.format import FORMAT_VERSION
 from agentui.session.journal import encode_record, read_journal
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.verify import verify
@@ -237,3 +239,26 @@ def test_a_journal_from_elsewhere_is_copied_into_a_session_of_its_own(where: Pla
     assert continued.folder.folder.parent == where.sessions
     assert len(continued.state.messages) == 4
     closed(continued.folder, continued.writer)
+
+
+def test_a_journal_of_a_newer_agentui_is_not_touched(where: Places, tmp_path: Path) -> None:
+    journal = killed_session(where, tmp_path / "p")
+    records = read_journal(journal).records
+    newer = b"".join(encode_record(replace(record, v=FORMAT_VERSION + 1)) for record in records)[:-1]
+    journal.write_bytes(newer)
+    sent = tmp_path / "sent.jsonl"
+    sent.write_bytes(newer)
+    for path in (journal, sent):
+        with pytest.raises(SessionError, match="newer agentui") as caught:
+            reopen(where, path)
+        assert "update" in caught.value.hint
+        assert path.read_bytes() == newer
+    assert len(SessionStore(where.sessions).sessions()) == 1
+
+
+def test_a_journal_without_a_beginning_leaves_no_session_behind(where: Places, tmp_path: Path) -> None:
+    sent = tmp_path / "sent.jsonl"
+    sent.write_bytes(encode_record(Recorded(9, 0.0, "", RunId("r"), TurnStarted(1))))
+    with pytest.raises(SessionError, match="beginning cannot be read"):
+        reopen(where, sent)
+    assert not list(where.sessions.iterdir())

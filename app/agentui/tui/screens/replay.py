@@ -15,6 +15,7 @@ from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.services import Services
 from agentui.view.timeline import Moment, Timeline
 from agentui_widgets.block_item import BlockChosen
+from agentui_widgets.block_view import BlockView
 from agentui_widgets.line_bar import Fact
 
 SPEEDS: tuple[float | None, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, None)
@@ -175,8 +176,9 @@ class ReplayScreen(DashboardScreen):
         self.parts.titles["prompt"].show([Fact(words, "accent", 0)], [Fact(KEYS_WORDS, "dim", 1)])
 
     @on(BlockChosen)
-    def _chosen(self, message: BlockChosen) -> None:
-        """A tool call was chosen: memory and speed as they were when it began."""
+    @on(BlockView.Activated)
+    def _chosen(self, message: BlockChosen | BlockView.Activated) -> None:
+        """A tool call was chosen, or clicked: memory and speed as they were when it began."""
         if message.view is not self.parts.tools:
             return
         entry = next((e for e in self.bridge.view.tools.entries if e.call_id == message.key), None)
