@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentui.events import Change, ModelFacts
 from agentui.text import UNKNOWN, clean, clean_line, human_bytes, human_context, human_rate, plural
-from agentui.tui.keys import KEYS, first_key, shown_key
+from agentui.tui.keys import first_key
 from agentui.view.changes import AppliedUnit, Changes
 from agentui.view.fold import View
 from agentui.view.notices import path_list
@@ -230,6 +230,20 @@ def undo_conflict_text(paths: Sequence[str]) -> str:
     )
 
 
+def first_steps(status: Status, rebound: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a session that has not begun says of itself: keys and what they do."""
+    if status.runs or status.queue or status.questions:
+        return ()
+    return (
+        ("enter", "begins a run on a private copy of this folder"),
+        ("@", "names a file"),
+        ("!", "runs a command of yours in the sandbox"),
+        ("/", "commands: /model /context /apply /undo …"),
+        (first_key("app.sessions", rebound), "goes on with an earlier session"),
+        (first_key("screen.help", rebound), "all keys and commands"),
+    )
+
+
 def prompt_title(
     view: View, *, read_only: bool, is_offered: bool, follows: bool = False
 ) -> tuple[list[Fact], list[Fact]]:
@@ -359,8 +373,3 @@ def _wrapped(text: str, width: int) -> list[str]:
     """The lines of a text, broken where they do not fit."""
     lines = [expand_tabs(line) for line in text.rstrip("\n").split("\n")]
     return [line[start:end] for line in lines for start, end in wrap_offsets(line, max(8, width))]
-
-
-def key_table() -> list[tuple[str, str]]:
-    """Keys and their words for the help, in groups."""
-    return [(" ".join(shown_key(k) for k in key.keys.split(",")), key.words) for key in KEYS]
