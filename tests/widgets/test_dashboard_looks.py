@@ -326,6 +326,20 @@ async def test_a_session_that_has_not_begun_says_what_the_keys_do_until_somethin
         assert "begins a run" not in screen_text(app)
 
 
+async def test_a_question_gives_its_rows_back_when_the_terminal_gets_wider() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(30, 60)) as pilot:
+        services.emit(
+            ApprovalAsked(AskId("a"), "Run " + "a long command " * 8, "because it must", ("yes", "no"))
+        )
+        await settle(pilot)
+        await pilot.resize_terminal(90, 50)
+        await pilot.pause(0.3)
+        await settle(pilot)
+        assert "give a task" in screen_text(app).splitlines()[48]
+
+
 async def test_a_replay_has_no_first_steps() -> None:
     app = make_app(FakeServices(read_only=True))
     async with app.run_test(size=(80, 24)) as pilot:
