@@ -304,3 +304,17 @@ async def test_the_end_is_in_sight_however_wrong_the_estimates_were() -> None:
         assert [line.split() for line in shown(app.view)[::-2]] == [
             ["agent", "answer", str(299 - row)] for row in range(23)
         ]
+
+
+async def test_a_long_command_of_several_lines_is_cut_once() -> None:
+    app = ToolApp()
+    async with app.run_test(size=(70, 12)) as pilot:
+        log = app.query_one(ToolLog)
+        for index, command in enumerate(
+            ("$ ls\nwc", "$ cat > a/very/long/path/to/some/file.py <<'EOF'\nx\nEOF")
+        ):
+            log.put(index, ToolRow(f"c{index}", 0, "12:01:03", command, "exit 0", "1.0 s"))
+        log.commit()
+        await pilot.pause()
+        assert "$ ls … " in shown(log)[0]
+        assert shown(log)[1].count("…") == 1

@@ -309,6 +309,44 @@ async def test_the_tool_log_is_read_by_keys_alone_in_every_layout(size: tuple[in
         assert services.sent == []
 
 
+async def test_a_session_that_has_not_begun_says_what_the_keys_do_until_something_is_said() -> None:
+    services = FakeServices()
+    app = make_app(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "enter    begins a run" in screen_text(app)
+        services.emit(Warned("slow", "one\ntwo\nthree"), Warned("full", "four"))
+        await settle(pilot)
+        rows = screen_text(app).splitlines()
+        first = next(number for number, row in enumerate(rows) if "begins a run" in row)
+        assert "four" in rows[first - 2]
+        assert [row.split()[0] for row in rows[first : first + 6]] == ["enter", "@", "!", "/", "ctrl+r", "?"]
+        services.emit(RunStarted("do it", MODEL, "b", "/w", "loop", None))
+        await settle(pilot)
+        assert "begins a run" not in screen_text(app)
+
+
+async def test_a_question_gives_its_rows_back_when_the_terminal_gets_wider() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(30, 60)) as pilot:
+        services.emit(
+            ApprovalAsked(AskId("a"), "Run " + "a long command " * 8, "because it must", ("yes", "no"))
+        )
+        await settle(pilot)
+        await pilot.resize_terminal(90, 50)
+        await pilot.pause(0.3)
+        await settle(pilot)
+        assert "give a task" in screen_text(app).splitlines()[48]
+
+
+async def test_a_replay_has_no_first_steps() -> None:
+    app = make_app(FakeServices(read_only=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "begins a run" not in screen_text(app)
+
+
 async def test_the_palette_opens_over_the_help_and_what_is_chosen_closes_it() -> None:
     services = running()
     app = make_app(services)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from agentui.events import (
+    ApprovalAsked,
+    AskId,
+    CallId,
     HarnessStarted,
     MessageEnded,
     MessageId,
@@ -33,6 +36,17 @@ def test_a_call_that_a_crash_left_unsent_is_not_called_refused_though_the_sandbo
     titles = [entry_of(block, view).title for block in view.transcript.blocks]
     assert any(title.startswith("command not sent") for title in titles)
     assert not any("refused" in title for title in titles)
+
+
+def test_a_call_behind_one_that_is_asked_about_waits_for_its_turn() -> None:
+    tape, message = Tape(), MessageId("m")
+    tape.add(RunStarted("t", MODEL, "b", "/w", "loop", SANDBOX))
+    tape.add(*(ToolCallDelta(message, index, "bash", '{"command": "ls"}') for index in range(2)))
+    tape.add(MessageEnded(message, "tool_calls"))
+    tape.add(ApprovalAsked(AskId("a"), "Run ls", "", ("yes", "no"), CallId("c")))
+    view = view_of(tape)
+    titles = [entry_of(block, view).title.partition(" · ")[0] for block in view.transcript.blocks]
+    assert titles[1:3] == ["waiting for your yes", "waits for its turn"]
 
 
 def test_the_header_says_that_pi_thinks_and_where_until_the_own_loop_does() -> None:

@@ -72,9 +72,8 @@ class ToolLog(BlockView[ToolRow]):
         if width < 44:
             left, right = " ", f" {item.result} "
         room = max(4, width - len(left) - len(right) - 1)
-        command = truncate(item.command.partition("\n")[0], room)
-        if "\n" in item.command:
-            command = truncate(command, room - 2) + " …"
+        first, more, _ = item.command.partition("\n")
+        command = truncate(f"{first} …" if more else first, room)
         pad = " " * max(0, room - cells(command))
         dim = self.style_of("dim")
         spans = [

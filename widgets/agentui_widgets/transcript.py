@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich.style import Style
+from textual.strip import Strip
 
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.growing import GrowingRows
@@ -16,6 +17,7 @@ from agentui_widgets.wrapping import Rows, Span, cells, expand_tabs, make_strip,
 EntryKind = Literal["user", "agent", "system", "thinking", "call", "notice", "question"]
 Tone = Literal["text", "dim", "accent", "good", "warning", "error"]
 GUTTER = 7
+_HINT_KEY = 9
 _COMPACT: frozenset[EntryKind] = frozenset(("call", "notice", "thinking"))
 
 
@@ -56,6 +58,30 @@ class Transcript(BlockView[Entry]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._growth: dict[str, _Growth] = {}
+        self._hints: tuple[tuple[str, str], ...] = ()
+
+    def show_hints(self, hints: tuple[tuple[str, str], ...]) -> None:
+        """What stands below the blocks while nothing was said: keys and what they do."""
+        if hints != self._hints:
+            self._hints = hints
+            self.refresh()
+
+    def commit(self) -> None:
+        """Show what was put; the hints below move with the blocks."""
+        super().commit()
+        if self._hints:
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One row in sight: of a block, or of the hints below the last one."""
+        number = y + self.scroll_offset.y - self._column.height - 1
+        if not 0 <= number < len(self._hints):
+            return super().render_line(y)
+        key, words = self._hints[number]
+        width = self._row_width
+        words = truncate(words, max(1, width - GUTTER - _HINT_KEY))
+        spans = [(" " * GUTTER + key.ljust(_HINT_KEY), self.style_of("text")), (words, self.style_of("dim"))]
+        return make_strip(spans, width, self.style_of("text"))
 
     @property
     def is_growing(self) -> bool:

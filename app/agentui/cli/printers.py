@@ -177,7 +177,7 @@ class TextPrinter:
         match event:
             case ToolStarted():
                 label = "" if event.label == "command" else f"{event.label} "
-                command = clean(event.command).strip().replace("\n", "\n    ")
+                command = clean(event.command).strip().replace("\n", "\n    ") or "(no command)"
                 self._err(f"{label}$ {command}\n")
             case ToolEnded():
                 ended = f"exit {event.exit_code}" if event.exit_code is not None else event.outcome

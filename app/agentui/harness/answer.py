@@ -139,11 +139,12 @@ def _readable(arguments: str) -> str:
 
 
 def _tool_call(call: _PartialCall, known_tools: Sequence[str]) -> ToolCall:
-    call_id, raw = CallId(call.call_id), "".join(call.arguments)
+    call_id = CallId(call.call_id)
     if call.name not in known_tools:
         offered = ", ".join(known_tools) or "none"
         error = f"There is no tool {call.name!r}; the tools are: {offered}."
-        return ToolCall(call_id, call.name, f"{call.name} {raw}", arguments_error=error)
+        return ToolCall(call_id, call.name, "", arguments_error=error)
+    raw = "".join(call.arguments)
     try:
         arguments: Any = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -147,7 +147,7 @@ class Placement:
     async def _talks_only(self, error: AgentuiError) -> bool:
         is_copy = isinstance(error, WorkspaceError)
         self._emit(Warned("no_copy" if is_copy else "no_sandbox", error.message, error.hint))
-        why = f"{error.message} {error.hint}".strip()
+        why = "; ".join(part.rstrip(".") for part in (error.message, error.hint) if part)
         question = f"No {'private copy' if is_copy else 'sandbox'}, no commands. What now?"
         is_talk = await self._approvals.ask(question, why, (TRY_AGAIN, TALK_ONLY)) != TRY_AGAIN
         if is_talk:

@@ -14,7 +14,7 @@ from textual.types import CSSPathType
 from agentui.errors import AgentuiError
 from agentui.paths import STYLES
 from agentui.tui.attention import desktop_notification
-from agentui.tui.palette import Palette, palette_commands
+from agentui.tui.palette import palette_commands
 from agentui.tui.screens.dashboard import DashboardScreen
 from agentui.tui.services import Services, Wanted
 from agentui.tui.theme import ThemedApp
@@ -153,8 +153,8 @@ class AgentuiApp(ThemedApp):
         """The palette, but over a question: that wants its answer first."""
         from agentui.tui.screens.question import QuestionScreen
 
-        if not isinstance(self.screen, QuestionScreen) and not Palette.is_open(self):
-            self.push_screen(Palette())
+        if not isinstance(self.screen, QuestionScreen):
+            super().action_command_palette()
 
     def announce(self, text: str) -> None:
         """Call the user back: the bell, and a notification of the desktop where the terminal shows those."""

@@ -178,9 +178,9 @@ COMMANDS: tuple[Command, ...] = (
         lambda deck, a: deck.send(Discard(tuple(a.split()) or None)),
         "[PATH …]",
     ),
-    Command("undo", "take back the last apply, after a look at what that does", lambda deck, _: deck.undo()),
+    Command("undo", "take back the last apply, after a look", lambda deck, _: deck.undo()),
     Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
-    Command("commits", "bring the agent's commits to your repository (refs/agentui/)", _simple(TakeCommits())),
+    Command("commits", "bring the agent's commits to your refs/agentui/", _simple(TakeCommits())),
     Command("model", "choose a model", _model, "[NAME]"),
     Command("context", "reload with another context length", _context, "[N]"),
     Command(
@@ -192,7 +192,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compact", "summarise the history at the next safe point", _simple(Compact())),
     Command("output", "a command's full output", lambda deck, a: deck.open_output(a.strip()), "[N]"),
     Command("gauges", "each gauge: how sure it is, and how old", lambda deck, _: deck.open_gauges()),
-    Command("speed", "speed over the depth of the context: when to compact", lambda deck, _: deck.open_speed()),
+    Command("speed", "speed over depth: when to compact", lambda deck, _: deck.open_speed()),
     Command("fold", "fold or unfold thinking, calls and outputs", lambda deck, _: deck.fold_all()),
     Command(
         "copy",
@@ -210,7 +210,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("sessions", "go on with another session", lambda deck, _: deck.open_sessions()),
     Command(
         "branch",
-        "go back to after a turn, in a new session on the files of now",
+        "go back to after a turn, in a new session",
         lambda deck, a: deck.branch(a.strip()),
         "[TURN]",
     ),

@@ -43,12 +43,12 @@ KEYS: tuple[Key, ...] = (
 )
 FIXED: tuple[tuple[str, str], ...] = (
     ("enter", "send; while running: steer; again on an unsent steer: now"),
-    ("tab", "queue until the agent would stop (alt+enter too, in terminals with the Kitty protocol)"),
+    ("tab", "queue until the agent would stop (some terminals: alt+enter)"),
     ("ctrl+j", "new line"),
     ("up / down", "take the last queued text back, then the history"),
     ("ctrl+p", "command palette"),
     ("ctrl+q", "quit, asking first while a run works"),
-    ("up / down", "in the tool log and the changes: choose; ctrl+t or ctrl+n goes there, esc back"),
+    ("up / down", "in tools and changes: choose (ctrl+t goes there, esc back)"),
     ("enter / o", "in the tool log: full output; a click or ctrl+o unfolds"),
 )
 EMPTY_PROMPT_ACTIONS = frozenset(key.action for key in KEYS if key.is_for_empty_prompt)

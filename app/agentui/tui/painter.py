@@ -161,6 +161,8 @@ class Painter:
             self._view, read_only=self._read_only, is_offered=self.is_apply_offered, follows=self._follows
         )
         parts.titles["prompt"].show(*title)
+        is_live = not (self._read_only or self._follows)
+        parts.transcript.show_hints(bars.first_steps(status, parts.rebound) if is_live else ())
         parts.queue.show(bars.queue_rows(status))
         parts.question.show(bars.question_rows(status, *self._room_of_question()))
 

@@ -230,6 +230,20 @@ def undo_conflict_text(paths: Sequence[str]) -> str:
     )
 
 
+def first_steps(status: Status, rebound: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a session that has not begun says of itself: keys and what they do."""
+    if status.runs or status.queue or status.questions:
+        return ()
+    return (
+        ("enter", "begins a run on a private copy of this folder"),
+        ("@", "names a file"),
+        ("!", "runs a command of yours in the sandbox"),
+        ("/", "commands: /model /context /apply /undo …"),
+        (first_key("app.sessions", rebound), "goes on with an earlier session"),
+        (first_key("screen.help", rebound), "all keys and commands"),
+    )
+
+
 def prompt_title(
     view: View, *, read_only: bool, is_offered: bool, follows: bool = False
 ) -> tuple[list[Fact], list[Fact]]:

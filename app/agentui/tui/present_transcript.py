@@ -130,6 +130,8 @@ def _call_draft(block: CallBlock, view: View) -> Entry:
         words, tone = "waiting for your yes", "accent"
     elif view.status.began_as_talk and view.status.is_talk_only:
         words, tone = "command refused: no sandbox, talk only", "error"
+    elif block.is_next:
+        words = "waits for its turn"
     return Entry(
         block.block_id,
         "call",

@@ -11,6 +11,8 @@ from textual.app import App
 from textual.reactive import Initialize, Reactive
 from textual.theme import Theme
 
+from agentui.tui.palette import Palette
+
 DARK = Theme(
     name="agentui-dark",
     primary="#7aa2c8",
@@ -65,6 +67,11 @@ class ThemedApp(App[None]):
     def __init__(self, theme: str | None) -> None:
         self._wanted_theme = theme  # asked for in the midst of Textual's own beginning
         super().__init__()
+
+    def action_command_palette(self) -> None:
+        """Open the palette, once."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
 
     def _first_theme(self) -> str:
         """The theme to start with: the wanted one, or the terminal's own where it has few colours or none."""

@@ -89,11 +89,12 @@ class ThinkingBlock(BlockBase):
 class CallBlock(BlockBase):
     """A tool call: its raw arguments while the model writes them, then a reference into the tool log.
 
-    `is_asked`: it waits for a word of the user's.
+    `is_asked`: it waits for a word of the user's. `is_next`: it is whole, and waits for its turn.
     """
 
     call_id: CallId | None = None
     is_asked: bool = False
+    is_next: bool = False
     body: TextParts = field(default_factory=TextParts)
     tokens: int = 0
 

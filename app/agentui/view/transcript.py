@@ -263,8 +263,9 @@ class Transcript:
             if block.is_open:
                 block.body.close()
                 block.is_open = False
+                block.is_next = event.stop_reason not in _UNFINISHED_STOPS
                 changed |= _touched(block, recorded.seq)
-                if event.stop_reason in _UNFINISHED_STOPS:
+                if not block.is_next:
                     self._drafts = [draft for draft in self._drafts if draft is not block]
         return changed
 
@@ -371,6 +372,9 @@ class Transcript:
         changed = NOTHING
         for message_id in list(self._open):
             changed |= self._message_ended(recorded, MessageEnded(message_id, "cut"))
+        for draft in self._drafts:
+            draft.is_next = False
+            changed |= _touched(draft, recorded.seq)
         return changed
 
     # --- bookkeeping

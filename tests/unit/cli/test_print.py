@@ -25,6 +25,7 @@ from agentui.events import (
     RunId,
     Stalled,
     TextDelta,
+    ToolEnded,
     ToolStarted,
     TurnStarted,
 )
@@ -131,6 +132,16 @@ def test_an_answer_that_is_asked_for_again_is_marked() -> None:
     again = "agentui: (asked again: the answer begins anew, what was cut above does not count)"
     retried = "agentui: the server went; asking again in 1.0 s"
     assert text.splitlines() == ["The ca", retried, again, "The cart"]
+
+
+def test_a_call_that_holds_no_command_is_told_as_such() -> None:
+    err = io.StringIO()
+    printer = TextPrinter(io.StringIO().write, err.write)
+    ended = ToolEnded(C1, "error", None, 0.0, message="There is no tool 'python'; the tools are: bash.")
+    for seq, event in enumerate([ToolStarted(C1, "python", "", ""), ended], start=1):
+        printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
+    assert "$ (no command)" in err.getvalue()
+    assert "no tool 'python'" in err.getvalue()
 
 
 def test_nothing_that_a_tool_or_model_says_can_touch_the_terminal() -> None:

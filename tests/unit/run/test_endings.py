@@ -338,7 +338,7 @@ async def test_no_sandbox_at_first_can_be_tried_again() -> None:
             nonlocal tries
             tries += 1
             if tries == 1:
-                raise SandboxUnavailable("no engine")
+                raise SandboxUnavailable("no engine.", hint="start it")
             return Workshop(sandbox, None, None)
 
         return replace(parts, open_workshop=open_workshop)
@@ -346,6 +346,7 @@ async def test_no_sandbox_at_first_can_be_tried_again() -> None:
     log, backend = Log(), PlayedBackend([calls("ls"), says("done")])
     async with serving(backend, log, sandbox, change=change, ready=False) as supervisor:
         asked = await log.wait_for(ApprovalAsked)
+        assert asked.why == "no engine; start it"
         supervisor.send(Answer(asked.ask_id, "try again"))
         supervisor.send(Submit("look"))
         await log.wait_for(RunEnded)

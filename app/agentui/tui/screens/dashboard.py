@@ -164,7 +164,12 @@ class DashboardScreen(DeckScreen):
         if before == "one" and (self.forced_layout or layout_for(*event.size)) != "one":
             self.zoom = None
         self._lay_out(event.size)
-        self.call_after_refresh(self.painter.repaint_offer)
+        self.call_after_refresh(self._fit_question)
+
+    def _fit_question(self) -> None:
+        """A question takes as many rows as it needs at the new width."""
+        self.painter.repaint_offer()
+        self.relayout_prompt()
 
     def set_zoom(self, pane: Pane | None) -> None:
         """Show one pane alone, or all that fit; one with a cursor is focused, so that keys move in it."""
