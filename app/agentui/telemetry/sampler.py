@@ -143,7 +143,7 @@ class Sampler:
         if not self.meters.observe(recorded) and timed is None:
             return
         event = recorded.event
-        if isinstance(event, RequestEnded) and self._last.cache_for == self.meters.model:
+        if isinstance(event, RequestEnded) and self._is_cache_found:
             self._tell_kv()
         if isinstance(event, TurnEnded) or (isinstance(event, RequestEnded) and self.meters.is_watching):
             self._last.waiting.append(context_forecast(list(self.meters.turns), self._limit_tokens))
@@ -304,6 +304,10 @@ class Sampler:
         if self.meters.model is not None:
             await self._find_cache(self.meters.model)
             self._tell_kv()
+
+    @property
+    def _is_cache_found(self) -> bool:
+        return self._last.cache is not None and self._last.cache_for == self.meters.model
 
     def _tell_kv(self) -> None:
         kv = self._kv()

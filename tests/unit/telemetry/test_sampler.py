@@ -246,6 +246,24 @@ async def test_a_run_of_moments_ends_after_the_word_of_what_its_last_request_lef
         assert given.of(KvSample)[-1].tokens == 6100
 
 
+async def test_a_request_that_ends_while_the_shape_is_looked_for_is_not_called_unknown() -> None:
+    looking, found = asyncio.Event(), asyncio.Event()
+
+    async def slow(model: ModelFacts) -> CacheModel | None:
+        looking.set()
+        await found.wait()
+        return await find_builtin_cache(model)
+
+    async with bench(find_cache=slow) as given:
+        given.observe(0.0, ModelSeen(GEMMA), RequestStarted(RequestId("q"), 1, 2, 100, 5000))
+        await looking.wait()
+        given.observe(1.0, RequestEnded(RequestId("q"), "done", "stop", Usage(6000, 101), 0.1, 0.1, 0.1))
+        assert not given.of(KvSample)
+        found.set()
+        (sample,) = await given.wait_for(KvSample)
+    assert sample.tokens == 6100
+
+
 async def test_unknown_shape_says_which_and_gives_no_bytes() -> None:
     async def unknown(model: ModelFacts) -> CacheModel | None:
         return None
