@@ -45,9 +45,9 @@ class _Comparison(difflib.SequenceMatcher[str]):
     """Compares what lies between the lines that both begin and both end with."""
 
     def __init__(self, a: Sequence[str], b: Sequence[str]) -> None:
-        # Of the whole texts only the blocks below are asked for: an index of them would be of no use.
-        super().__init__(None, a, (), autojunk=False)
-        self.b = b
+        # Everything else of the base class asks for the blocks below: an index of the texts would be of no use.
+        super().__init__(None, (), ())
+        self._ends = difflib.Match(len(a), len(b), 0)
         self._begin, self._end = _common(a, b)
         self._left, self._right = (text[self._begin : len(text) - self._end] for text in (a, b))
         self.effort = effort(self._left, self._right)
@@ -60,7 +60,7 @@ class _Comparison(difflib.SequenceMatcher[str]):
         blocks += [difflib.Match(begin + one.a, begin + one.b, one.size) for one in inner]
         if self._end:
             blocks.append(difflib.Match(begin + len(left), begin + len(right), self._end))
-        return [*blocks, difflib.Match(len(self.a), len(self.b), 0)]
+        return [*blocks, self._ends]
 
 
 def effort(a: Sequence[Line], b: Sequence[Line], *, autojunk: bool = True) -> int:
