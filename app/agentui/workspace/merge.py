@@ -10,9 +10,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from agentui.workspace.textdiff import equal_pairs
+from agentui.workspace.textdiff import effort
 
-_MAX_PAIRS = 4_000_000
+_MAX_EFFORT = 4_000_000
 
 
 def merge3(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
@@ -27,7 +27,7 @@ def merge3(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     end = _common(o[::-1], a[::-1], b[::-1])
     tail = o[len(o) - end :]
     o, a, b = (text[: len(text) - end] for text in (o, a, b))
-    if equal_pairs(o, a) + equal_pairs(o, b) > _MAX_PAIRS:
+    if effort(o, a, autojunk=False) + effort(o, b, autojunk=False) > _MAX_EFFORT:
         return None
     merged: list[bytes] = []
     at_o = at_a = at_b = 0

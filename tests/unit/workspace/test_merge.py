@@ -5,7 +5,7 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentui.workspace.merge import merge3
@@ -35,7 +35,14 @@ def test_texts_of_many_equal_lines_are_left_to_the_user_instead_of_compared_for_
     middle = b"1\n2\n3\n4\n"
     merged = merge3(base + middle + base, base + b"0\n" + middle + base, base + middle + b"5\n" + base)
     assert merged == base + b"0\n" + middle + b"5\n" + base
-    assert line_counts(base, b"y\n" + base[:-2] + b"z\n") == (2, 1)
+    assert line_counts(base, base[:-2] + b"z\n") == (1, 1)
+    assert unified(base, base[:-2] + b"z\n", "f").split("\n")[2:] == [
+        "@@ -19997,4 +19997,4 @@",
+        *[" x"] * 3,
+        "-x",
+        "+z",
+        "",
+    ]
 
 
 @given(texts, texts)
@@ -74,12 +81,25 @@ def _edited(base: bytes, at: int, line: bytes) -> bytes:
 
 
 @given(texts, texts)
+@example(b"b\na\na\nb\nx", b"a\nc\na\nb\nb\nx")
 def test_counts_agree_with_the_diff_that_is_shown(before: bytes, after: bytes) -> None:
     added, removed = line_counts(before, after)
     shown = unified(before, after, "f").split("\n")[2:]
     assert added - removed == _count(after) - _count(before)
     assert sum(line.startswith("+") for line in shown) >= added
     assert (added, removed) == (0, 0) or before != after
+
+
+@given(texts, texts)
+def test_a_shown_diff_is_one_that_git_applies(before: bytes, after: bytes) -> None:
+    shown = unified(before, after, "f")
+    if before == after:
+        assert shown == ""
+        return
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "f").write_bytes(before)
+        subprocess.run(["git", "apply", "-"], cwd=name, input=shown.encode(), check=True, capture_output=True)
+        assert (Path(name) / "f").read_bytes() == after
 
 
 def _count(text: bytes) -> int:
