@@ -103,11 +103,14 @@ class ControlSocket:
             raise PermissionError(f"{folder} is not a folder of yours")
         if found.st_mode & 0o077:
             folder.chmod(0o700)
-        self.path.unlink(missing_ok=True)
+        # It gets its name when it listens: one that refuses is taken for a crashed session's, and removed.
+        fresh = self.path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
-            self._serve, str(self.path), limit=MAX_REQUEST_BYTES, backlog=_BACKLOG
+            self._serve, str(fresh), limit=MAX_REQUEST_BYTES, backlog=_BACKLOG
         )
-        self.path.chmod(0o600)
+        fresh.chmod(0o600)
+        fresh.replace(self.path)
 
     async def aclose(self) -> None:
         """Listen no more and remove the socket; again is no error."""

@@ -81,7 +81,7 @@ _BARE = re.compile(
     r"|\b(?:docker|podman|helm)\s[^\n]{0,80}?login\s[^\n]{0,200}?-p\s{1,3}"
     r"|\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"'\[]{1,100}:"
     r"|\bsshpass\s{1,3}-p\s{0,3}|\blogin\s{1,3}[^\s\[]{1,100}\s{1,3}password\s{1,3})"
-    r"([^\s\"'`,;&(){}\[\]<>$%\\]{6,500}+)(?![\w(\[])"
+    r"((?:[^\s\"'`,;&(){}\[\]<>$%\\]|%(?!2[0267cC]|3[bB])|\\(?![\\\"'nrt])){6,500}+)(?![\w(\[])"
 )
 # No secrets but code: a type, a constant, the name of something that holds the value.
 _CODE = re.compile(r"(?i)(?:optional|string|boolean|number|undefined|secretstr|(?:[a-z_]+\.)+[a-z_]+)")

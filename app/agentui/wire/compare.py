@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentui.backends.base import ServerModel
 from agentui.config.settings import Settings
-from agentui.errors import AgentuiError, ModelNotFound
+from agentui.errors import AgentuiError, BackendUnavailable, ModelNotFound
 from agentui.events import CheckResult
 from agentui.paths import Places, private_folder
 from agentui.sandbox.base import OutputChunk
@@ -52,8 +52,7 @@ class CompareRuns:
         """See that the server of each side has its model, before the first run takes its time.
 
         Raises:
-            BackendUnavailable: If a server is not there.
-            ModelNotFound: If it has no such model.
+            BackendUnavailable: If a server is not there, or has no such model.
         """
         for variant, settings in self._sides.items():
             backend = await find_backend(settings)
@@ -61,7 +60,7 @@ class CompareRuns:
                 if settings.model is not None:
                     await backend.describe(settings.model)
             except ModelNotFound as error:
-                raise ModelNotFound(f"{variant.name}: {error.message}", hint=error.hint) from error
+                raise BackendUnavailable(f"{variant.name}: {error.message}", hint=error.hint) from error
             finally:
                 await backend.aclose()
 

@@ -72,6 +72,8 @@ def test_a_key_of_a_known_form_is_taken_out_and_counted(kind: str, secret: str) 
         (r'"{\\"password\\": \\"hunter22\\"}"', r'"{\\"password\\": \\"[redacted: value]\\"}"'),
         ("<db.password>hunter22</db.password>", "<db.password>[redacted: value]</db.password>"),
         ("a%26password%3Dhunter22%26b", "a%26password%3D[redacted: value]%26b"),
+        (r"password=a%40b\c%zz&x", "password=[redacted: value]&x"),
+        (r"{\"token\": \"x\", password=hunter22\n", r"{\"token\": \"x\", password=[redacted: value]\n"),
         ("Server=h;Uid=ann;Pwd=hunter22;", "Server=h;Uid=ann;Pwd=[redacted: value];"),
         ("setx API_KEY hunter22 /m", "setx API_KEY [redacted: value] /m"),
         ("mysql -uroot -phunter22 shop", "mysql -uroot -p[redacted: value] shop"),
