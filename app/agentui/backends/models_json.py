@@ -168,7 +168,9 @@ def read_models_file(path: Path, *, must_exist: bool = False) -> ModelsFile:
         text = content.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         if must_exist:
-            raise ConfigError(f"there is no {path}", hint="models_file names it in your settings") from error
+            raise ConfigError(
+                f"there is no {path.absolute()}", hint="--models-file or the setting models_file names it"
+            ) from error
         return ModelsFile(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from agentui.backends.base import ServerFacts, ServerModel
 from agentui.cli.finding import Finding
 from agentui.cli.models import models_object
+from agentui.cli.pi_findings import pi_findings
 from agentui.cli.sandbox_findings import jail_findings, limits_finding
 from agentui.config import Settings
 from agentui.errors import AgentuiError
@@ -30,11 +31,14 @@ async def all_findings(
 
     `blocked` says why the server cannot be asked at all: its key is not to be had.
     """
-    server, engine = await asyncio.gather(_ask_server(settings, may_connect, blocked), _ask_engine(settings))
+    server, engine, pi = await asyncio.gather(
+        _ask_server(settings, may_connect, blocked), _ask_engine(settings), pi_findings(settings)
+    )
     memory = await asyncio.to_thread(memory_finding)
     return [
         *server,
         *engine,
+        *pi,
         memory,
         terminal_finding(os.environ, shutil.get_terminal_size(), sys.stdout.isatty()),
     ]

@@ -12,6 +12,7 @@ from agentui.cli import main
 from agentui.cli.doctor import is_ready
 from agentui.cli.finding import Finding
 from agentui.cli.findings import memory_finding, server_findings, terminal_finding
+from agentui.cli.pi_findings import pi_findings
 from agentui.cli.sandbox_findings import limits_finding
 from agentui.config import Settings
 
@@ -50,6 +51,19 @@ def test_a_server_that_lists_nothing_is_there_and_wants_a_name() -> None:
     named = server_findings(server, [], Settings(model="phi"))[1]
     assert "phi" in named.text
     assert named.todo == ""
+
+
+async def test_pi_is_looked_for_where_the_settings_want_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTUI_HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    assert await pi_findings(Settings()) == []
+    [on_host] = await pi_findings(Settings(harness="pi", pi_place="host"))
+    assert (on_host.status, on_host.needed) == ("missing", True)
+    assert "agentui pi install" in on_host.todo
+    [in_container] = await pi_findings(Settings(harness="pi"))
+    assert (in_container.area, in_container.status) == ("Pi", "missing")
 
 
 def test_a_remote_server_is_noted() -> None:
