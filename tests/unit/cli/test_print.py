@@ -141,7 +141,8 @@ def test_a_call_that_holds_no_command_is_told_as_such() -> None:
     err = io.StringIO()
     printer = TextPrinter(io.StringIO().write, err.write)
     ended = ToolEnded(C1, "error", None, 0.0, message="There is no tool 'python'; the tools are: bash.")
-    for seq, event in enumerate([ToolStarted(C1, "python", "", ""), ended], start=1):
+    events: list[Event] = [ToolStarted(C1, "python", "", ""), ended]
+    for seq, event in enumerate(events, start=1):
         printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
     assert "$ (no command)" in err.getvalue()
     assert "no tool 'python'" in err.getvalue()
