@@ -1,4 +1,4 @@
-"""What the header says of the harness, and what a call without a result is called."""
+"""What the header says of the harness, and what calls and queued texts are called."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from agentui.events import (
     HarnessStarted,
     MessageEnded,
     MessageId,
+    MessageStarted,
     RunEnded,
     RunStarted,
     SandboxEnded,
+    SteerApplied,
+    SteerId,
+    SteerQueued,
+    TextDelta,
     ToolCallDelta,
 )
 from agentui.tui import present_bars as bars
 from agentui.tui.present_transcript import entry_of
+from agentui.view.blocks import MessageBlock
 from agentui.view.fold import View
+from agentui_widgets.transcript import GUTTER
 from tests.unit.view.scenes import MODEL, SANDBOX, Tape
 
 
@@ -59,3 +66,13 @@ def test_the_header_says_that_pi_thinks_and_where_until_the_own_loop_does() -> N
 
 def words_of_header(tape: Tape) -> str:
     return " ".join(fact.text for fact in bars.header(view_of(tape), read_only=False)[0])
+
+
+def test_a_queued_text_that_is_said_is_labelled_within_the_width_of_labels() -> None:
+    tape, message = Tape(), MessageId("u")
+    tape.add(SteerQueued(SteerId("f"), "then test", "follow_up"), SteerApplied(SteerId("f"), message))
+    tape.add(MessageStarted(message, "user"), TextDelta(message, "then test"), MessageEnded(message, "sent"))
+    (block,) = view_of(tape).transcript.blocks
+    assert isinstance(block, MessageBlock)
+    assert block.label == "queue"
+    assert len(block.label) <= GUTTER - 2

@@ -141,7 +141,8 @@ class OpenAiChat:
     async def _read(self, stream: AsyncStream[object], reader: ChunkReader) -> AsyncGenerator[ChatPart, None]:
         kind = stream.response.headers.get("content-type", "")
         is_packed = "content-encoding" in stream.response.headers
-        pieces = stream.response.aiter_bytes() if is_packed else stream.response.aiter_raw()
+        arriving = stream.response.aiter_bytes() if is_packed else stream.response.aiter_raw()
+        pieces: AsyncIterator[bytes] = arriving
         if kind.startswith(("application/json", "text/html")):
             head = await _head(pieces)
             if not head.lstrip().startswith(_STREAM_BEGINNINGS):

@@ -160,14 +160,19 @@ async def print_run(
     """
     session = open_session()
     has_begun, is_over = tells_past, False
+    asked: Interrupt | Quit | None = None
 
     def end(control: Interrupt | Quit) -> None:
+        nonlocal asked
+        asked = control
         if not is_over:
             session.services.send(control)
 
     def hear(recorded: Recorded) -> None:
         nonlocal has_begun, is_over
         has_begun = has_begun or isinstance(recorded.event, RunStarted)
+        if asked is not None and isinstance(recorded.event, RunStarted):
+            session.services.send(asked)  # when it was asked for there was no run yet that could end
         if is_over or (isinstance(recorded.event, RunEnded) and not has_begun):
             return  # before it began, it is the end of a run that a crash left open
         is_over = isinstance(recorded.event, RunEnded)

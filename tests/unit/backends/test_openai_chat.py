@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -28,33 +27,8 @@ from agentui.errors import (
     StreamBroken,
 )
 from agentui.events import Usage
-from tests.unit.backends.replay import Canned, ReplayServer, Seen, as_json, chunk, events, recorded
-
-ROUTE = "POST /v1/chat/completions"
-REQUEST = ChatRequest("tiny", ({"role": "user", "content": "say something"},))
-
-
-async def ask(
-    canned: Canned,
-    request: ChatRequest = REQUEST,
-    *,
-    context_tokens: int | None = 8192,
-    read_timeout_s: float = 30.0,
-    api_key: str | None = None,
-) -> tuple[list[ChatPart], BackendError | None, list[Seen]]:
-    """The parts of one answer, the error after them, and what the server saw."""
-    parts: list[ChatPart] = []
-    error: BackendError | None = None
-    async with ReplayServer({ROUTE: canned}) as server:
-        chat = OpenAiChat(f"{server.url}/v1", api_key, address=server.url, read_timeout_s=read_timeout_s)
-        try:
-            async for part in chat.stream(request, context_tokens):
-                parts.append(part)
-        except BackendError as raised:
-            error = raised
-        finally:
-            await chat.aclose()
-        return parts, error, server.seen
+from tests.unit.backends.asking import REQUEST, ROUTE, ask, call
+from tests.unit.backends.replay import Canned, ReplayServer, as_json, chunk, events, recorded
 
 
 def joined(parts: list[ChatPart], kind: type[TextPart] | type[ThinkingPart]) -> str:
@@ -95,15 +69,6 @@ async def test_a_server_that_answers_in_one_piece_is_understood() -> None:
     assert parts[-1] == FinishPart("length", "tiny-gemma4")
 
 
-@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json", "text/plain"])
-@pytest.mark.parametrize("piece_bytes", [1, 1 << 20])
-async def test_a_stream_under_another_name_is_still_one(kind: str, piece_bytes: int) -> None:
-    stream = events(chunk({"content": "yes"}), chunk({}, "stop"), piece_bytes=piece_bytes)
-    parts, error, _ = await ask(replace(stream, content_type=kind))
-    assert error is None
-    assert parts == [TextPart("yes"), FinishPart("stop", "tiny")]
-
-
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 async def test_both_names_of_reasoning_are_thinking(name: str) -> None:
     parts, _, _ = await ask(events(chunk({name: "hm"}), chunk({"content": "yes"}), chunk({}, "stop")))
@@ -116,11 +81,6 @@ async def test_inline_thoughts_are_split_out_across_chunks() -> None:
     assert joined(parts, ThinkingPart) == "let me"
     assert joined(parts, TextPart) == "Done"
     assert sum(isinstance(part, TextPart | ThinkingPart) for part in parts) >= len(pieces)
-
-
-def call(index: int | None, **fields: object) -> dict[str, object]:
-    function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
-    return {"tool_calls": [{**({} if index is None else {"index": index}), **fields, "function": function}]}
 
 
 async def calls_of(*deltas: dict[str, object], finish: str = "tool_calls") -> list[tuple[str, str, str]]:
@@ -265,38 +225,6 @@ async def test_a_break_after_the_finish_reason_loses_nothing(ending: str) -> Non
     )
     assert error is None
     assert parts[-1] == FinishPart("stop", "tiny")
-
-
-async def test_a_server_without_finish_reasons_is_known_by_a_whole_call() -> None:
-    called = events(chunk(call(0, id="a", name="bash", arguments="{}")))
-    routes = {ROUTE: events(SOME)}
-    async with ReplayServer(routes) as server:
-        chat = OpenAiChat(f"{server.url}/v1", None, address=server.url)
-        with pytest.raises(StreamBroken):  # a text might be cut anywhere
-            _ = [part async for part in chat.stream(REQUEST, None)]
-        for canned, finish in ((called, "tool_calls"), (events(SOME), "stop")):
-            routes[ROUTE] = canned
-            parts = [part async for part in chat.stream(REQUEST, None)]
-            assert parts[-1] == FinishPart(finish, "tiny")
-        await chat.aclose()
-
-
-async def test_a_call_without_end_mark_and_finish_reason_is_cut() -> None:
-    _, error, _ = await ask(events(chunk(call(0, id="a", name="bash", arguments="{}")), done=False))
-    assert type(error) is StreamBroken
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026", None), ("-1", None)]
-)
-async def test_how_long_a_busy_server_wants_to_be_left_alone_is_kept(
-    header: str, seconds: float | None
-) -> None:
-    canned = Canned(b'{"error": "slow down"}', 429, headers=(("Retry-After", header),))
-    _, error, _ = await ask(canned)
-    assert error is not None
-    assert error.retryable
-    assert error.retry_after_s == seconds
 
 
 async def test_nothing_at_all_to_a_large_prompt_is_an_overflow() -> None:

@@ -20,14 +20,17 @@ from agentui.events import (
     MessageEnded,
     MessageId,
     MessageStarted,
+    ModelFacts,
     Recorded,
     RunEnded,
     RunId,
+    RunStarted,
     Stalled,
     TextDelta,
     ToolEnded,
     ToolStarted,
     TurnStarted,
+    Warned,
 )
 from tests.unit.cli.sessions import C1, ScriptedSession, a_run
 
@@ -138,7 +141,8 @@ def test_a_call_that_holds_no_command_is_told_as_such() -> None:
     err = io.StringIO()
     printer = TextPrinter(io.StringIO().write, err.write)
     ended = ToolEnded(C1, "error", None, 0.0, message="There is no tool 'python'; the tools are: bash.")
-    for seq, event in enumerate([ToolStarted(C1, "python", "", ""), ended], start=1):
+    events: list[Event] = [ToolStarted(C1, "python", "", ""), ended]
+    for seq, event in enumerate(events, start=1):
         printer.take(Recorded(seq, 0.0, "", RunId("r"), event))
     assert "$ (no command)" in err.getvalue()
     assert "no tool 'python'" in err.getvalue()
@@ -209,6 +213,25 @@ async def test_a_reader_that_has_gone_interrupts_the_run(monkeypatch: pytest.Mon
     session = playing(ended=RunEnded("interrupted"))
     assert await print_run(lambda: session, "x", Gone()) == 130
     assert session.sent == [Interrupt()]
+
+
+async def test_a_reader_that_went_before_the_run_began_interrupts_it_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentui.cli.print_cmd._forget_output", lambda: None)
+
+    class Gone:
+        def take(self, recorded: Recorded) -> None:
+            raise BrokenPipeError
+
+    async def script(session: ScriptedSession) -> None:
+        session.recorder.emit(Warned("slow", "still looking"))
+        assert session.sent == [Interrupt()]
+        session.recorder.emit(RunStarted("x", ModelFacts("m"), "b", "/w", "loop", None))
+        assert session.sent == [Interrupt(), Interrupt()]
+        session.recorder.emit(RunEnded("interrupted"))
+
+    assert await print_run(lambda: ScriptedSession(script), "x", Gone()) == 130
 
 
 # --- what comes in -------------------------------------------------------------------------------

@@ -50,7 +50,6 @@ from agentui.events import (
 from agentui.session.card import run_cards
 from agentui.view.blocks import CallBlock, MessageBlock, NoticeBlock, QuestionBlock, ThinkingBlock
 from agentui.view.fold import View
-from agentui_widgets.transcript import GUTTER
 from tests.unit.view.scenes import CHANGES, MODEL, SANDBOX, Tape, assistant, begin, command, kv, whole_run
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m[/x] \u202egnp\x9b2J\x07"
@@ -194,16 +193,6 @@ def test_a_steer_leaves_the_queue_and_labels_its_message(applied_first: bool) ->
     assert (block.role, block.label) == ("user", "steer")
     view.apply_all(tape.add(SteerWithdrawn(SteerId("f"))))
     assert view.status.queue == []
-
-
-def test_a_queued_text_that_is_said_is_labelled_within_the_width_of_labels() -> None:
-    tape, message = Tape(), MessageId("u")
-    tape.add(SteerQueued(SteerId("f"), "then test", "follow_up"), SteerApplied(SteerId("f"), message))
-    tape.add(MessageStarted(message, "user"), TextDelta(message, "then test"), MessageEnded(message, "sent"))
-    (block,) = view_of(tape).transcript.blocks
-    assert isinstance(block, MessageBlock)
-    assert block.label == "queue"
-    assert len(block.label) <= GUTTER - 2
 
 
 def test_output_keeps_a_bounded_tail_across_cut_lines() -> None:
