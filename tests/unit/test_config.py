@@ -166,6 +166,8 @@ def test_unknown_names_are_told_with_the_nearest_one(files: ConfigFiles) -> None
         ("seed.include = [1]", "list of texts"),
         ("keys = 'f5'", "table"),
         ("= broken", "TOML"),
+        pytest.param("max_turns = " + "[" * 5000, "nested too deeply", id="deep"),
+        pytest.param("max_turns = " + "9" * 5000, "TOML", id="digits"),
     ],
 )
 def test_a_wrong_value_names_file_and_key(files: ConfigFiles, line: str, said: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentui.config.checks import checks_of_project, checks_of_user
 from agentui.config.settings import RULES, Origin, OriginKind, SettingRule, Settings
+from agentui.config.toml_lines import parse_toml
 from agentui.config.trust import TrustStore, digest_of
 from agentui.config.url import host_of, is_private_host, normal_url
 from agentui.errors import ConfigError, UsageError
@@ -196,13 +197,11 @@ def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
 
 
 def _read_toml(layers: _Layers, content: bytes, files: ConfigFiles, origin: Origin) -> None:
-    import tomllib  # most starts find no settings file, and the first frame waits for this
-
     path = Path(origin.where)
     try:
         text = content.decode("utf-8")
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"settings file {path} is no valid TOML: {error}") from None
     if (checks := table.pop("checks", None)) is not None:
         if origin.kind == "project file":
@@ -253,7 +252,7 @@ def _lmstudio_url(path: Path) -> str | None:
     try:
         held = json.loads(path.read_bytes())
         port, interface = held["port"], held.get("networkInterface")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         return None
