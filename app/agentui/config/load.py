@@ -38,14 +38,13 @@ class Loaded:
 
     `remote_host` is set when the server is neither on this machine nor on a private network, the user did not
     name it themselves by flag or in their own file, and did not agree to it before: nothing may be sent there
-    before a yes. `untrusted_file` is a project's settings file that was not read.
+    before a yes.
     """
 
     settings: Settings
     origins: Mapping[str, Origin]
     warnings: tuple[str, ...] = ()
     remote_host: str | None = None
-    untrusted_file: Path | None = None
 
 
 @mutable
@@ -74,7 +73,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
     layers = _Layers()
     _read_flags(layers, flags)
     _read_environ(layers, environ)
-    untrusted = _read_project(layers, files)
+    _read_project(layers, files)
     _read_user(layers, files)
     port_url = _lmstudio_url(files.lmstudio)
     if port_url:
@@ -86,7 +85,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
     host = host_of(settings.url)
     asks = origins["url"].kind == "environment" and not is_private_host(host)
     remote = host if asks and not TrustStore(files.trust).trusts_host(host) else None
-    return Loaded(settings, origins, tuple(layers.warnings), remote, untrusted)
+    return Loaded(settings, origins, tuple(layers.warnings), remote)
 
 
 def trust_project(files: ConfigFiles) -> bool:
@@ -182,18 +181,17 @@ def _read_user(layers: _Layers, files: ConfigFiles) -> None:
         _read_toml(layers, content, files, Origin("user file", str(files.user)))
 
 
-def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
+def _read_project(layers: _Layers, files: ConfigFiles) -> None:
     content = _read_file(files.project_file)
     if content is None:
-        return None
+        return
     if not TrustStore(files.trust).trusts_project(files.project, digest_of(content)):
         layers.warnings.append(
             f"{files.project_file} is not used: you have not agreed to it as it is now; "
             "read it, then start once with --trust-project"
         )
-        return files.project_file
+        return
     _read_toml(layers, content, files, Origin("project file", str(files.project_file)))
-    return None
 
 
 def _read_toml(layers: _Layers, content: bytes, files: ConfigFiles, origin: Origin) -> None:

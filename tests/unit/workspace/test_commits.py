@@ -138,7 +138,9 @@ async def test_a_project_without_a_repository_says_so(tmp_path: Path) -> None:
         await workspace.take_commits(sandbox)
 
 
-def test_a_git_that_hangs_is_ended_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_that_hangs_is_ended_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, {"bin/git": f"#!/bin/sh\n{HANGS}\n"})
     (tmp_path / "bin/git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
