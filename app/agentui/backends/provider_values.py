@@ -5,7 +5,6 @@ Nothing is run but what the caller asks to run, which the user must have allowed
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Mapping

@@ -8,7 +8,6 @@ import pytest
 
 from agentui.backends.base import ChatRequest, FinishPart, TextPart
 from agentui.backends.dialect import BETWEEN_RESULT_AND_USER, Dialect
-from agentui.backends.models_fields import COMPAT_FIELDS
 from agentui.backends.openai_chat import OpenAiChat
 from agentui.config.provider import ProviderRoute
 from agentui.errors import StreamBroken
