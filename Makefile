@@ -40,7 +40,7 @@ venv: $(DEV_STAMP) ## .venv with agentui (editable) and all development tools
 demo: $(RUN_STAMP) ## the dashboard on a simulated model and a scratch project
 	@$(BIN)/agentui --demo
 
-test: $(DEV_STAMP) ## all tests; those that need Docker or a model server skip with a reason
+test: $(DEV_STAMP) ## all tests; those that need Docker, Pi, tmux or another tool that is not here skip with a reason
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 static: $(DEV_STAMP) ## lint, format, types and import contracts

@@ -28,9 +28,6 @@ from agentui.sandbox.image import DEFAULT_BASE, ToolsImage
 from agentui.workspace.settings import WorkspaceSettings
 from agentui.workspace.workspace import Workspace
 
-FILES = 20_000
-SIZE_BYTES = 500_000_000
-CHANGED = 1_000
 ROUNDS = 3
 
 

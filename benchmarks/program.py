@@ -41,11 +41,10 @@ def cpu_s(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """CPU seconds of a program with its children since its start, and its memory, at a time of the clock."""
+    """CPU seconds of a program with its children since its start, at a time of the clock."""
 
     at: float
     cpu_s: float
-    rss_bytes: int
 
 
 class Program:
@@ -147,11 +146,6 @@ class Program:
         share = (moment - first.at) / (second.at - first.at)
         return first.cpu_s + share * (second.cpu_s - first.cpu_s)
 
-    def rss_at(self, moment: float) -> int:
-        """Resident bytes at a time of the wall clock, by the last reading before it."""
-        before = [reading.rss_bytes for reading in self.readings if reading.at <= moment]
-        return before[-1] if before else self.readings[0].rss_bytes
-
     def end(self) -> None:
         """End the program with all that it started, and give the terminal back."""
         self._is_watched = False
@@ -186,10 +180,10 @@ class Program:
             try:
                 if turn % 50 == 0:
                     children = [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
-                used, resident = cpu_s(self.pid), self.rss_bytes
+                used = cpu_s(self.pid)
             except (OSError, psutil.Error):
                 return
-            self.readings.append(Reading(time.time(), used + sum(map(_cpu_or_nothing, children)), resident))
+            self.readings.append(Reading(time.time(), used + sum(map(_cpu_or_nothing, children))))
             time.sleep(0.02)
 
 

@@ -18,8 +18,6 @@ from agentui.events import Event, Recorded, RunId
 
 EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Event)}
 T = TypeVar("T")
-ENVELOPE = ("v", "seq", "t_s", "at_utc", "run_id", "type")
-
 
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 

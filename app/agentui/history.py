@@ -9,19 +9,25 @@ from agentui.events import Event, HistoryAppended, HistoryReplaced, Json
 from agentui.text import whole
 
 
+def after_event(messages: list[Json], event: Event) -> list[Json]:
+    """The messages of the model's context after one more event: `messages` grown in place, or a new list."""
+    match event:
+        case HistoryAppended(message, joins_last=joins_last):
+            if joins_last and messages:
+                messages.pop()
+            messages.append(message)
+            return messages
+        case HistoryReplaced(replaced, _):
+            return list(replaced)
+        case _:
+            return messages
+
+
 def fold_history(events: Iterable[Event]) -> list[Json]:
     """The messages of the model's context after `events`, in order; the exact JSON that was sent."""
     messages: list[Json] = []
     for event in events:
-        match event:
-            case HistoryAppended(message, joins_last=joins_last):
-                if joins_last and messages:
-                    messages.pop()
-                messages.append(message)
-            case HistoryReplaced(replaced, _):
-                messages = list(replaced)
-            case _:
-                pass
+        messages = after_event(messages, event)
     return messages
 
 

@@ -50,7 +50,7 @@ def options(text: str) -> set[str]:
 def made() -> dict[str, Config]:
     """What agentui itself hands to the engine, by the name of the service; no engine is asked."""
     address = EngineAddress("unix:///nonexistent.sock", "the test", {})
-    engine = Engine(address, EngineFacts("test", "20.10", "1.41", "linux", "amd64", None, 8, "2"))
+    engine = Engine(address, EngineFacts("test", "20.10", "1.41", "linux", "amd64", None, 8))
     plan = ContainerPlan("image", "work", "commands", 1000, SandboxLimits(), {})
     research = ContainerPlan("image", "work", "commands", 1000, SandboxLimits(), {}, relay_volume="egress")
     return {

@@ -181,6 +181,14 @@ def test_a_check_that_could_not_be_read_again_is_not_added(tmp_path: Path) -> No
     assert not files.user.exists()
 
 
+def test_a_check_is_not_added_to_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    files.user.write_text(deep := "a = " + "[" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        add_check(files.user, files.project, "test", "pytest", {"image": "b"})
+    assert files.user.read_text() == deep
+
+
 def test_the_line_of_a_key_is_found_below_quoted_and_nested_tables() -> None:
     content = '# x\n[a."b.c"]\nd.e = 1\n\n[a]\nf = { g = 1 }\n'
     assert line_of(content, ("a", "b.c", "d", "e")) == 3

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from agentui import events
 from agentui.errors import SessionError
-from agentui.event_json import ENVELOPE, EVENT_TYPES, event_fields, read_recorded, recorded_object
+from agentui.event_json import EVENT_TYPES, event_fields, read_recorded, recorded_object
 from agentui.events import Event, Recorded, RunId, TextDelta, TurnStarted, Usage
+
+ENVELOPE = ("v", "seq", "t_s", "at_utc", "run_id", "type")
 
 # Names of files may hold bytes that are no text, which arrive as lone surrogates.
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)

@@ -38,3 +38,10 @@ def test_an_editor_that_gives_nothing_back_is_named_with_what_to_do(
 ) -> None:
     with pytest.raises(EditorError, match=r"set EDITOR"):
         written(monkeypatch, editor)
+
+
+def test_an_editor_that_ends_with_an_error_changes_nothing_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(EditorError, match=r"^sh ended with code 1: the prompt stays"):
+        written(monkeypatch, """sh -c 'echo half >"$1"; exit 1' sh""")

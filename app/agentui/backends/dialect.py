@@ -20,30 +20,6 @@ from agentui.events import Json
 BETWEEN_RESULT_AND_USER = "I have processed the tool results."
 """What stands between them for servers that need the model's turn there; Pi's words, for the same cache."""
 
-USED_FLAGS = frozenset(
-    {
-        "supportsStore",
-        "supportsDeveloperRole",
-        "supportsReasoningEffort",
-        "supportsUsageInStreaming",
-        "supportsFinishReason",
-        "maxTokensField",
-        "requiresToolResultName",
-        "requiresAssistantAfterToolResult",
-        "requiresNonNullAssistantContent",
-        "requiresToolsWithToolHistory",
-        "requiresReasoningContentOnAssistantMessages",
-        "thinkingFormat",
-        "chatTemplateKwargs",
-        "chatTemplateArgs",
-        "supportsStrictMode",
-        "zaiToolStream",
-        "vllmPriority",
-        "openRouterRouting",
-    }
-)
-"""The flags that our own requests follow. The others concern what we never send."""
-
 
 @dataclass(frozen=True, slots=True)
 class Dialect:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentui.backends.base import Backend, ServerFacts
+from agentui.backends.base import Backend
 from agentui.backends.fields import as_list, as_object, as_size
 from agentui.backends.native_http import NativeHttp
-from agentui.backends.source import ModelFiles, ServerReading
-from agentui.events import ModelFacts
+from agentui.backends.source import BackendSource, ModelFiles, ServerReading
 
 _READ_S = 5.0
 
 
-class OllamaSource:
+class OllamaSource(BackendSource):
     """An Ollama server.
 
     Args:
@@ -23,20 +22,8 @@ class OllamaSource:
     """
 
     def __init__(self, backend: Backend, api_key: str | None) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._http = NativeHttp(backend.facts.base_url, api_key)
-        self._model: str | None = None
-
-    @property
-    def facts(self) -> ServerFacts:
-        """What answers at the address."""
-        return self._backend.facts
-
-    async def describe(self, model: str | None) -> ModelFacts:
-        """See `ServerSource.describe`."""
-        found = await self._backend.describe(model)
-        self._model = found.model
-        return found
 
     async def files(self) -> ModelFiles:
         """See `ServerSource.files`: the keys of the model's file, from ``/api/show``."""
@@ -53,7 +40,7 @@ class OllamaSource:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-        await self._backend.aclose()
+        await super().aclose()
 
 
 def parse_running(running: Mapping[str, Any], model: str | None) -> ServerReading:

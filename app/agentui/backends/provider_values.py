@@ -5,17 +5,15 @@ Nothing is run but what the caller asks to run, which the user must have allowed
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from agentui.config.provider import ProviderRoute
 from agentui.errors import BackendUnavailable, ConfigError
+from agentui.program import run_program
 
 COMMAND_S = 10.0
 """How long a command may take; Pi waits as long."""
@@ -61,29 +59,14 @@ def output_of(command: str, environ: Mapping[str, str], folder: Path, what: str)
         BackendUnavailable: If it cannot be run, fails, takes too long, or prints nothing. Never repeats output.
     """
     try:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        done = run_program(["/bin/sh", "-c", command], folder, environ, COMMAND_S)
     except OSError as error:
         raise _unusable(what, command, f"cannot be run: {error.strerror}") from error
-    try:
-        out, _ = process.communicate(timeout=COMMAND_S)
     except subprocess.TimeoutExpired as error:
         raise _unusable(what, command, f"did not end within {COMMAND_S:.0f} s") from error
-    finally:
-        # Also what it left behind: that would hold the pipe, or outlive us.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    if process.returncode:
-        raise _unusable(what, command, f"ended with exit code {process.returncode}")
-    text = out.decode("utf-8", "replace").strip()
+    if done.returncode:
+        raise _unusable(what, command, f"ended with exit code {done.returncode}")
+    text = done.stdout.decode("utf-8", "replace").strip()
     if not text:
         raise _unusable(what, command, "printed nothing")
     return text

@@ -71,28 +71,14 @@ async def _live(
     from agentui.tui.app import AgentuiApp
 
     settings = begun.loaded.settings
-
-    def open_session() -> wire.LiveSession:
-        return wire.open_session(
-            settings,
-            project=begun.project,
-            demo=args.demo,
-            demo_speed=args.demo_speed or 1.0,
-            accepts_changes=accepts_changes,
-            interactive=True,
-            resume=journal,
-            kept=continuing.kept(begun.loaded),
-        )
-
     gc.freeze()  # all that was imported stays: no search needs to look at it again
     busy = continuing.why_busy(journal) if journal is not None else ""
-    services: Services
     if busy and journal is not None:
         from agentui.session.follow import FollowServices
 
-        services = FollowServices(journal)
+        services: Services = FollowServices(journal)
     else:
-        services = wire.OpeningServices(open_session, has_past=journal is not None)
+        services = _opening(args, begun, accepts_changes, journal)
     picks = args.resume == continuing.PICK
     task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
@@ -118,6 +104,25 @@ async def _live(
     if app.wanted is None and not busy and begun_sessions:
         print(_farewell(begun_sessions[-1], goes_on=not args.demo))
     return app.wanted
+
+
+def _opening(args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None) -> Services:
+    """A session of our own, which opens behind the first frame."""
+    from agentui import wire
+
+    def open_session() -> wire.LiveSession:
+        return wire.open_session(
+            begun.loaded.settings,
+            project=begun.project,
+            demo=args.demo,
+            demo_speed=args.demo_speed or 1.0,
+            accepts_changes=accepts_changes,
+            interactive=True,
+            resume=journal,
+            kept=continuing.kept(begun.loaded),
+        )
+
+    return wire.OpeningServices(open_session, has_past=journal is not None)
 
 
 def _note_session(recorded: Recorded, begun: list[str]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from agentui.config.checks import checks_of_user
+from agentui.config.toml_lines import parse_toml
 from agentui.errors import ConfigError
 
 
@@ -42,8 +42,8 @@ def _is(key: str, path: str) -> bool:
 
 def _table(content: str, file: Path) -> dict[str, dict[str, object]]:
     try:
-        return tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(content)
+    except ValueError as error:
         raise ConfigError(f"settings file {file} is no valid TOML: {error}") from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentui.config.checks import checks_of_project, checks_of_user
 from agentui.config.settings import RULES, Origin, OriginKind, SettingRule, Settings
+from agentui.config.toml_lines import parse_toml
 from agentui.config.trust import TrustStore, digest_of
 from agentui.config.url import host_of, is_private_host, normal_url
 from agentui.errors import ConfigError, UsageError
@@ -37,14 +38,13 @@ class Loaded:
 
     `remote_host` is set when the server is neither on this machine nor on a private network, the user did not
     name it themselves by flag or in their own file, and did not agree to it before: nothing may be sent there
-    before a yes. `untrusted_file` is a project's settings file that was not read.
+    before a yes.
     """
 
     settings: Settings
     origins: Mapping[str, Origin]
     warnings: tuple[str, ...] = ()
     remote_host: str | None = None
-    untrusted_file: Path | None = None
 
 
 @mutable
@@ -73,7 +73,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
     layers = _Layers()
     _read_flags(layers, flags)
     _read_environ(layers, environ)
-    untrusted = _read_project(layers, files)
+    _read_project(layers, files)
     _read_user(layers, files)
     port_url = _lmstudio_url(files.lmstudio)
     if port_url:
@@ -85,7 +85,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], files
     host = host_of(settings.url)
     asks = origins["url"].kind == "environment" and not is_private_host(host)
     remote = host if asks and not TrustStore(files.trust).trusts_host(host) else None
-    return Loaded(settings, origins, tuple(layers.warnings), remote, untrusted)
+    return Loaded(settings, origins, tuple(layers.warnings), remote)
 
 
 def trust_project(files: ConfigFiles) -> bool:
@@ -181,28 +181,25 @@ def _read_user(layers: _Layers, files: ConfigFiles) -> None:
         _read_toml(layers, content, files, Origin("user file", str(files.user)))
 
 
-def _read_project(layers: _Layers, files: ConfigFiles) -> Path | None:
+def _read_project(layers: _Layers, files: ConfigFiles) -> None:
     content = _read_file(files.project_file)
     if content is None:
-        return None
+        return
     if not TrustStore(files.trust).trusts_project(files.project, digest_of(content)):
         layers.warnings.append(
             f"{files.project_file} is not used: you have not agreed to it as it is now; "
             "read it, then start once with --trust-project"
         )
-        return files.project_file
+        return
     _read_toml(layers, content, files, Origin("project file", str(files.project_file)))
-    return None
 
 
 def _read_toml(layers: _Layers, content: bytes, files: ConfigFiles, origin: Origin) -> None:
-    import tomllib  # most starts find no settings file, and the first frame waits for this
-
     path = Path(origin.where)
     try:
         text = content.decode("utf-8")
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"settings file {path} is no valid TOML: {error}") from None
     if (checks := table.pop("checks", None)) is not None:
         if origin.kind == "project file":
@@ -253,7 +250,7 @@ def _lmstudio_url(path: Path) -> str | None:
     try:
         held = json.loads(path.read_bytes())
         port, interface = held["port"], held.get("networkInterface")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         return None

@@ -1,4 +1,4 @@
-"""Which line of a TOML file a key stands on: the standard parser gives values without places."""
+"""TOML where the standard parser falls short: one kind of error, and the line that a key stands on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from typing import Any
 
 _PART = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)"""
 _KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
+
+
+def parse_toml(content: str) -> dict[str, Any]:
+    """The table of a TOML document.
+
+    Raises:
+        ValueError: If it is none, or has more digits or brackets in one another than Python reads.
+    """
+    import tomllib  # most starts find no settings file, and the first frame waits for this
+
+    try:
+        return tomllib.loads(content)
+    except RecursionError:
+        raise ValueError("values are nested too deeply") from None
 
 
 def line_of(content: str, path: Sequence[str]) -> int | None:
@@ -36,11 +50,9 @@ def line_of(content: str, path: Sequence[str]) -> int | None:
 
 def _keys(dotted: str) -> list[str] | None:
     """The parts of a dotted key."""
-    import tomllib
-
     try:
-        value: Any = tomllib.loads(f"{dotted} = 1")
-    except tomllib.TOMLDecodeError:
+        value: Any = parse_toml(f"{dotted} = 1")
+    except ValueError:
         return None
     parts: list[str] = []
     while isinstance(value, dict) and len(value) == 1:

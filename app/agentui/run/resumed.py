@@ -10,7 +10,6 @@ from agentui.events import (
     Event,
     HarnessStarted,
     HistoryAppended,
-    HistoryReplaced,
     Json,
     NoticeQueued,
     PauseAsked,
@@ -26,7 +25,7 @@ from agentui.events import (
     ToolStarted,
 )
 from agentui.harness.base import ENDED_FIRST
-from agentui.history import open_call_ids, tool_message
+from agentui.history import after_event, open_call_ids, tool_message
 from agentui.run.closings import Closings
 from agentui.run.queue import Queued
 
@@ -100,14 +99,10 @@ class _Fold:
     ended: RunEnded | None = None
 
     def take(self, event: Event) -> None:
+        self.messages = after_event(self.messages, event)
         match event:
-            case HistoryAppended(message, steer_id, notices, joins_last):
-                if joins_last and self.messages:
-                    self.messages.pop()
-                self.messages.append(message)
+            case HistoryAppended(message, steer_id, notices):
                 self._said(message, steer_id, notices)
-            case HistoryReplaced(replaced, _):
-                self.messages = list(replaced)
             case RunStarted(task, goes_on=goes_on):
                 self.beginning.clear()
                 self.unfinished, self.ended = Unfinished(task, is_said=goes_on), None

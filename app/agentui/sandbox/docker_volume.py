@@ -89,18 +89,9 @@ def open_volume(
         if had_data and _is_prepared(_inspect(engine, name), options, uid):
             return opened
         _prepare(engine, image, data, uid)
-        try:
-            is_proven = _has_mounted(engine, flags)
-            _remake(engine, name, options, {**labels, _UID: str(uid)})
-            if not is_proven:
-                _try_mount(engine, image, name)
+        if _make_overlay(engine, image, name, options, {**labels, _UID: str(uid)}):
             return opened
-        except DockerException as error:
-            _log.warning("no overlay volume on this engine: %s", explanation(error))
-            plain = WorkspaceVolume(_plain(engine, image, base, uid, labels), is_noexec, plain_names)
-            # Else the next start would take it for one that mounted.
-            remove_volume(engine, WorkspaceVolume(name, True, (name,)))
-            return plain
+        return WorkspaceVolume(_plain(engine, image, base, uid, labels), is_noexec, plain_names)
     except (DockerException, requests.RequestException, OSError) as error:
         raise SandboxUnavailable(
             f"The engine could not make the volume {name} for the workspace: {explanation(error)}",
@@ -197,6 +188,25 @@ def _make(engine: Engine, name: str, options: dict[str, str], labels: Mapping[st
     return record
 
 
+def _make_overlay(
+    engine: Engine, image: str, name: str, options: dict[str, str], labels: Mapping[str, str]
+) -> bool:
+    """Make the overlay; false, and none is left, where this engine cannot mount it."""
+    from docker.errors import DockerException
+
+    try:
+        is_proven = _has_mounted(engine, options)
+        _remake(engine, name, options, labels)
+        if not is_proven:
+            _try_mount(engine, image, name)
+    except DockerException as error:
+        _log.warning("no overlay volume on this engine: %s", explanation(error))
+        # Else the next start would take it for one that mounted.
+        remove_volume(engine, WorkspaceVolume(name, True, (name,)))
+        return False
+    return True
+
+
 def _remake(engine: Engine, name: str, options: dict[str, str], labels: Mapping[str, str]) -> None:
     """The overlay holds nothing itself and names paths that may have moved: made anew unless it is in use."""
     from docker.errors import APIError, NotFound
@@ -232,11 +242,15 @@ def _prepare(engine: Engine, image: str, data: str, uid: int) -> None:
         engine.api.put_archive(container, "/data", tar.getvalue())
 
 
-def _has_mounted(engine: Engine, flags: str) -> bool:
-    """Whether a volume with these flags was mounted on this engine before: then another one can be, too."""
+def _has_mounted(engine: Engine, options: Mapping[str, str]) -> bool:
+    """Whether a volume with the same flags was mounted on this engine before: then another one can be, too."""
     listed = engine.api.volumes(filters={"label": _UID})
-    options = [str((record.get("Options") or {}).get("o", "")) for record in listed.get("Volumes") or []]
-    return any(option.partition("/work,")[2] == flags for option in options)
+    made = (record.get("Options") or {} for record in listed.get("Volumes") or [])
+    return any(_flags_of(before) == _flags_of(options) for before in made)
+
+
+def _flags_of(options: Mapping[str, str]) -> str:
+    return str(options.get("o", "")).partition("/work,")[2]
 
 
 def _try_mount(engine: Engine, image: str, name: str) -> None:

@@ -45,7 +45,6 @@ class EngineFacts:
     architecture: str
     memory_bytes: int | None
     cpus: int | None
-    cgroup_version: str | None
     is_rootless: bool = False
 
     @property
@@ -189,7 +188,6 @@ def _facts(version: dict[str, Any], info: dict[str, Any], api_version: str) -> E
         architecture=str(info.get("Architecture") or version.get("Arch", "?")),
         memory_bytes=info.get("MemTotal") or None,
         cpus=info.get("NCPU") or None,
-        cgroup_version=info.get("CgroupVersion"),
         is_rootless=any("rootless" in str(option) for option in security),
     )
 

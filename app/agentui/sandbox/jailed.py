@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.events import SandboxFacts
-from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
-from agentui.sandbox.folder_copy import FolderCopy, make_folder
 from agentui.sandbox.host_launch import Launcher
 from agentui.sandbox.host_process import HostRunner
+from agentui.sandbox.host_sandbox import HostSandbox
 from agentui.sandbox.selftest import Check, CheckName, require_self_test
 
 
@@ -39,7 +37,7 @@ class Jail(Launcher, Protocol):
         ...
 
 
-class JailedSandbox:
+class JailedSandbox(HostSandbox):
     """Runs every command in a jail, on a copy that is a folder of the host.
 
     Args:
@@ -48,9 +46,8 @@ class JailedSandbox:
     """
 
     def __init__(self, folder: Path, jail: Jail) -> None:
-        self._copy = FolderCopy(folder)
+        super().__init__(folder, HostRunner(folder, launcher=jail))
         self._jail = jail
-        self._runner = HostRunner(folder, launcher=jail)
         self.checks: tuple[Check, ...] = ()
         """What the self-test of the last start found."""
 
@@ -64,21 +61,13 @@ class JailedSandbox:
         """Where the copy lies on the host."""
         return self._copy.folder
 
-    @property
-    def copy(self) -> Copy:
-        """The folder's files."""
-        return self._copy
-
     async def start(self, note: Callable[[str], None]) -> None:
         """Make the folder and test the jail through a command; closes again if that fails.
 
         Raises:
             SandboxUnavailable: If the jail cannot be made here, or anything that it promises does not hold.
         """
-        try:
-            await asyncio.to_thread(make_folder, self._copy.folder)
-        except SandboxError as error:
-            raise SandboxUnavailable(error.message, hint=error.hint) from error
+        await self._make_folder()
         try:
             await asyncio.to_thread(self._runner.open)
             note("testing the sandbox")
@@ -86,23 +75,3 @@ class JailedSandbox:
         except BaseException:
             await self.aclose()
             raise
-
-    async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
-        """Run a command."""
-        return await self._runner.run(command, on_output)
-
-    async def freeze(self) -> bool:
-        """Stop the running command."""
-        return await self._runner.freeze()
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        await self._runner.thaw()
-
-    async def memory_bytes(self) -> int | None:
-        """Memory of the running command."""
-        return await self._runner.memory_bytes()
-
-    async def aclose(self) -> None:
-        """End the running command; the folder stays."""
-        await self._runner.aclose()

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.events import SandboxFacts
-from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
-from agentui.sandbox.folder_copy import FolderCopy, make_folder
 from agentui.sandbox.host_process import HostRunner
+from agentui.sandbox.host_sandbox import HostSandbox
 
 
-class NoSandbox:
+class NoSandbox(HostSandbox):
     """Runs every command on the host.
 
     Args:
@@ -25,8 +23,7 @@ class NoSandbox:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._copy = FolderCopy(folder)
-        self._runner = HostRunner(folder, has_interpreters=True)
+        super().__init__(folder, HostRunner(folder, has_interpreters=True))
 
     @property
     def facts(self) -> SandboxFacts:
@@ -42,40 +39,12 @@ class NoSandbox:
             ),
         )
 
-    @property
-    def copy(self) -> Copy:
-        """The folder's files."""
-        return self._copy
-
     async def start(self, note: Callable[[str], None]) -> None:
         """Make the folder.
 
         Raises:
             SandboxUnavailable: If it cannot be made, or there is no bash.
         """
-        try:
-            await asyncio.to_thread(make_folder, self._copy.folder)
-        except SandboxError as error:
-            raise SandboxUnavailable(error.message, hint=error.hint) from error
+        await self._make_folder()
         await asyncio.to_thread(self._runner.open)
         note("none; commands run on this machine, on a private copy of the project")
-
-    async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
-        """Run a command."""
-        return await self._runner.run(command, on_output)
-
-    async def freeze(self) -> bool:
-        """Stop the running command."""
-        return await self._runner.freeze()
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        await self._runner.thaw()
-
-    async def memory_bytes(self) -> int | None:
-        """Memory of the running command."""
-        return await self._runner.memory_bytes()
-
-    async def aclose(self) -> None:
-        """End the running command; the folder stays."""
-        await self._runner.aclose()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.events import SandboxFacts
-from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
-from agentui.sandbox.folder_copy import FolderCopy, make_folder
+from agentui.sandbox.base import Command, CommandResult, OnOutput
+from agentui.sandbox.folder_copy import make_folder
 from agentui.sandbox.host_process import HostRunner
+from agentui.sandbox.host_sandbox import HostSandbox
 
 
-class ScriptedSandbox:
+class ScriptedSandbox(HostSandbox):
     """Runs a command only if it is byte-identical to one in `allowed`.
 
     Args:
@@ -26,9 +27,8 @@ class ScriptedSandbox:
     """
 
     def __init__(self, allowed: frozenset[str], folder: Path, *, goes_on: bool = False) -> None:
+        super().__init__(folder, HostRunner(folder))
         self._allowed = allowed
-        self._copy = FolderCopy(folder)
-        self._runner = HostRunner(folder)
         self._is_ours = goes_on
 
     @property
@@ -43,11 +43,6 @@ class ScriptedSandbox:
                 "commands run on this machine, in a scratch folder; anything the demo did not ship is refused",
             ),
         )
-
-    @property
-    def copy(self) -> Copy:
-        """The scratch folder's files."""
-        return self._copy
 
     async def start(self, note: Callable[[str], None]) -> None:
         """Make the scratch folder.
@@ -65,23 +60,7 @@ class ScriptedSandbox:
                 "The demo has no container here: it runs only the commands shipped with it, and this is none."
             )
             return CommandResult("refused", None, 0.0, command.cwd, text)
-        return await self._runner.run(command, on_output)
-
-    async def freeze(self) -> bool:
-        """Stop the running command."""
-        return await self._runner.freeze()
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        await self._runner.thaw()
-
-    async def memory_bytes(self) -> int | None:
-        """Memory of the running command."""
-        return await self._runner.memory_bytes()
-
-    async def aclose(self) -> None:
-        """End the running command; the folder stays."""
-        await self._runner.aclose()
+        return await super().run(command, on_output)
 
     def _open(self) -> None:
         folder = self._copy.folder

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentui.control import Control
 from agentui.errors import SessionError
 from agentui.events import Recorded
 from agentui.session.journal import decode_record, read_journal
-from agentui.session.output_file import read_output
-
-log = logging.getLogger(__name__)
+from agentui.session.read_only import ReadOnlyServices
 
 POLL_S = 0.5
 
@@ -77,17 +74,14 @@ class JournalTail:
         return found
 
 
-class FollowServices:
+class FollowServices(ReadOnlyServices):
     """The screen's side of a session that somebody else writes; see `agentui.tui.services.Services`."""
 
-    read_only = True
-
     def __init__(self, journal: Path, poll_s: float = POLL_S) -> None:
-        self._journal = journal
+        super().__init__(journal.parent)
         self._tail = JournalTail(journal)
         self._past = self._tail.past()
         self._poll_s = poll_s
-        self._listeners: list[Callable[[Recorded], None]] = []
         self._following: asyncio.Task[None] | None = None
 
     def send(self, control: Control) -> None:
@@ -96,16 +90,6 @@ class FollowServices:
     def past(self) -> Sequence[Recorded]:
         """What there was when it was opened."""
         return self._past
-
-    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
-        """Call `listener` with every record from now on; returns the way to end that."""
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
 
     async def start(self) -> None:
         """Begin to follow, in the background."""
@@ -122,40 +106,5 @@ class FollowServices:
     async def _follow(self) -> None:
         while True:
             for recorded in await asyncio.to_thread(self._tail.more):
-                for listener in tuple(self._listeners):
-                    try:
-                        listener(recorded)
-                    except Exception:
-                        log.exception("a listener failed on record %s", recorded.seq)
+                self._tell(recorded)
             await asyncio.sleep(self._poll_s)
-
-    async def diff_text(self, path: str) -> str:
-        """Nothing: the private copy is the other's."""
-        return ""
-
-    async def undo_conflicts(self) -> tuple[()]:
-        """None: nothing is undone from here."""
-        return ()
-
-    def output_text(self, path: str) -> str:
-        """A command's kept output, at most 4 MiB; exact text. Reads a file.
-
-        Raises:
-            SessionError: If there is no such file in the session's folder.
-        """
-        return read_output(self._journal.parent, path)
-
-    async def models(self) -> tuple[()]:
-        """None: the other asks the server."""
-        return ()
-
-    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
-        """None: nothing is loaded from here."""
-        return {}
-
-    def complete_paths(self, prefix: str) -> tuple[()]:
-        """None: nothing can be typed."""
-        return ()
-
-    def apply_always(self) -> None:
-        """Nothing."""

@@ -179,13 +179,6 @@ class JournalScan:
         self.damage.append(Damage(line, text, self._file))
 
 
-def parse_journal(content: bytes) -> Journal:
-    """Read the bytes of a journal; damaged lines are told, the rest stays usable. O(bytes)."""
-    scan = JournalScan()
-    records = tuple(scan.records([Block("", content)]))
-    return Journal(records, tuple(scan.damage), scan.torn_bytes)
-
-
 def _gap(previous: int, seq: int) -> str:
     if seq == previous + 1:
         return ""

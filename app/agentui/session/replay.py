@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from agentui.control import Control, Pause, Resume, Step
-from agentui.errors import SessionError
 from agentui.events import Recorded, RequestStarted, ToolStarted
-from agentui.session.output_file import read_output
-
-log = logging.getLogger(__name__)
+from agentui.session.read_only import ReadOnlyServices
 
 # At full speed, other tasks get their turn after this many records.
 _BATCH = 64
@@ -57,7 +53,7 @@ async def paced(
         yield recorded
 
 
-class ReplayServices:
+class ReplayServices(ReadOnlyServices):
     """A recorded session in the place of a live one, for the same screen.
 
     Nothing can be asked of its run, but pause, resume and step hold and move the replay itself; a step goes to
@@ -72,8 +68,6 @@ class ReplayServices:
         sleep: Waits for seconds.
     """
 
-    read_only = True
-
     def __init__(
         self,
         records: Sequence[Recorded],
@@ -84,12 +78,11 @@ class ReplayServices:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        super().__init__(folder)
         self._records = records
         self._speed = speed
-        self._folder = folder
         self._clock = clock
         self._sleep = sleep
-        self._listeners: list[Callable[[Recorded], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = False
         self._is_held = False
@@ -153,16 +146,6 @@ class ReplayServices:
         """What was played so far."""
         return self._records[: self._place]
 
-    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
-        """Call `listener` with every record from now on; returns the way to end that."""
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
-
     async def start(self) -> None:
         """Begin to play, in the background."""
         if not self._is_started:
@@ -181,39 +164,6 @@ class ReplayServices:
     async def played(self) -> None:
         """Wait until the last record was told, or the replay was stopped."""
         await self._over.wait()
-
-    async def diff_text(self, path: str) -> str:
-        """Nothing: a session records which files changed, not their content."""
-        return ""
-
-    async def undo_conflicts(self) -> tuple[()]:
-        """None: nothing is undone from here."""
-        return ()
-
-    def output_text(self, path: str) -> str:
-        """A command's kept output, at most 4 MiB; exact text. Reads a file.
-
-        Raises:
-            SessionError: If there is no such file in the session's folder.
-        """
-        if self._folder is None:
-            raise SessionError("this recording has no folder with outputs of commands")
-        return read_output(self._folder, path)
-
-    async def models(self) -> tuple[()]:
-        """None: the server of then is not asked now."""
-        return ()
-
-    async def context_notes(self, lengths: Sequence[int]) -> Mapping[int, str]:
-        """Nothing is loaded in a replay."""
-        return {}
-
-    def complete_paths(self, prefix: str) -> tuple[()]:
-        """None: nothing can be typed."""
-        return ()
-
-    def apply_always(self) -> None:
-        """Nothing: a replay changes no project."""
 
     def _recorded_s(self, place: int) -> float:
         return self._records[max(0, place - 1)].t_s if self._records else 0.0
@@ -248,13 +198,6 @@ class ReplayServices:
                 return
         self._base_t_s = self._recorded_s(self._place)
         self._over.set()
-
-    def _tell(self, recorded: Recorded) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(recorded)
-            except Exception:
-                log.exception("a listener failed on record %s", recorded.seq)
 
     def _hold(self) -> None:
         self._base_t_s = self._recorded_s(self._place) if self._speed is None else self.now_s

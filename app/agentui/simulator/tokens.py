@@ -24,11 +24,6 @@ def tokenize(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text))
 
 
-def count_tokens(text: str) -> int:
-    """Return the number of tokens of a text."""
-    return len(tokenize(text))
-
-
 def text_of(content: object) -> str:
     """Return the text of a message's content: a string, a list of parts, or nothing."""
     if isinstance(content, str):

@@ -11,14 +11,14 @@ from textual.app import App, SuspendNotSupported
 
 
 class EditorError(Exception):
-    """No editor could be opened; the text says why."""
+    """The editor gave no text; this one says why."""
 
 
 def edited(app: App[None], text: str) -> str:
     """What `text` became in $VISUAL or $EDITOR. Blocks on purpose: the terminal is the editor's until it ends.
 
     Raises:
-        EditorError: If none could be opened.
+        EditorError: If none could be opened, or it ended with an error: then what it wrote does not count.
     """
     import shlex
 
@@ -32,7 +32,11 @@ def edited(app: App[None], text: str) -> str:
         path.write_text(text, encoding="utf-8", errors="replace")
         try:
             with app.suspend():
-                subprocess.run([*command, str(path)], check=False)
+                done = subprocess.run([*command, str(path)], check=False)
+            if done.returncode:
+                # What was written may be half of it, or be meant to be dropped: `:cq` is how vi says so.
+                code = done.returncode
+                raise EditorError(f"{command[0]} ended with code {code}: the prompt stays as it was")
             return path.read_text(encoding="utf-8", errors="replace")
         except SuspendNotSupported:
             raise EditorError("no editor can be opened in this terminal") from None

@@ -54,10 +54,9 @@ class TextParts:
 
 @dataclass(slots=True, kw_only=True)
 class BlockBase:
-    """What all blocks have: `first_seq`..`last_seq` are the events they were folded from."""
+    """What all blocks have: `last_seq` is the last event they were folded from."""
 
     block_id: BlockId
-    first_seq: int
     last_seq: int
     t_s: float
     at_utc: str = ""

@@ -80,10 +80,6 @@ class Timeline:
         """The time of the last record."""
         return self._times[-1] if self._times else 0.0
 
-    def time_at(self, place: int) -> float:
-        """The time of the last record before a place."""
-        return self._times[place - 1] if place > 0 else 0.0
-
     def place_at(self, t_s: float) -> int:
         """The place after everything up to a time. O(log records)."""
         return bisect_right(self._times, t_s)

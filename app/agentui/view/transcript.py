@@ -46,7 +46,6 @@ _UNFINISHED_STOPS = ("cut", "error")
 
 class _Head(TypedDict):
     block_id: BlockId
-    first_seq: int
     last_seq: int
     t_s: float
     at_utc: str
@@ -56,7 +55,6 @@ class _Head(TypedDict):
 def _head(name: str, recorded: Recorded, *, is_open: bool = False) -> _Head:
     return _Head(
         block_id=BlockId(name),
-        first_seq=recorded.seq,
         last_seq=recorded.seq,
         t_s=recorded.t_s,
         at_utc=recorded.at_utc,

@@ -58,6 +58,8 @@ class Baseline:
         self._file = file
         self._entries: dict[bytes, Known] | None = None
         try:
+            # SQLite would make it readable for all; what it writes beside the file takes the file's mode.
+            file.touch(mode=0o600)
             with self._db() as db:
                 db.executescript(_SCHEMA)
                 found = db.execute("select value from meta where key = 'format'").fetchone()
@@ -68,7 +70,7 @@ class Baseline:
                         f"{file} was written by another version (format {found[0]})",
                         hint="remove the workspace and start again; pending changes in it are lost",
                     )
-        except sqlite3.DatabaseError as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             raise WorkspaceError(
                 f"the workspace's state {file} cannot be read: {error}",
                 hint="remove the workspace and start again; pending changes in it are lost",

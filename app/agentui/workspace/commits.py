@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agentui.errors import WorkspaceError
 from agentui.events import CommitsTaken
+from agentui.program import run_program
 from agentui.workspace.ignore import text_of
 
 BUNDLE = b".git/agentui.bundle"
@@ -118,15 +119,7 @@ class HostRepository:
         for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
             environment.pop(name, None)
         try:
-            done = subprocess.run(
-                [git, *_SAFE, *arguments],
-                cwd=self.project,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
+            done = run_program([git, *_SAFE, *arguments], self.project, environment, TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise WorkspaceError(f"git {arguments[0]} did not run in {self.project}: {error}") from error
         if done.returncode:

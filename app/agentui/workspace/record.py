@@ -50,7 +50,8 @@ def write_record(folder: Path, project: Path, everything: bool) -> None:
         "used_at_utc": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     part = folder / f"{RECORD}.part"
-    part.write_text(json.dumps(line) + "\n", encoding="ascii")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as out:
+        out.write(json.dumps(line) + "\n")
     part.replace(folder / RECORD)
 
 

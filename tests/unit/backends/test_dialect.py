@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from agentui.backends.base import ChatRequest, FinishPart, TextPart
-from agentui.backends.dialect import BETWEEN_RESULT_AND_USER, USED_FLAGS, Dialect
-from agentui.backends.models_fields import COMPAT_FIELDS
+from agentui.backends.dialect import BETWEEN_RESULT_AND_USER, Dialect
 from agentui.backends.openai_chat import OpenAiChat
 from agentui.config.provider import ProviderRoute
 from agentui.errors import StreamBroken
@@ -135,10 +134,6 @@ def test_a_level_of_thinking_is_asked_for_in_the_servers_words(
 ) -> None:
     sent = body(compat, reasoning=True, thinking_level=level, thinking_levels={"high": "hard"})
     assert {name: value for name, value in sent.items() if name not in body({})} == expected
-
-
-def test_every_flag_we_follow_is_one_of_the_file() -> None:
-    assert set(COMPAT_FIELDS) >= USED_FLAGS
 
 
 async def _asked(dialect: Dialect, canned: Canned) -> tuple[list[object], Seen]:

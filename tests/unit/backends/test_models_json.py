@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from agentui.backends.provider_values import (
 )
 from agentui.config.provider import ProviderRoute
 from agentui.errors import BackendUnavailable, ConfigError
+from tests.unit.test_program import HANGS, is_gone
 
 PATH = Path("/home/u/.pi/agent/models.json")
 PI_EXAMPLE = """{
@@ -274,20 +274,8 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(
 ) -> None:
     monkeypatch.setattr("agentui.backends.provider_values.COMMAND_S", 0.3)
     with pytest.raises(BackendUnavailable, match="did not end"):
-        output_of(f"echo $$ > {tmp_path}/pid; sleep 600 & sleep 600", dict(os.environ), tmp_path, "the key")
-    group = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 5
-    while _lives(group) and time.monotonic() < deadline:
-        os.sched_yield()
-    assert not _lives(group)
-
-
-def _lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        output_of(HANGS, dict(os.environ), tmp_path, "the key")
+    assert is_gone(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("value", ["a\nX-Evil: 1", "ключ"])

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from agentui.events import Event, Recorded
-from agentui.session.journal import Journal
+from agentui.session.journal import Journal, JournalScan
+from agentui.session.parts import Block
 from agentui.session.recorder import Recorder
 
 
@@ -110,3 +111,10 @@ def files_end_at(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def parse_journal(content: bytes) -> Journal:
+    """The bytes of a journal that has one part, read."""
+    scan = JournalScan()
+    records = tuple(scan.records([Block("", content)]))
+    return Journal(records, tuple(scan.damage), scan.torn_bytes)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from agentui.errors import SessionError
 from agentui.event_json import recorded_object
 from agentui.events import Change, Event, Recorded, RunId, TurnStarted, Warned, WorkspaceChanged
-from agentui.session.journal import JournalScan, decode_record, encode_record, parse_journal, read_journal
+from agentui.session.journal import JournalScan, decode_record, encode_record, read_journal
 from agentui.session.parts import Block
 from agentui.session.writer import JournalWriter
-from tests.unit.session.fakes import files_end_at
+from tests.unit.session.fakes import files_end_at, parse_journal
 
 
 def record(seq: int, text: str = "hello") -> Recorded:

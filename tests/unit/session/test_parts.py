@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentui.events import Recorded, RunId, SessionStarted, Warned
-from agentui.session.journal import JournalScan, parse_journal, read_journal, scan_journal
+from agentui.session.journal import JournalScan, read_journal, scan_journal
 from agentui.session.parts import (
     MEMBER_BYTES,
     Block,
@@ -24,6 +24,7 @@ from agentui.session.parts import (
     size_bytes,
 )
 from agentui.session.writer import JournalWriter
+from tests.unit.session.fakes import parse_journal
 
 
 def record(seq: int, text: str = "hello") -> Recorded:

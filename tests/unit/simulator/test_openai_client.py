@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from agentui.simulator.config import EMBEDDING, GEMMA_26B
 from agentui.simulator.scripts.player import reply_to
 from agentui.simulator.server import RunningSimulator
-from agentui.simulator.tokens import count_tokens
+from agentui.simulator.tokens import tokenize
 from tests.unit.simulator.conftest import Connect, Start
 from tests.unit.simulator.playing import BASH_TOOL
 from tests.unit.simulator.talking import SPLIT, chat_body, only_request
@@ -100,7 +100,7 @@ async def test_usage_comes_only_when_asked_for_and_is_the_truth(start: Start, co
     assert usage.completion_tokens_details.reasoning_tokens == record.reasoning_tokens
     assert usage.prompt_tokens_details is None
     reply = reply_to(chat_body()["messages"], [BASH_TOOL])
-    assert record.reasoning_tokens == count_tokens(reply.thinking)
+    assert record.reasoning_tokens == len(tokenize(reply.thinking))
 
 
 async def test_ids_and_fingerprint_look_like_the_real_ones(start: Start, connect: Connect) -> None:
@@ -150,7 +150,7 @@ async def test_multi_byte_text_cut_between_writes_arrives_whole(start: Start, co
     client = connect(await start(split_ratio=1.0, join_ratio=0.5))
     chunks = await stream_of(client, messages=[{"role": "user", "content": "stream 400 tokens"}])
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    assert count_tokens(text) == 400
+    assert len(tokenize(text)) == 400
     assert "東京" in text
     assert "�" not in text
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agentui.simulator.reply import Reply, ToolCall, pieces_of, until_stop
 from agentui.simulator.scripts.filler import filler_reply
 from agentui.simulator.scripts.player import reply_to
-from agentui.simulator.tokens import common_prefix, count_tokens, prompt_tokens, text_of, tokenize
+from agentui.simulator.tokens import common_prefix, prompt_tokens, text_of, tokenize
 
 ROLES = st.sampled_from(["system", "user", "assistant", "tool"])
 TOOLS = [{"type": "function", "function": {"name": "bash"}}]
@@ -23,7 +23,7 @@ def test_joining_the_tokens_gives_the_text(text: str) -> None:
 
 def test_english_has_about_four_characters_a_token() -> None:
     text = "The workspace is a private copy, and the user decides what is brought back to the project. " * 20
-    assert 3.3 < len(text) / count_tokens(text) < 5
+    assert 3.3 < len(text) / len(tokenize(text)) < 5
 
 
 @pytest.mark.parametrize("word", ["word and ", "_", "x", "\\", "\n ", "keep preserve summary ", "exit    "])
@@ -42,7 +42,7 @@ def test_a_continued_chat_begins_with_the_tokens_of_the_chat(
 ) -> None:
     first, second = prompt_tokens(messages), prompt_tokens([*messages, *more])
     # The opening of the answer is not part of the continuation unless the model is next to speak.
-    assert common_prefix(first, second) >= len(first) - count_tokens("<|turn>model\n")
+    assert common_prefix(first, second) >= len(first) - len(tokenize("<|turn>model\n"))
 
 
 @given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
@@ -91,4 +91,4 @@ def test_a_stop_string_cuts_where_it_first_occurs(text: str, stops: list[str]) -
 def test_a_filler_has_exactly_the_wanted_tokens(wanted: int) -> None:
     reply = filler_reply([{"role": "user", "content": f"please stream {wanted} tokens"}])
     assert reply is not None
-    assert count_tokens(reply.text) == wanted
+    assert len(tokenize(reply.text)) == wanted

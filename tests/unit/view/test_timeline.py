@@ -147,7 +147,6 @@ def test_places_are_found_by_time_and_by_turn() -> None:
     assert [timeline.turn_after(place) for place in (0, 1, 2, 3, 4)] == [1, 2, 3, 4, 4]
     assert [timeline.turn_before(place) for place in (4, 3, 2, 1, 0)] == [3, 2, 1, 0, 0]
     assert timeline.duration_s == 30
-    assert timeline.time_at(2) == 10
 
 
 def test_a_moment_tells_what_was_measured_last_before_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from agentui.errors import WorkspaceError
 from agentui.sandbox.none import NoSandbox
 from agentui.view.notices import notice_of
+from agentui.workspace.commits import HostRepository
 from agentui.workspace.workspace import Workspace
+from tests.unit.test_program import HANGS, is_gone
 from tests.unit.workspace.trees import HOME, snapshot, write
 
 
@@ -133,3 +136,15 @@ async def test_a_project_without_a_repository_says_so(tmp_path: Path) -> None:
     git(copy, "commit", "-q", "--allow-empty", "-m", "x")
     with pytest.raises(WorkspaceError, match="not a git repository"):
         await workspace.take_commits(sandbox)
+
+
+def test_a_git_that_hangs_is_ended_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"bin/git": f"#!/bin/sh\n{HANGS}\n"})
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr("agentui.workspace.commits.TIMEOUT_S", 0.5)
+    with pytest.raises(WorkspaceError, match=r"git for-each-ref did not run .* timed out"):
+        HostRepository(tmp_path).known()
+    assert is_gone(int((tmp_path / "pid").read_text()))

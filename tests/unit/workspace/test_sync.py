@@ -278,3 +278,18 @@ def _content(what: tuple[object, ...] | None) -> object:
     if what is None:
         return None
     return what[0] if what[0] == "dir" else (what[0], what[1] if what[0] == "link" else what[2])
+
+
+async def test_the_state_is_readable_for_its_owner_only(tmp_path: Path) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a": "1"})
+    old = os.umask(0)
+    try:
+        workspace = await p.prepared()
+        write(p.folder, {"a": "2"})
+        assert await workspace.changes()
+    finally:
+        os.umask(old)
+    files = [path for path in p.state.rglob("*") if path.is_file()]
+    assert {"workspace.json", "base-folder.sqlite3"} <= {path.name for path in files}
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []

@@ -16,15 +16,6 @@ class NotAHello(Exception):
     """The bytes are no ClientHello that says where it wants to go; the text says why."""
 
 
-def server_name(data: bytes) -> str | None:
-    """The name that a client asks for, ``None`` while more bytes are needed.
-
-    Raises:
-        NotAHello: If it is not TLS, names no server, or hides the name.
-    """
-    return HelloReader().feed(data)
-
-
 class HelloReader:
     """A greeting as it comes in. Each byte is looked at once, however small the pieces and records are."""
 
@@ -35,10 +26,10 @@ class HelloReader:
         self._message = bytearray()
 
     def feed(self, piece: bytes) -> str | None:
-        """See `server_name`.
+        """The name that the client asks for, ``None`` while more bytes are needed.
 
         Raises:
-            NotAHello: As there.
+            NotAHello: If it is not TLS, names no server, or hides the name.
         """
         self.data += piece
         while not self._is_whole() and self._take_record():

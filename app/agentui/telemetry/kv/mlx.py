@@ -7,7 +7,7 @@ larger until the next single token. Freed buffers that MLX keeps for itself are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agentui.errors import UsageError
@@ -111,18 +111,6 @@ class LayerSlots:
         )
 
 
-def slots_after(pushes: Iterable[tuple[int, int]], window_tokens: int = 0) -> LayerSlots:
-    """A layer's slots after runs of `(tokens per push, times)`, starting empty. O(runs of several tokens)."""
-    state = LayerSlots(window_tokens)
-    for tokens, times in pushes:
-        if tokens == 1:
-            state = state.decode(times)
-        else:
-            for _ in range(times):
-                state = state.push(tokens)
-    return state
-
-
 def cells(shape: ModelShape, settings: MlxCache, tokens: int) -> Cells:
     """Slots per sequence after one prefill of `tokens`, before the first decode step."""
     full, sliding = _layer_slots(shape, settings, tokens)
@@ -170,15 +158,6 @@ def prefill_peak_bytes(
         full_slots=full.prefill_peak_slots(tokens, chunk),
         sliding_slots=sliding.prefill_peak_slots(tokens, chunk),
         tokens=cached_tokens + tokens,
-    )
-
-
-def bytes_after(shape: ModelShape, settings: MlxCache, pushes: Sequence[tuple[int, int]]) -> CacheBytes:
-    """Bytes held after any history of pushes, run-length coded as `(tokens per push, times)`."""
-    full = slots_after(pushes)
-    sliding = slots_after(pushes, window_tokens(shape))
-    return bytes_of_slots(
-        shape, settings, full_slots=full.slots, sliding_slots=sliding.slots, tokens=full.tokens
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual import work
 from textual.screen import Screen
@@ -27,10 +27,7 @@ class LeavingScreen(Screen[None]):
         raise NotImplementedError
 
     def _app(self) -> AgentuiApp:
-        from agentui.tui.app import AgentuiApp
-
-        assert isinstance(self.app, AgentuiApp)
-        return self.app
+        return cast("AgentuiApp", self.app)
 
     def announce(self, what: str) -> None:
         """Call the user back to the terminal."""

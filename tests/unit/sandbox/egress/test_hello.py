@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentui.sandbox.egress.hello import MOST_HELLO_BYTES, HelloReader, NotAHello, server_name
+from agentui.sandbox.egress.hello import MOST_HELLO_BYTES, HelloReader, NotAHello
+
+
+def server_name(data: bytes) -> str | None:
+    return HelloReader().feed(data)
 
 
 def greeting(name: str | None) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from agentui.telemetry.kv import Layer, LayerKind, LlamaCppCache, ModelShape
+from agentui.telemetry.kv.mlx import LayerSlots
 
 DATA = Path(__file__).parents[3] / "data" / "kv"
 GEMMA_26B = DATA / "gemma4-26b-a4b.header-only.gguf"
@@ -52,6 +53,18 @@ def one_layer(
     """A model of a single layer, sliding if it has a window."""
     kind = LayerKind.SLIDING if window else LayerKind.FULL
     return ModelShape("test", (Layer(kind, kv_heads, head_dim, head_dim),), source, window_tokens=window)
+
+
+def slots_after(pushes: Iterable[tuple[int, int]], window_tokens: int = 0) -> LayerSlots:
+    """A layer's slots after runs of `(tokens per push, times)`, starting empty."""
+    state = LayerSlots(window_tokens)
+    for tokens, times in pushes:
+        if tokens == 1:
+            state = state.decode(times)
+        else:
+            for _ in range(times):
+                state = state.push(tokens)
+    return state
 
 
 def text(value: str) -> bytes:

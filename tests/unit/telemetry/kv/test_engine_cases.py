@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentui.telemetry.kv import LayerKind, MlxCache, llama_cpp, mlx, shape_from_gguf
-from tests.unit.telemetry.kv.cases import ENGINE_CASES, MLX_CASES, encode, one_layer, settings_of
+from tests.unit.telemetry.kv.cases import ENGINE_CASES, MLX_CASES, encode, one_layer, settings_of, slots_after
 
 MIB = 1 << 20
 
@@ -65,7 +65,9 @@ def test_recorded_metadata_survives_a_gguf_file(case: dict[str, Any], tmp_path: 
 def test_mlx_slots_and_bytes_equal_the_measured_caches(case: dict[str, Any]) -> None:
     window = case["window"] if case.get("window") else 0
     settings = MlxCache(kv_bits=case.get("bits"), group_size=case.get("group_size", 64))
-    slots = mlx.slots_after(case["chunks"], window)
+    slots = slots_after(case["chunks"], window)
     assert (slots.tokens, slots.slots) == (case["tokens"], case["slots"])
     shape = one_layer(case["kv_heads"], case["head_dim"], window)
-    assert mlx.bytes_after(shape, settings, case["chunks"]).total == case["nbytes"]
+    full = slots_after(case["chunks"]).slots
+    held = mlx.bytes_of_slots(shape, settings, full_slots=full, sliding_slots=slots.slots, tokens=slots.tokens)
+    assert held.total == case["nbytes"]

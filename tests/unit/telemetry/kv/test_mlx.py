@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentui.errors import UsageError
 from agentui.telemetry.kv import MlxCache, mlx, shape_from_gguf, shape_from_source
 from agentui.telemetry.kv.mlx import LayerSlots
-from tests.unit.telemetry.kv.cases import GEMMA_12B, GEMMA_26B, QWEN_35, metadata_of, one_layer
+from tests.unit.telemetry.kv.cases import GEMMA_12B, GEMMA_26B, QWEN_35, metadata_of, one_layer, slots_after
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -41,7 +41,7 @@ RUNS = st.lists(
 @given(runs=RUNS, window=st.sampled_from([0, 1, 128, 512, 1000, 1024]))
 def test_jumping_over_runs_equals_taking_every_step(runs: list[tuple[int, int]], window: int) -> None:
     singly = [count for count, times in runs for _ in range(times)]
-    slots = mlx.slots_after(runs, window)
+    slots = slots_after(runs, window)
     assert slots.slots == grown_one_by_one(singly, window)[0]
     assert slots.tokens == sum(singly)
 
