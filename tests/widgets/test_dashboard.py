@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -235,13 +236,13 @@ async def test_offered_changes_are_applied_by_a_and_reviewed_by_r() -> None:
     services = FakeServices(whole_run())
     app = make_app(services)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("a")
+        await pilot.press("a", "enter")
         await settle(pilot)
         assert services.sent == [Apply()]
-        await pilot.press("A")
+        await pilot.press("A", "enter")
         await settle(pilot)
         assert services.is_always
-        await pilot.press("r")
+        await pilot.press("r", "enter")
         await settle(pilot)
         assert isinstance(app.screen, DiffScreen)
         await app.workers.wait_for_complete()
@@ -266,6 +267,53 @@ async def test_a_letter_right_after_the_offer_is_typed_not_obeyed() -> None:
 
 
 @pytest.mark.usefixtures("_no_quiet_time")
+async def test_a_letter_that_stands_alone_acts_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard_module, "LETTER_ALONE_S", 0.01)
+    services = FakeServices(whole_run())
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("a")
+        async with asyncio.timeout(30):
+            while not services.sent:
+                await pilot.pause()
+        assert services.sent == [Apply()]
+        assert app.dashboard.prompt.text == ""
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
+async def test_a_text_that_begins_with_a_letter_that_answers_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard_module, "LETTER_ALONE_S", 60.0)
+    services = FakeServices(whole_run())
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"again")
+        app.dashboard._take_letter("a")
+        assert services.sent == []
+        await pilot.press("enter")
+        await settle(pilot)
+        assert services.sent == [Submit("again")]
+        services.emit(ApprovalAsked(AskId("q"), "run it?", "why", ("yes", "no")))
+        await settle(pilot)
+        await pilot.press(*"not like this")
+        app.dashboard._take_letter("n")
+        assert len(services.sent) == 1
+
+
+async def test_the_second_of_two_questions_has_time_to_be_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(ApprovalAsked(AskId("q"), "this?", "", ("yes", "no")))
+        await settle(pilot)
+        monkeypatch.setattr(dashboard_module, "OFFER_QUIET_S", 60.0)
+        services.emit(
+            ApprovalGiven(AskId("q"), "yes", "user"), ApprovalAsked(AskId("q2"), "and that?", "", ("yes", "no"))
+        )
+        await settle(pilot)
+        assert app.dashboard._letter_waits_s("y") is None
+
+
+@pytest.mark.usefixtures("_no_quiet_time")
 async def test_nothing_is_offered_when_apply_does_not_ask() -> None:
     services = FakeServices(whole_run())
     app = make_app(services, apply_asks=False)
@@ -285,7 +333,7 @@ async def test_a_question_is_answered_by_its_letter_on_an_empty_prompt() -> None
         await settle(pilot)
         assert "y yes" in screen_text(app)
         assert "2 no" in screen_text(app)
-        await pilot.press("y")
+        await pilot.press("y", "enter")
         await settle(pilot)
         assert services.sent == [Answer(AskId("q"), "yes")]
 
@@ -385,7 +433,7 @@ async def test_changes_of_an_earlier_run_are_offered_at_the_start() -> None:
         services.emit(WorkspaceChanged(CHANGES), StateChanged("idle", "none"))
         await settle(pilot)
         assert "a apply, r review" in screen_text(app)
-        await pilot.press("a")
+        await pilot.press("a", "enter")
         await settle(pilot)
         assert services.sent == [Apply()]
 
@@ -421,11 +469,13 @@ async def test_no_line_of_a_command_that_wants_a_yes_is_hidden_silently(size: tu
         assert "between, v shows all" in text
         assert "y yes" in text
         assert "not sent" not in text
-        await pilot.press("v", "end")
+        await pilot.press("v", "enter")
+        await settle(pilot)
+        await pilot.press("end")
         await settle(pilot)
         assert services.sent == []
         assert "rm -rf EVERYTHING" in screen_text(app)
-        await pilot.press("escape", "n")
+        await pilot.press("escape", "n", "enter")
         await settle(pilot)
         assert services.sent == [Answer(AskId("q"), "no")]
 

@@ -40,9 +40,6 @@ class PromptApp(App[None]):
     def on_prompt_empty(self, message: Prompt.Empty) -> None:
         self.seen.append(("empty", message.key))
 
-    def on_prompt_hot_key(self, message: Prompt.HotKey) -> None:
-        self.seen.append(("hot", message.key))
-
     @property
     def prompt(self) -> Prompt:
         return self.query_one(Prompt)
@@ -118,16 +115,6 @@ async def test_pasted_control_never_gets_into_the_text() -> None:
         app.prompt.area.post_message(events.Paste("a\x1b]0;owned\x07\x1b[31mb\r\nc\u202e"))
         await pilot.pause()
         assert app.prompt.text == "ab\nc\ufffd"
-
-
-async def test_hot_keys_work_only_on_an_empty_prompt() -> None:
-    app = PromptApp()
-    async with app.run_test(size=(60, 12)) as pilot:
-        app.prompt.set_hot_keys(["y"])
-        await pilot.press("y", "x", "y")
-        await pilot.pause()
-        assert app.seen == [("hot", "y")]
-        assert app.prompt.text == "xy"
 
 
 async def test_the_prompt_grows_with_its_text_up_to_a_limit() -> None:

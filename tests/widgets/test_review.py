@@ -172,7 +172,7 @@ async def test_undo_and_redo_are_keys_of_the_review() -> None:
 
 
 async def test_a_lone_r_is_no_text_and_an_r_that_begins_a_word_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard_module, "LONE_LETTER_S", 0.05)
+    monkeypatch.setattr(dashboard_module, "REVIEW_ALONE_S", 0.05)
     services = running()
     app = make_app(services)
     said: list[str] = []
@@ -185,9 +185,9 @@ async def test_a_lone_r_is_no_text_and_an_r_that_begins_a_word_is(monkeypatch: p
                 break
         assert said == ["nothing to review: no changes wait"]
         assert app.dashboard.prompt.text == ""
-        monkeypatch.setattr(dashboard_module, "LONE_LETTER_S", 60.0)
+        monkeypatch.setattr(dashboard_module, "REVIEW_ALONE_S", 60.0)
         await pilot.press(*"rename")
-        app.dashboard._take_lone_letter()
+        app.dashboard._take_letter("r")
         assert app.dashboard.prompt.text == "rename"
         assert len(said) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.text import Text
@@ -70,7 +70,6 @@ class PromptArea(TextArea):
         # a blinking cursor repaints twice a second: two thirds of what an idle screen costs
         self.cursor_blink = False
         self.takes_arrows = False
-        self.hot_keys: frozenset[str] = frozenset()
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """An empty prompt leaves letters to the bindings; what none of them takes is typed all the same."""
@@ -95,7 +94,7 @@ class PromptArea(TextArea):
         await super()._on_key(event)
 
     def _is_for_prompt(self, key: str) -> bool:
-        if key in ("enter", "alt+enter") or (not self.text and key in self.hot_keys):
+        if key in ("enter", "alt+enter"):
             return True
         if key == "tab":
             return bool(self.text) or self.takes_arrows
@@ -132,13 +131,6 @@ class Prompt(Vertical):
 
     class Empty(Message):
         """Enter or Up on an empty prompt: what it means depends on the queue."""
-
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
-
-    class HotKey(Message):
-        """One of the keys of `set_hot_keys` was pressed on an empty prompt."""
 
         def __init__(self, key: str) -> None:
             super().__init__()
@@ -212,10 +204,6 @@ class Prompt(Vertical):
         """What stands in the empty prompt; written by us, never by a model."""
         self._area.placeholder = Content(text)
 
-    def set_hot_keys(self, keys: Iterable[str]) -> None:
-        """Keys that are not typed while the prompt is empty, but posted as `HotKey`."""
-        self._area.hot_keys = frozenset(keys)
-
     # --- keys
 
     def on_prompt_area_pressed(self, message: PromptArea.Pressed) -> None:
@@ -224,8 +212,6 @@ class Prompt(Vertical):
         key = message.key
         if self._popup is not None and self.is_popup_open and key in ("up", "down", "tab", "enter"):
             self._popup_key(self._popup, key)
-        elif not self.text and key in self._area.hot_keys:
-            self.post_message(self.HotKey(key))
         elif key in ("enter", "tab", "alt+enter"):
             self._submit(queue=key != "enter")
         elif key in ("up", "down"):

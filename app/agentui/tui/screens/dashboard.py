@@ -38,11 +38,13 @@ from agentui_widgets.statusline import GaugeLine
 from agentui_widgets.tool_log import ToolLog
 from agentui_widgets.transcript import Transcript
 
-LONE_LETTER = "r"
-LONE_LETTER_S = 1.0
-"""A review that is not offered opens when its letter stands alone for so long."""
+LETTER_ALONE_S = 0.4
+"""A letter that answers acts when it stands alone for so long, or with Enter: many texts begin with it."""
+REVIEW_ALONE_S = 1.0
+"""The same for the review while it is not offered, when a text is likelier."""
 OFFER_QUIET_S = 1.0
 """Letters that act are taken only so long after they were offered: before that somebody was still typing."""
+OFFERS = frozenset({"apply_offer", "review_offer", "always_offer"})
 
 
 class DashboardScreen(DeckScreen):
@@ -66,6 +68,7 @@ class DashboardScreen(DeckScreen):
         self._apply_asks = apply_asks
         self._offered_s = float("inf")
         self._asked_s = float("inf")
+        self._asked_id = ""
         self._was_waiting = False
         self._late_timer: Timer | None = None
         self._letter_timer: Timer | None = None
@@ -244,12 +247,9 @@ class DashboardScreen(DeckScreen):
         asked = [r.event for r in batch if isinstance(r.event, ApprovalAsked)]
         if asked and asked[-1].kind == "editor" and not self.prompt.text:
             self.prompt.text = clean(asked[-1].text)
-        if bool(status.questions) != (self._asked_s != float("inf")):
-            self._asked_s = now if status.questions else float("inf")
-        hot_keys = set(question_keys(status.questions[0].choices) if status.questions else ())
-        if is_long_question(status) and not status.wants_text:
-            hot_keys.add(WHOLE_QUESTION_KEY)
-        self.prompt.set_hot_keys(hot_keys)
+        asked_id = status.questions[0].ask_id if status.questions else ""
+        if asked_id != self._asked_id:
+            self._asked_id, self._asked_s = asked_id, now
         ended = any(isinstance(r.event, RunEnded) for r in batch)
         if (ended or (status.needs_user and not self._was_waiting)) and not self.app.app_focus:
             self.announce(status.end.reason if ended and status.end else "it waits for you")
@@ -265,7 +265,9 @@ class DashboardScreen(DeckScreen):
     def _submitted(self, message: Prompt.Submitted) -> None:
         text = message.text
         status = self.bridge.view.status
-        if status.wants_text:
+        if self._letter_waits_s(text) is not None:
+            self._act(text)
+        elif status.wants_text:
             self.send(Answer(status.questions[0].ask_id, text))
         elif is_command(text, status.harness_commands):
             run_command(self, text)
@@ -295,27 +297,46 @@ class DashboardScreen(DeckScreen):
         if self._letter_timer is not None:
             self._letter_timer.stop()
             self._letter_timer = None
-        if self.prompt.text == LONE_LETTER and self.bridge.view.status.runs:
-            self._letter_timer = self.set_timer(LONE_LETTER_S, self._take_lone_letter)
+        text = self.prompt.text
+        if (alone_s := self._letter_waits_s(text)) is not None:
+            self._letter_timer = self.set_timer(alone_s, lambda: self._take_letter(text))
 
-    def _take_lone_letter(self) -> None:
-        """Many tasks begin with an r, so it is typed; left alone it meant the review."""
-        if self.prompt.text == LONE_LETTER:
+    def _letter_waits_s(self, text: str) -> float | None:
+        """How long a text must stand alone to be an answer; ``None`` where it is one in no case."""
+        status = self.bridge.view.status
+        if len(text) != 1 or status.wants_text:
+            return None
+        if text in self._question_letters() and not self._is_too_soon(self._asked_s):
+            return LETTER_ALONE_S
+        action = self._empty_actions.get(text)
+        if action in OFFERS and self.painter.is_apply_offered and not self._is_too_soon(self._offered_s):
+            return LETTER_ALONE_S
+        return REVIEW_ALONE_S if action == "review_offer" and status.runs else None
+
+    def _question_letters(self) -> dict[str, str]:
+        """What each letter answers to the open question; to none of its choices where it shows all of it."""
+        status = self.bridge.view.status
+        if not status.questions:
+            return {}
+        more = {WHOLE_QUESTION_KEY: ""} if is_long_question(status) else {}
+        return more | question_keys(status.questions[0].choices)
+
+    def _take_letter(self, letter: str) -> None:
+        if self.prompt.text == letter:
             self.prompt.text = ""
-            self.open_review("")
+            self._act(letter)
 
-    @on(Prompt.HotKey)
-    def _hot_key(self, message: Prompt.HotKey) -> None:
-        """A letter answers the open question, once it had time to be read."""
-        questions = self.bridge.view.status.questions
-        if not questions or self._is_too_soon(self._asked_s):
-            self.prompt.text = message.key
+    def _act(self, letter: str) -> None:
+        """Do what a letter that stood alone means."""
+        word = self._question_letters().get(letter)
+        if word is None:
+            getattr(self, f"action_{self._empty_actions[letter]}")()
             return
-        word = question_keys(questions[0].choices).get(message.key)
-        if word is not None:
-            self.send(Answer(questions[0].ask_id, word))
+        question = self.bridge.view.status.questions[0]
+        if word:
+            self.send(Answer(question.ask_id, word))
         else:
-            self.open_question(questions[0].question)
+            self.open_question(question.question)
 
     def _is_too_soon(self, since_s: float) -> bool:
         return asyncio.get_running_loop().time() - since_s < OFFER_QUIET_S
@@ -333,6 +354,8 @@ class DashboardScreen(DeckScreen):
     def _takes_empty(self, key: str) -> bool:
         """Whether a key on the empty prompt is a command now, and not the beginning of a text."""
         action = self._empty_actions.get(key)
+        if action in OFFERS and len(key) == 1:
+            return False  # typed; it acts when it stays alone
         return action is not None and bool(self.check_action(action, ()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -340,7 +363,7 @@ class DashboardScreen(DeckScreen):
         if action in EMPTY_PROMPT_ACTIONS:
             if not hasattr(self, "prompt") or self.prompt.text or self.prompt.is_popup_open:
                 return False
-            if action in ("apply_offer", "review_offer", "always_offer"):
+            if action in OFFERS:
                 return self.painter.is_apply_offered and not self._is_too_soon(self._offered_s)
         return True
 
