@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("agentui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agentui")
 
-# What a shell starts in the background ignores SIGINT, and so would every program that a test interrupts.
+# A shell's background job ignores SIGINT, and under nohup SIGHUP; so would every program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _TERMINAL = {
     "TERM": "xterm-256color",

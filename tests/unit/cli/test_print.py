@@ -176,6 +176,23 @@ async def test_a_signal_interrupts_or_saves_the_run_and_exits_130(number: signal
     assert signal.getsignal(number) == before
 
 
+async def test_a_hangup_that_is_ignored_as_under_nohup_ends_nothing() -> None:
+    async def script(session: ScriptedSession) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        session.recorder.emit(TurnStarted(1))
+        session.recorder.emit(RunEnded("done"))
+
+    session = ScriptedSession(script)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        code, _ = await printed_json(session)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert code == 0
+    assert session.sent == []
+
+
 async def test_a_second_signal_ends_what_does_not_end() -> None:
     async def script(session: ScriptedSession) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
