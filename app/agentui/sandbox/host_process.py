@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from agentui.sandbox.clock import RunningClock
 from agentui.sandbox.directory import cwd_below, gone_message
 from agentui.sandbox.host_launch import Launch, Launcher, PlainLauncher, Processes, find_bash
 from agentui.sandbox.image import TOOLS_FOLDER
+from agentui.sandbox.private_folder import PrivateFolder
 from agentui.sandbox.settle import settled
 
 OPEN_SHELL_START = TOOLS_FOLDER / "lib" / "report"
@@ -55,7 +55,7 @@ class HostRunner:
         self._folder = folder
         self._launcher: Launcher = launcher or PlainLauncher(environment)
         self._shell_start = OPEN_SHELL_START if has_interpreters else TOOLS_FOLDER / "lib" / "bash_env"
-        self._private: Path | None = None
+        self._private: PrivateFolder | None = None
         self._bash = ""
         self._running: _Running | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -75,20 +75,25 @@ class HostRunner:
         if self._private is not None:
             return
         try:
-            private = Path(tempfile.mkdtemp(prefix="agentui-host-")).resolve()
-            (private / "bin").mkdir()
-            (private / "home").mkdir()
-            # An installed package need not have kept the executable bit.
-            for tool in ("edit", "check"):
-                shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
-                (private / "bin" / tool).chmod(0o755)
-            shutil.copyfile(self._shell_start, private / "bash_env")
-            shutil.copyfile(TOOLS_FOLDER / "lib" / "report", private / "report")
-            shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
+            self._private = PrivateFolder()
+            self._fill(self._private.path)
         except OSError as error:
+            if self._private is not None:
+                self._private.remove()
+                self._private = None
             raise SandboxUnavailable(f"No private folder could be made for the commands: {error}") from error
-        self._private = private
-        self._launcher.prepare(private, bash)
+        self._launcher.prepare(self._private.path, bash)
+
+    def _fill(self, private: Path) -> None:
+        (private / "bin").mkdir()
+        (private / "home").mkdir()
+        # An installed package need not have kept the executable bit.
+        for tool in ("edit", "check"):
+            shutil.copyfile(TOOLS_FOLDER / "bin" / tool, private / "bin" / tool)
+            (private / "bin" / tool).chmod(0o755)
+        shutil.copyfile(self._shell_start, private / "bash_env")
+        shutil.copyfile(TOOLS_FOLDER / "lib" / "report", private / "report")
+        shutil.copyfile(TOOLS_FOLDER / "gitconfig", private / "gitconfig")
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command to its end; see the sandbox protocol. A second caller waits."""
@@ -99,7 +104,7 @@ class HostRunner:
                 return CommandResult("refused", None, 0.0, "", gone_message(f"{seen_root}/{command.cwd}"))
             assert self._private is not None, "open() comes first"
             token = secrets.token_hex(8)
-            launch = Launch(command.text, root, command.cwd, token, self._private, self._bash)
+            launch = Launch(command.text, root, command.cwd, token, self._private.path, self._bash)
             try:
                 running = _Running(await self._launched(launch), RunningClock(command.timeout_s))
             except OSError as error:
@@ -145,7 +150,7 @@ class HostRunner:
             await asyncio.to_thread(running.processes.end_everything)
         self._private = None
         if private is not None:
-            await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
+            await asyncio.to_thread(private.remove)
 
     async def _launched(self, launch: Launch) -> Processes:
         """Start it; a cancel meanwhile ends what was started."""
