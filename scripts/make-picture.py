@@ -33,7 +33,19 @@ def record_demo(home: Path) -> Path:
         subprocess.CalledProcessError: If the run did not end well.
     """
     env = os.environ | {"HOME": str(home), "AGENTUI_HOME": str(home / "agentui")}
-    command = [sys.executable, "-m", "agentui", "-p", "--demo", "--mode", "json", "--samples", TASK]
+    command = [
+        sys.executable,
+        "-m",
+        "agentui",
+        "-p",
+        "--demo",
+        "--demo-speed",
+        "1",
+        "--mode",
+        "json",
+        "--samples",
+        TASK,
+    ]
     subprocess.run(command, env=env, cwd=home, check=True, stdout=subprocess.DEVNULL)
     (journal,) = home.glob("agentui/state/sessions/*/journal.jsonl")
     return journal

@@ -94,6 +94,12 @@ def test_the_bar_never_adds_up_to_more_than_was_used() -> None:
     assert abs(sum(part.ratio for part in row.parts) - 44.1 / 64) < 0.001
 
 
+def test_a_small_owner_is_told_in_a_unit_of_its_size() -> None:
+    tape = Tape()
+    tape.add(replace(memory(), sandbox_bytes=21 << 20))
+    assert "sandbox 21 MiB" in words(list(figures.rows_above(view_of(tape).gauges)))
+
+
 def test_a_near_limit_is_a_warning() -> None:
     tape = Tape()
     tape.add(ForecastMade("context", 2.0, None, "x"), ForecastMade("memory", None, 4.0, "x"))

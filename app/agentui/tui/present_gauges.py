@@ -28,6 +28,7 @@ _GUARD: dict[str, Tone] = {"ok": "dim", "watch": "warning", "act": "error"}
 _WARN_RATIO = 0.7
 _LEAST_SHARE = 400
 """Our own memory is a part of the bar from this fraction of the whole on; smaller ones cannot be seen."""
+_SMALL_BYTES = 100 << 20
 _FULL_RATIO = 0.9
 _LEAST_SHOWN_S = 0.05
 _DEPTH_COLUMNS = 24
@@ -171,11 +172,11 @@ def _parts(gauges: Gauges) -> tuple[BarPart, ...]:
     if memory.own_bytes and memory.own_bytes >= total // _LEAST_SHARE:
         named.append(("own", "agentui", memory.own_bytes, ""))
     parts = [
-        # our own share in the unit and digits of the footer
+        # our own share in the unit and digits of the footer; a small one in its own, 0.0 would tell nothing
         BarPart(
             name,
             (size or 0) / total,
-            f"{tilde}{label} {human_bytes(size) if name == 'own' else human_gib(size)}",
+            f"{tilde}{label} {human_bytes(size) if name == 'own' or size < _SMALL_BYTES else human_gib(size)}",
         )
         for name, label, size, tilde in named
         if size is not None
