@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agentui.errors import HarnessUnavailable
 from agentui.paths import private_folder
+from agentui.text import clean_line
 
 PI_PACKAGE, PI_VERSION = "@earendil-works/pi-coding-agent", "1.5.2"
 JITI_VERSION = "2.7.0"
@@ -138,11 +139,25 @@ async def _pack(npm: str, folder: Path, package: str) -> Path:
 
 
 def _unpack(archive: Path, target: Path) -> None:
+    """Put a package's files in place. Its folders and links are passed over, and no file lands outside.
+
+    The filters of `tarfile` would do it, but Debian 12's own Python (3.11.2) has none yet.
+    """
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     with tarfile.open(archive) as packed:
-        packed.extractall(fresh, filter="data")
+        for member in packed:
+            content = packed.extractfile(member) if member.isreg() else None
+            if content is None:
+                continue
+            if member.name.startswith("/") or ".." in Path(member.name).parts:
+                raise tarfile.TarError(f"{clean_line(member.name)} would lie outside")
+            place = fresh / member.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as file:
+                shutil.copyfileobj(content, file)
+            place.chmod(0o755 if member.mode & 0o100 else 0o644)
     shutil.rmtree(target, ignore_errors=True)
     (fresh / "package").rename(target)
     shutil.rmtree(fresh, ignore_errors=True)
