@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
 from textual.selection import Selection
@@ -318,3 +319,22 @@ async def test_a_long_command_of_several_lines_is_cut_once() -> None:
         await pilot.pause()
         assert "$ ls … " in shown(log)[0]
         assert shown(log)[1].count("…") == 1
+
+
+async def test_hints_below_the_blocks_are_repainted_only_when_they_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = TranscriptApp()
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.view.put(0, Entry("u", "user", label="you", parts=("do it",)))
+        app.view.show_hints((("enter", "begins"),))
+        app.view.commit()
+        await pilot.pause()
+        assert "begins" in "".join(shown(app.view))
+        repainted: list[tuple[object, ...]] = []
+        monkeypatch.setattr(app.view, "refresh", lambda *regions, **_: repainted.append(regions))
+        app.view.commit()
+        assert repainted == []
+        app.view.put(1, agent("a", "hello"))
+        app.view.commit()
+        assert () in repainted

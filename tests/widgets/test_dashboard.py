@@ -140,9 +140,14 @@ async def test_enter_steers_tab_queues_bang_runs_and_slash_commands_command() ->
         await pilot.press("enter")
         app.dashboard.prompt.text = "/context 64k"
         await pilot.press("enter")
+        app.dashboard.prompt.text = "/context 5"
+        await pilot.press("enter")
+        app.dashboard.prompt.text = "/context many"
+        await pilot.press("enter")
         app.dashboard.prompt.text = "/discard a.py b.py"
         await pilot.press("enter")
         await settle(pilot)
+        assert len(app._notifications) == 2
         assert services.sent == [
             Submit("keep names"),
             Submit("then test", queue=True),

@@ -59,6 +59,7 @@ class Transcript(BlockView[Entry]):
         super().__init__(id=id)
         self._growth: dict[str, _Growth] = {}
         self._hints: tuple[tuple[str, str], ...] = ()
+        self._hints_at = 0
 
     def show_hints(self, hints: tuple[tuple[str, str], ...]) -> None:
         """What stands below the blocks while nothing was said: keys and what they do."""
@@ -69,7 +70,8 @@ class Transcript(BlockView[Entry]):
     def commit(self) -> None:
         """Show what was put; the hints below move with the blocks."""
         super().commit()
-        if self._hints:
+        if self._hints and self._hints_at != self._column.height:
+            self._hints_at = self._column.height
             self.refresh()
 
     def render_line(self, y: int) -> Strip:

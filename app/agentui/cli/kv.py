@@ -39,6 +39,7 @@ BATCH, UBATCH = 2048, 512
 _TOKENS_LIMIT = 1 << 32
 _MLX_BITS = {"q8_0": 8, "q4_0": 4}
 _MLX_ITEMSIZE_BYTES = {"f16": 2, "bf16": 2, "f32": 4}
+_SOURCES = "pass the model's .gguf file, its folder, its config.json or a JSON file of GGUF keys"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +128,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
-        print(clean("\n".join(_page(args.source, report, settings, found.model))))
+        asked = " ".join(
+            f"--{name} {human_context(value)}"
+            for name, value in (("context", args.context), ("tokens", args.tokens))
+            if value is not None
+        )
+        print(clean("\n".join(_page(args.source, report, settings, found.model, asked))))
     return 0
 
 
@@ -157,6 +163,8 @@ def _find(args: argparse.Namespace) -> _Found:
         ModelFileError: Nothing knows it.
     """
     source: str = args.source
+    if not source.strip():
+        raise ModelFileError("no model was named", hint=_SOURCES)
     if _exists(source):
         path = Path(source)
         return _with_engine(KnownModel(shape_from_source(path), weights_bytes(path), path))
@@ -171,7 +179,7 @@ def _find(args: argparse.Namespace) -> _Found:
         return _with_engine(known)
     raise ModelFileError(
         f"there is no file {source!r}, and no model of that name on this machine or the server",
-        hint="pass the model's .gguf file, its folder, its config.json or a JSON file of GGUF keys",
+        hint=_SOURCES,
     )
 
 
@@ -271,13 +279,17 @@ def _report(shape: ModelShape, settings: LlamaCppCache | MlxCache, args: argpars
             return mlx_report(shape, settings, tokens)
 
 
-def _page(source: str, report: KvReport, settings: LlamaCppCache | MlxCache, model: KnownModel) -> list[str]:
+def _page(
+    source: str, report: KvReport, settings: LlamaCppCache | MlxCache, model: KnownModel, asked: str
+) -> list[str]:
+    """What is printed for people; `asked` are the typed lengths, whose figures come before those of all."""
     shape, mark = report.shape, "~" if report.confidence == "estimate" else ""
     lines = [
         f"{source}: {shape.architecture} on {report.engine}, {_layers_in_words(report)}",
         f"per token {mark}{human_bytes(report.full_bytes_per_token)} in full layers"
         + _sliding_in_words(report, mark),
         f"{report.confidence}" + "".join(f"; {note}" for note in report.notes),
+        *_asked_in_words(asked, report, mark),
         "",
         *_table(table_rows(shape, settings), mark),
         *_mlx_note(report),
@@ -285,6 +297,13 @@ def _page(source: str, report: KvReport, settings: LlamaCppCache | MlxCache, mod
         *_fit_in_words(shape, settings, model.weights_bytes),
     ]
     return lines
+
+
+def _asked_in_words(asked: str, report: KvReport, mark: str) -> list[str]:
+    if not asked:
+        return []
+    allocated, filled = human_bytes(report.allocated.total), human_bytes(report.filled_bytes)
+    return [f"with {asked}: {mark}{allocated} allocated, {mark}{filled} filled"]
 
 
 def _layers_in_words(report: KvReport) -> str:

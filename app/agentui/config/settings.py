@@ -86,9 +86,7 @@ class Settings:
     api_key: str | None = _setting(None, values.secret, shown=False)
     model: str | None = _setting(None, values.text, flag="--model", in_project=True)
     models_file: Path | None = _setting(None, values.path, flag="--models-file")
-    context_tokens: int | None = _setting(
-        None, values.scaled(1024, 1 << 24, "tokens"), flag="--context", in_project=True
-    )
+    context_tokens: int | None = _setting(None, values.context_tokens, flag="--context", in_project=True)
     harness: str = _setting("loop", values.choice(*HARNESSES), flag="--harness", in_project=True)
     pi_place: str = _setting("container", values.choice(*PI_PLACES), key="pi.place", flag="--pi-host")
     pi_extensions: tuple[str, ...] = _setting((), values.texts, key="pi.extensions")

@@ -110,6 +110,10 @@ def scaled(low: int, high: int, unit: str) -> Parse:
     return parse
 
 
+context_tokens = scaled(1024, 1 << 24, "tokens")
+"""A context length: less holds no work, more no engine."""
+
+
 def texts(value: object) -> tuple[str, ...]:
     """A list of strings; as text, separated by commas."""
     items = value.split(",") if isinstance(value, str) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from agentui.config import values
 from agentui.control import (
     Apply,
     Compact,
@@ -122,14 +123,14 @@ def _simple(control: Control) -> Callable[[Deck, str], None]:
 
 def _context(deck: Deck, argument: str) -> None:
     """``64k`` and ``65536`` are both understood; nothing lets choose, with what fits."""
-    text = argument.strip().lower()
+    text = argument.strip()
     if not text:
         deck.open_contexts()
         return
     try:
-        tokens = int(text[:-1]) * 1024 if text.endswith("k") else int(text)
-    except ValueError:
-        deck.say("/context needs a number of tokens, as in /context 64k", is_error=True)
+        tokens = values.context_tokens(text)
+    except ValueError as error:
+        deck.say(f"/context {error}", is_error=True)
         return
     deck.send(SwitchModel(context_tokens=tokens))
 

@@ -25,7 +25,7 @@ def chosen_rows(listing: ChangeList, paths: Collection[str] | None) -> list[Row]
         found = [r for r in listing.rows if r.change.path == name or r.change.path.startswith(name + "/")]
         if not found:
             raise WorkspaceError(
-                f"{wanted} has no change that waits", hint="/changes lists what waits in the copy"
+                f"{wanted} has no change that waits", hint="/review and agentui sandbox diff list what waits"
             )
         rows.update({row.change.path: row for row in found})
     return list(rows.values())

@@ -206,4 +206,6 @@ def make_head(apply_id: str, by: Literal["user", "auto"], changes: tuple[Change,
 
 def nothing_to(what: str) -> WorkspaceError:
     """The error of an undo or redo with nothing left."""
-    return WorkspaceError(f"there is no apply to {what}", hint="/changes shows what waits in the copy")
+    return WorkspaceError(
+        f"there is no apply to {what}", hint="/review and agentui sandbox diff show what waits"
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,21 @@ def test_a_name_is_answered_from_the_table_and_wears_a_tilde(capsys: pytest.Capt
     answer = json.loads(run(capsys, "google/gemma-4-26b-a4b", "--json", "--context", "32k", "--parallel", 4))
     assert answer["allocated_bytes"]["total"] == 1_614_807_040
     assert answer["confidence"] == "estimate"
+
+
+def test_typed_lengths_are_answered_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run(capsys, GEMMA_26B, "--context", "32k", "--tokens", 2048)
+    assert "with --context 32k --tokens 2k: 940 MiB allocated, " in printed
+    assert "with --" not in run(capsys, GEMMA_26B)
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(GEMMA_26B, tmp_path / "model.gguf")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError, match="no model was named"):
+        run(capsys, "")
 
 
 def test_mlx_is_answered_for_the_context_unless_tokens_are_given(capsys: pytest.CaptureFixture[str]) -> None:
