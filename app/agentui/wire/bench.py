@@ -116,6 +116,11 @@ class Bench:
             return "folder"
         return "folder" if record is not None and record.kinds == ("folder",) else "volume"
 
+    def _absent_kind(self) -> CopyKind:
+        """Which copy is left out; of a project that has none it must not look like one in an engine."""
+        record = read_record(self.place.state)
+        return "volume" if record is not None and "volume" in record.kinds else "folder"
+
     async def open_history(self, note: Callable[[str], None]) -> None:
         """Reach the project's applies; the copy too, if its engine is there.
 
@@ -128,13 +133,13 @@ class Bench:
             note(f"the copy follows at the next start: {error.message}")
             if self._workspace is not None:
                 await self._workspace.aclose()
-            self._workspace = self._workshops.workspace(AbsentCopy(error), self._kind())
+            self._workspace = self._workshops.workspace(AbsentCopy(error), self._absent_kind())
             await self._recover(note)
 
     async def open_trash(self) -> None:
         """Reach only what applies replaced."""
         absent = AbsentCopy(SandboxUnavailable("the copy was not opened"))
-        self._workspace = self._workshops.workspace(absent, self._kind())
+        self._workspace = self._workshops.workspace(absent, self._absent_kind())
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run one command."""
