@@ -141,7 +141,10 @@ def told(shown: str) -> list[str]:
 def test_replay_shows_the_same_run(terminals: Callable[[int, int], Terminal]) -> None:
     first = terminals(160, 45)
     first.start(command("--demo", "--demo-speed", "25"))
-    first.wait_for(r"done · \d+ turns")
+    ended = re.search(r"done · (\d+) turns", first.wait_for(r"done · \d+ turns"))
+    assert ended is not None
+    # Where the last turn's time went is told a moment later, and a replay has what was told when it began.
+    first.wait_for(rf"Time +turn {ended[1]} ")
     sessions = sorted((Path(os.environ["AGENTUI_HOME"]) / "state" / "sessions").iterdir())
     second = terminals(160, 45)
     second.start(command("replay", str(sessions[-1]), "--speed", "max"))
