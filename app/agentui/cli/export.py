@@ -2,8 +2,6 @@
 
 Secrets and home paths are taken out, and it is told what was. Look through it before you pass it on: only what
 looks like a secret can be found.
-
-exit codes: 0 written, 1 no such session, or the file cannot be written, 2 usage
 """
 
 from __future__ import annotations
@@ -20,6 +18,8 @@ from agentui.session.document import make_document
 from agentui.session.export import FORMATS, redacted_words, render
 from agentui.session.redact import Redactor
 from agentui.session.store import SessionStore
+
+EXIT_CODES = "exit codes: 0 written; 1 no such session, or the file cannot be written; 2 usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

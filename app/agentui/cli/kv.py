@@ -59,6 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="context length, e.g. 32768 or 32k (default: the trained one)",
     )
+    parser.add_argument(
+        "--tokens", type=_tokens, metavar="T", help="tokens of one sequence in the cache (default: the context)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_cache_arguments(parser)
+    add_settings(parser, SERVER_FLAGS)
+
+
+def _add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the engine lays its cache out."""
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="sequences at a time (default 1)")
     parser.add_argument(
         "--separate", action="store_true", help="one cache per sequence instead of a unified one (llama.cpp)"
@@ -104,11 +114,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="off pads V to the longest row of any layer, and takes no quantized V; auto lays out as on does "
         "(llama.cpp; default auto)",
     )
-    parser.add_argument(
-        "--tokens", type=_tokens, metavar="T", help="tokens of one sequence in the cache (default: the context)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_settings(parser, SERVER_FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,4 @@
-"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed.
-
-exit codes: 0 played, 1 no such session, or nothing of it can be read, 2 usage
-"""
+"""`agentui replay FILE|ID`: a recorded session on the dashboard again, or printed."""
 
 from __future__ import annotations
 
@@ -22,6 +19,8 @@ from agentui.session.store import SessionStore
 from agentui.text import clean, plural, read_clock_time
 
 _SHOWN_DAMAGE = 5
+
+EXIT_CODES = "exit codes: 0 played; 1 no such session, or nothing of it can be read; 2 usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

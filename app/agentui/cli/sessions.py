@@ -2,9 +2,6 @@
 
 Without an action the sessions of this folder's project are listed. WORDS of `list` are searched in project,
 task, model, id and how the session ended.
-
-exit codes: 0 done (also an empty list), 1 no such session, verify found damage, or remove kept a session that
-            can be undone, 2 usage, 75 another agentui writes the session that was to be removed
 """
 
 from __future__ import annotations
@@ -31,6 +28,8 @@ from agentui.session.store import SessionStore
 from agentui.text import clean_line, human_bytes, plural
 
 _TASK_CHARS = 48
+EXIT_CODES = """exit codes: 0 done, also an empty list; 1 no such session, verify found damage, or remove kept
+            one that can be undone; 2 usage; 75 another agentui writes the session that was to be removed"""
 _REMOVE_CODES = "exit codes: 0 removed, 1 one is kept since it can be undone, 75 another agentui writes it"
 
 

@@ -1,7 +1,4 @@
-"""How the sessions that run stand, for people and scripts.
-
-exit codes: 0 told, 1 no session runs (or the one that was named does not), 2 usage
-"""
+"""How the sessions that run stand, for people and scripts."""
 
 from __future__ import annotations
 

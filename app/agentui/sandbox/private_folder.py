@@ -25,8 +25,11 @@ class PrivateFolder:
     def __init__(self) -> None:
         _remove_left()
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-        self._fd = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fresh = self.path / "lock.new"
+        self._fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        # It gets its name when it is held: else another session could take it first, and the folder with it.
+        fresh.rename(self.path / _LOCK)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""

@@ -102,7 +102,7 @@ def test_values_named_as_secrets_go(text: str, shown: str) -> None:
         'password = os.environ["DB"]',
         "TOKEN=$OTHER_TOKEN; TOKEN=$(cat file)",
         "def check_password(password: str) -> bool:",
-        "PWD=/work/shop",
+        "PWD=/srv/shop",
         "pwd = os.getcwd()",
         "set -euo pipefail",
         "set token",
