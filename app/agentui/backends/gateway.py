@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import secrets
@@ -275,6 +276,7 @@ class Gateway:
                 likely_cached_tokens=prompt.likely_cached_tokens,
                 first_changed=prompt.first_changed,
             )
+            passing.tell = functools.partial(self._told, meter, prompt)
             ending = Ending("cut", None, Usage())
             try:
                 response, ending = await self._attempt(passing, meter)
@@ -282,11 +284,14 @@ class Gateway:
                 ending = _hung_up(passing)
                 raise
             finally:
-                meter.ended(ending.outcome, ending.error)
-                if ending.outcome == "done":
-                    self._prompts.answered(prompt, ending.usage)
+                passing.ended(ending)
             if response is not None:
                 return response
+
+    def _told(self, meter: RequestMeter, prompt: Prompt, ending: Ending) -> None:
+        meter.ended(ending.outcome, ending.error)
+        if ending.outcome == "done":
+            self._prompts.answered(prompt, ending.usage)
 
     async def _wait_to_pass(self) -> None:
         self._held += 1
@@ -342,6 +347,9 @@ class Gateway:
             async for piece in upstream.content.iter_any():
                 if passing.tee is not None:
                     passing.tee.feed(piece)
+                    if passing.tee.is_done:
+                        # Before the client has the last word: what it does next must not overtake the figures.
+                        passing.ended(passing.tee.end())
                 passing.passed_bytes += len(piece)
                 await response.write(piece)
             passing.is_answered = True

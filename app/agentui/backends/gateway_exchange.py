@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
 
 from agentui.backends.gateway_rules import to_client
-from agentui.backends.gateway_tee import AnswerTee
+from agentui.backends.gateway_tee import AnswerTee, Ending
 
 
 @dataclass(slots=True)
 class Passing:
     """An answer on its way; `response` is set once the client has seen its head, then bytes of its body.
 
-    `is_answered` is set when all of the server's answer has been handed on.
+    `is_answered` is set when all of the server's answer has been handed on. `tell` is called once with
+    how it ended.
     """
 
     request: web.Request
     body: bytes
     tee: AnswerTee | None = None
+    tell: Callable[[Ending], None] | None = None
     response: web.StreamResponse | None = None
     passed_bytes: int = 0
     is_frozen: bool = False
     is_answered: bool = False
+
+    def ended(self, ending: Ending) -> None:
+        """Tell how it ended; after the first time nothing."""
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell(ending)
 
     @property
     def can_be_asked_again(self) -> bool:

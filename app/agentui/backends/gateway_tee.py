@@ -38,7 +38,7 @@ class Ending:
 
 
 class AnswerTee:
-    """Meters one answer: `begin` with its head, `feed` every piece, `end` once.
+    """Meters one answer: `begin` with its head, `feed` every piece, then `end`.
 
     Args:
         meter: Gets the parts.
@@ -57,6 +57,7 @@ class AnswerTee:
         self._status = 200
         self._error: str | None = None
         self._is_blind = False
+        self._ending: Ending | None = None
 
     @property
     def is_done(self) -> bool:
@@ -79,12 +80,14 @@ class AnswerTee:
             self._blinded(error)
 
     def end(self) -> Ending:
-        """The body is complete."""
-        try:
-            return self._ended()
-        except Exception as error:  # the edge of the tee
-            self._blinded(error)
-            return Ending("done", None, Usage())
+        """The body is complete; again is the same answer."""
+        if self._ending is None:
+            try:
+                self._ending = self._ended()
+            except Exception as error:  # the edge of the tee
+                self._blinded(error)
+                self._ending = Ending("done", None, Usage())
+        return self._ending
 
     def _blinded(self, error: Exception) -> None:
         self._is_blind = True

@@ -74,6 +74,33 @@ async def test_the_exact_bytes_of_a_request_are_told_and_sent() -> None:
     assert opened.started()[-1].body_bytes == len(body)
 
 
+async def test_the_figures_are_told_before_the_client_has_the_last_word() -> None:
+    answer = events(chunk({"content": "b"}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 1}))
+    is_read = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        writer.write(answer.body)
+        await is_read.wait()  # the answer is whole, but the connection stays
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with (
+        server,
+        gateway_to(url) as opened,
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("POST", opened.url + CHAT, json=ASKED) as response,
+    ):
+        async for line in response.aiter_lines():
+            if line == "data: [DONE]":
+                break
+        assert [ended.outcome for ended in opened.ended()] == ["done"]
+        is_read.set()
+    assert len(opened.ended()) == 1
+
+
 async def test_an_answer_that_is_not_streamed_is_counted_but_has_no_first_token() -> None:
     async with (
         llama_server(chat=recorded("chat-nonstream-turn2-cached-prefix.json")) as server,
