@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from textual.app import App, ComposeResult
@@ -71,12 +70,12 @@ async def test_a_growing_block_is_wrapped_piece_by_piece_and_never_drawn_again()
         await pilot.pause()
         for version in range(1, 200):
             parts.append(f"word{version} ")
-            app.view.put(0, replace(entry, version=version))
+            app.view.put(0, entry._replace(version=version))
             app.view.commit()
         await pilot.pause()
         assert app.view.drawn == ["m"]
         assert "word199" in "".join(shown(app.view)[-SCROLL_STEP_ROWS:])
-        app.view.put(0, replace(entry, version=500, is_open=False))
+        app.view.put(0, entry._replace(version=500, is_open=False))
         app.view.commit()
         await pilot.pause()
         assert app.view.drawn == ["m", "m"]
@@ -91,7 +90,7 @@ async def test_growing_text_is_painted_row_by_row_and_scrolls_by_steps() -> None
         tops = set()
         for version in range(60):
             parts.append(f"line {version}\n")
-            app.view.put(0, replace(entry, version=version))
+            app.view.put(0, entry._replace(version=version))
             app.view.commit()
             await pilot.pause()
             tops.add(app.view.scroll_offset.y)
@@ -240,7 +239,7 @@ async def test_a_running_command_shows_the_end_of_its_output_and_folds_when_done
         log.commit()
         await pilot.pause()
         assert [line.strip() for line in shown(log)[1:5]] == ["l5", "l6", "l7", "l8"]
-        log.put(0, replace(row, version=1, is_running=False, result="exit 0", facts=["in /w"]))
+        log.put(0, row._replace(version=1, is_running=False, result="exit 0", facts=["in /w"]))
         log.commit()
         await pilot.pause()
         assert shown(log)[1] == ""

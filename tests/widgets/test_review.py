@@ -136,7 +136,7 @@ async def test_undo_shows_what_it_will_do_and_waits_for_a_yes() -> None:
         assert services.sent == [Undo(), Redo()]
 
 
-async def test_undo_names_what_the_user_changed_since_before_it_asks() -> None:
+async def test_an_undo_that_would_be_refused_says_why_and_asks_nothing() -> None:
     services = FakeServices(whole_run())
     services.conflicts = (CHANGES[0].path,)
     app = make_app(services)
@@ -147,9 +147,10 @@ async def test_undo_names_what_the_user_changed_since_before_it_asks() -> None:
         app.dashboard.prompt.close_popup()
         await pilot.press("enter")
         await settle(pilot)
-        assert f"You changed since: {CHANGES[0].path}." in screen_text(app)
-        await pilot.press("n")
         await app.workers.wait_for_complete()
+        await settle(pilot)
+        assert f"Not undone: you changed {CHANGES[0].path} since." in " ".join(screen_text(app).split())
+        assert not isinstance(app.screen, QuestionScreen)
     assert services.sent == []
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.transcript import Tone
 from agentui_widgets.wrapping import Rows, cells, make_strip, truncate
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
+class ChangeRow(NamedTuple):
     """One changed path, cleaned for display; `why` says what stands in the way of applying it."""
 
     key: str
@@ -51,7 +50,7 @@ class ChangeList(BlockView[ChangeRow]):
     def show(self, rows: list[ChangeRow]) -> None:
         """Replace the list; free when it is the same."""
         kept = [self.item(index) for index in range(self.block_count)]
-        if rows == [replace(row, version=0) for row in kept]:
+        if rows == [row._replace(version=0) for row in kept]:
             return
         if [row.key for row in kept] != [row.key for row in rows]:
             self.clear()
@@ -59,9 +58,9 @@ class ChangeList(BlockView[ChangeRow]):
         for index, row in enumerate(rows):
             if index >= len(kept):
                 self.put(index, row)
-            elif replace(kept[index], version=0) != row:
+            elif kept[index]._replace(version=0) != row:
                 # drawn rows are kept by version: what looks different is another one
-                self.put(index, replace(row, version=kept[index].version + 1))
+                self.put(index, row._replace(version=kept[index].version + 1))
         self.commit()
 
     def reveal(self, index: int) -> None:

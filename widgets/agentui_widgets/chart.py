@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,8 +14,7 @@ MIN_HEIGHT = 4
 MIN_WIDTH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(NamedTuple):
     """Points in time order: seconds and values.
 
     `top` is the upper end of the axis, ``None`` for the highest value; `unit` stands behind its figure.
@@ -27,8 +26,7 @@ class Curve:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DepthCurve:
+class DepthCurve(NamedTuple):
     """Speeds in tokens per second at depths of the context in tokens, in any order."""
 
     depths: Sequence[int]
@@ -65,8 +63,7 @@ def depth_strips(curve: DepthCurve, width: int, height: int, style: Style) -> li
     return _drawn(line, high if high > 0 else 1.0, " tok/s", width, height, style)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """One curve to draw; `ends` are those of the horizontal axis."""
 
     xs: Sequence[float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from agentui_widgets.wrapping import Rows
 
@@ -87,8 +87,7 @@ class Column(Generic[ItemT]):
         return (index, row) if 0 <= row < slot.height else None
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnAs:
+class DrawnAs(NamedTuple):
     """What rows were drawn from: anything else needs other rows."""
 
     version: int

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rich.style import Style
 from textual.geometry import Region
@@ -28,16 +27,14 @@ _FILLS = {
 _WALLS = {"wall": "│", "end": "▐"}
 
 
-@dataclass(frozen=True, slots=True)
-class TextRow:
+class TextRow(NamedTuple):
     """Facts in one row; `label` stands in a column of its own."""
 
     facts: tuple[Fact, ...]
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BarPart:
+class BarPart(NamedTuple):
     """A share of the bar, 0..1, named in the legend under it; `name` chooses colour and pattern."""
 
     name: str
@@ -45,16 +42,14 @@ class BarPart:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BarRow:
+class BarRow(NamedTuple):
     """A stacked bar, as long as all there is: its end is a limit. `wall_ratio` marks another one before it."""
 
     parts: tuple[BarPart, ...]
     wall_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LegendRow:
+class LegendRow(NamedTuple):
     """The names and sizes of a bar's parts."""
 
     parts: tuple[BarPart, ...]

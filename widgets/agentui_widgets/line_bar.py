@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.style import Style
 from textual.geometry import Size
@@ -21,8 +20,7 @@ LEAST_DETAIL_CELLS = 8
 """Fewer cells of a detail tell nothing: it is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped.
 
     `detail` follows the text while there is room: it is cut before any fact goes. A fact with a `short` wording
@@ -159,7 +157,7 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
             break
         fact, side = facts.pop(worst)
         if fact.short:
-            facts.insert(worst, (replace(fact, text=fact.short, short="", rank=fact.short_rank), side))
+            facts.insert(worst, (fact._replace(text=fact.short, short="", rank=fact.short_rank), side))
     return _sides([(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts])
 
 
@@ -187,7 +185,7 @@ def _with_detail(fact: Fact, room: int) -> Fact:
         text += truncate(fact.detail, room)
     elif fact.goes_on:
         text = truncate(text + fact.detail, cells(text))  # a word goes on there
-    return replace(fact, text=text, detail="")
+    return fact._replace(text=text, detail="")
 
 
 def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:
@@ -196,7 +194,7 @@ def _cut(facts: Sequence[Fact], width: int) -> list[Fact]:
     if over <= 0 or not facts:
         return list(facts)
     last = facts[-1]
-    return [*facts[:-1], replace(last, text=truncate(last.text, max(LEAST_CELLS, cells(last.text) - over)))]
+    return [*facts[:-1], last._replace(text=truncate(last.text, max(LEAST_CELLS, cells(last.text) - over)))]
 
 
 def _width(facts: Sequence[Fact]) -> int:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -28,8 +28,7 @@ MAX_NESTING = 100
 _TOO_DEEP = re.compile(r"^(?:[ \t]*(?:[>*+-]|\d+[.)])){40}", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One row of rendered Markdown; `joins` says that it goes on with the row before."""
 
     spans: list[Span]

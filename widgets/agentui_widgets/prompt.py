@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rich.text import Text
 from textual import events
@@ -20,16 +20,14 @@ MAX_ROWS = 8
 MAX_CHOICES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One completion: what is inserted, and a word about it."""
 
     text: str
     help: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What can stand in place of the last `replaces` characters before the cursor."""
 
     replaces: int
@@ -261,7 +259,7 @@ class Prompt(Vertical):
             typed = before[len(before) - completion.replaces :]
             others = tuple(c for c in completion.candidates if c.text != typed)
             is_complete = len(others) < len(completion.candidates)
-            completion = replace(completion, candidates=others) if others else None
+            completion = completion._replace(candidates=others) if others else None
         self._completion = completion
         self._area.takes_arrows = completion is not None
         if completion is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.transcript import Tone
@@ -13,8 +13,7 @@ LIVE_LINES = 4
 """How many lines of a running command's output are shown under it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRow:
+class ToolRow(NamedTuple):
     """A command as shown, already cleaned. `facts` are lines about it, `tail` the last lines of its output."""
 
     key: str

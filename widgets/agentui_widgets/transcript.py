@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.style import Style
 from textual.strip import Strip
@@ -21,8 +21,7 @@ _HINT_KEY = 9
 _COMPACT: frozenset[EntryKind] = frozenset(("call", "notice", "thinking"))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One block of the transcript, already cleaned of terminal control.
 
     `parts` only grows while `is_open`; `title` is one line above the text (the whole of it when folded);

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         server, models = ask_server(begun, _listed)
     except BackendError:
         if not args.json:
-            print("\n".join(provider_lines(file)))
+            for line in provider_lines(file):
+                print(line)
         raise
     if args.json:
         print(json.dumps(models_object(server, models) | {"providers": providers_object(file)}))
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         print("  no models: download one in the server's own program first")
     for line in model_lines(models):
         print(line)
-    print("\n".join(["", *provider_lines(file)] if file.providers else []), end="\n" if file.providers else "")
+    if file.providers:
+        print("\n".join(["", *provider_lines(file)]))
     return 0
 
 

@@ -39,11 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list|show|remove|verify")
     listed = actions.add_parser("list", help="sessions, the newest first")
     # What was said before the action must not be taken back by the action's own defaults.
-    for owner, default in ((parser, False), (listed, argparse.SUPPRESS)):
+    for owner, default in ((parser, None), (listed, argparse.SUPPRESS)):
         owner.add_argument("--json", action="store_true", default=default, help="one JSON object")
         owner.add_argument("--all", action="store_true", default=default, help="of all projects")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the newest N")
-    listed.add_argument("--limit", type=int, metavar="N", default=argparse.SUPPRESS, help="only the newest N")
+        owner.add_argument("--limit", type=_count, metavar="N", default=default, help="only the newest N")
     listed.add_argument("words", nargs="*", metavar="WORDS", help="only sessions that hold all of them")
     shown = actions.add_parser("show", help="the card of each run", epilog="exit codes: 0, 1 no such session")
     shown.add_argument("session", nargs="?", metavar="ID", help="default: the newest of this folder")
@@ -57,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "verify", help="whether everything can still be read", epilog="exit codes: 0 clean, 1 damaged"
     )
     sessions_verify.add_arguments(verified)
+
+
+def _count(text: str) -> int:
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return count
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,7 +92,7 @@ def _list(args: argparse.Namespace, begun: Start, store: SessionStore) -> int:
         here = str(begun.project.resolve())
         infos = [info for info in infos if info.project == here]
     fitting = (session for info in infos if (session := summarise(info)).matches(words))
-    found = list(islice(fitting, None if args.limit is None else max(0, args.limit)))
+    found = list(islice(fitting, args.limit))
     if args.json:
         print(json.dumps({"sessions": [summary_object(session) for session in found]}))
         return 0

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         SessionError: If no session runs.
     """
     path, _ = remote.the_session(args.session)
-    text = _piped() if args.text == "-" else args.text
+    text = (_piped() if args.text == "-" else args.text).rstrip("\r\n")
     if not text.strip():
         raise UsageError("there is nothing to say", hint='agentui steer "keep the public names"')
     cut = shortened(text)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from agentui.backends.base import Backend, LoadedInstance, ServerModel
 from agentui.cli.arguments import SERVER_FLAGS, Start, add_settings
 from agentui.cli.models import with_backend
-from agentui.errors import UsageError
+from agentui.errors import ModelNotFound, UsageError
 from agentui.text import clean_line
 
 
@@ -49,7 +49,7 @@ def chosen_instances(models: Sequence[ServerModel], name: str | None) -> list[Lo
     """The loaded instances that `name` means: one by its own name, or all of a model; all without a name.
 
     Raises:
-        UsageError: If nothing loaded has that name.
+        ModelNotFound: If nothing loaded has that name.
     """
     loaded = [(model, instance) for model in models for instance in model.instances]
     if name is None:
@@ -58,5 +58,5 @@ def chosen_instances(models: Sequence[ServerModel], name: str | None) -> list[Lo
     chosen = exact or [instance for model, instance in loaded if name in (model.key, model.display_name)]
     if not chosen:
         names = ", ".join(instance.id for _, instance in loaded) or "nothing"
-        raise UsageError(f"no loaded model is called {name!r}", hint=f"loaded: {names}")
+        raise ModelNotFound(f"no loaded model is called {name!r}", hint=f"loaded: {names}")
     return chosen

@@ -223,11 +223,8 @@ def undo_lines(unit: AppliedUnit) -> list[str]:
 
 
 def undo_conflict_text(paths: Sequence[str]) -> str:
-    """Why an undo would be refused now."""
-    return (
-        f"You changed since: {path_list(tuple(paths))}.\n"
-        "The undo would be refused. Put your change aside first, then undo."
-    )
+    """Why nothing is undone now."""
+    return f"Not undone: you changed {path_list(tuple(paths))} since. Put your change aside first, then undo."
 
 
 def first_steps(status: Status, rebound: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

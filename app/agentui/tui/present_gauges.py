@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agentui.events import KvSample, MemorySample, ModelFacts, PrefillProgressed, Source
 from agentui.text import (
     GIB,
@@ -109,7 +107,7 @@ def gauge_line(gauges: Gauges) -> tuple[list[Fact], list[Fact]]:
         left.append(Fact(f"{words}/{human_context(context.limit_tokens)} {human_percent(share)}", "text", 1))
     speed = gauges.speed
     left.append(Fact(f"{estimate(human_rate(speed.decode_tok_per_s), speed.source)} tok/s", "text", 1))
-    right = [replace(fact, rank=fact.rank + 4) for fact in forecast_facts(gauges)[:1]]
+    right = [fact._replace(rank=fact.rank + 4) for fact in forecast_facts(gauges)[:1]]
     if speed.ttft_s is not None:
         right.append(Fact(f"first token {human_duration(speed.ttft_s)}", "dim", 8))
     return left, right

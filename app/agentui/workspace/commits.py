@@ -122,6 +122,11 @@ class HostRepository:
             done = run_program([git, *_SAFE, *arguments], self.project, environment, TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise WorkspaceError(f"git {arguments[0]} did not run in {self.project}: {error}") from error
+        if b"not a git repository" in done.stderr:
+            raise WorkspaceError(
+                f"{self.project} is in no git repository of yours: there is nothing that commits could go to",
+                hint="git init makes one; then /commits again",
+            )
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip()[-500:]
             raise WorkspaceError(f"git {arguments[0]} refused: {said}", hint="nothing was brought over")

@@ -12,7 +12,7 @@ from agentui.cli import main
 from agentui.cli.load import LoadLine, fit_lines
 from agentui.cli.models import model_lines, models_object
 from agentui.cli.unload import chosen_instances
-from agentui.errors import UsageError
+from agentui.errors import ModelNotFound
 from agentui.telemetry.fit import ContextFit, ModelFit
 from tests.unit.backends.replay import ReplayServer, as_json
 
@@ -100,7 +100,7 @@ def test_unload_takes_one_instance_or_all_of_a_model() -> None:
     assert [i.id for i in chosen_instances(models, "Gemma")] == ["google/gemma", "google/gemma:2"]
     assert len(chosen_instances(models, None)) == 3
     assert chosen_instances([QWEN], None) == []
-    with pytest.raises(UsageError, match="no loaded model is called 'qwen'"):
+    with pytest.raises(ModelNotFound, match="no loaded model is called 'qwen'"):
         chosen_instances(models, "qwen")
 
 

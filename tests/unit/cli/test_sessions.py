@@ -35,6 +35,12 @@ def test_an_empty_list_says_where_else_to_look(capsys: pytest.CaptureFixture[str
     assert "--all" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_a_list_of_no_length_is_a_usage_error(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sessions", "list", f"--limit={count}"]) == 2
+    assert f"'{count}' is not a number of 1 or more" in capsys.readouterr().err
+
+
 def test_the_card_of_each_run_is_shown_as_words_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     journal = recorded_session(Path.cwd(), [*a_run("one"), *a_run("two")])
     assert main(["sessions", "show"]) == 0

@@ -134,7 +134,7 @@ async def test_a_project_without_a_repository_says_so(tmp_path: Path) -> None:
     await workspace.prepare(lambda event: None)
     git(copy, "init", "-q")
     git(copy, "commit", "-q", "--allow-empty", "-m", "x")
-    with pytest.raises(WorkspaceError, match="not a git repository"):
+    with pytest.raises(WorkspaceError, match="in no git repository of yours"):
         await workspace.take_commits(sandbox)
 
 

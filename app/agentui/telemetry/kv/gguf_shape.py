@@ -91,6 +91,8 @@ def shape_from_gguf(metadata: Mapping[str, object]) -> ModelShape:
         )
     keys = _Keys(metadata, architecture)
     rule = rule_for(architecture)
+    if not keys.has("block_count"):
+        raise keys.missing("block_count")
     total = keys.number("block_count")
     if not 0 < total <= MAX_LAYERS:
         raise ModelFileError(f"{architecture}.block_count is {total}; 1 to {MAX_LAYERS} layers are possible")

@@ -152,7 +152,10 @@ def shape_from_config(config: Mapping[str, object]) -> ModelShape:
     keys = _Config(config)
     model_type = keys.get("model_type")
     if not isinstance(model_type, str) or not model_type:
-        raise ModelFileError("config.json has no model_type", hint="pass the config.json of a language model")
+        raise ModelFileError(
+            "the JSON has neither model_type, as in a config.json, nor general.architecture, as in GGUF keys",
+            hint="pass the config.json of a language model, or its GGUF keys",
+        )
     architecture = model_type.removesuffix("_text")
     total = keys.number("num_hidden_layers")
     if not 0 < total <= MAX_LAYERS:

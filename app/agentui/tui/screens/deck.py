@@ -68,7 +68,12 @@ class DeckScreen(LeavingScreen):
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         """A passing word in a corner."""
-        self.app.notify(clean(text), markup=False, severity="error" if is_error else "information", timeout=4)
+        self.app.notify(
+            clean(text),
+            markup=False,
+            severity="error" if is_error else "information",
+            timeout=8 if is_error else 4,
+        )
 
     def lay_out_again(self) -> None:
         """Place the panes anew."""
@@ -215,7 +220,8 @@ class DeckScreen(LeavingScreen):
             question = f"Undo the last apply of {plural(len(unit.changes), 'file')} in your project?"
             detail = "\n".join(undo_lines(unit))
         if conflicts := await self.services.undo_conflicts():
-            detail = f"{undo_conflict_text(conflicts)}\n\n{detail}"
+            self.say(undo_conflict_text(conflicts), is_error=True)
+            return
         if await self.app.push_screen_wait(QuestionScreen(question, detail)):
             self.send(Undo())
 

@@ -290,6 +290,8 @@ def test_other_files_are_named_for_what_they_are() -> None:
         shape_from_gguf({"general.architecture": "clip"})
     with pytest.raises(ModelFileError, match=r"general\.architecture"):
         shape_from_gguf({})
+    with pytest.raises(ModelFileError, match=r"no usable llama\.block_count"):
+        shape_from_gguf({"general.architecture": "llama"})
     with pytest.raises(ModelFileError, match=r"full_attention_interval"):
         shape_of("qwen35", full_attention_interval=0)
 

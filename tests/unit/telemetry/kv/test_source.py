@@ -75,6 +75,13 @@ def test_json_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> Non
     assert caught.value.hint
 
 
+def test_json_without_a_kind_of_model_is_told_what_either_kind_has(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text("{}")
+    with pytest.raises(ModelFileError, match=r"neither model_type.*nor general\.architecture"):
+        shape_from_source(path)
+
+
 def test_what_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:
     large = tmp_path / "large.json"
     large.write_bytes(b" " * (9 << 20))
