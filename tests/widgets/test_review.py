@@ -149,7 +149,8 @@ async def test_an_undo_that_would_be_refused_says_why_and_asks_nothing() -> None
         await settle(pilot)
         await app.workers.wait_for_complete()
         await settle(pilot)
-        assert f"Not undone: you changed {CHANGES[0].path} since." in " ".join(screen_text(app).split())
+        (said,) = [notification.message for notification in app._notifications]
+        assert said.startswith(f"Not undone: you changed {CHANGES[0].path} since.")
         assert not isinstance(app.screen, QuestionScreen)
     assert services.sent == []
 
