@@ -345,7 +345,7 @@ class TurnTimed:
     """Where the time of a turn went, in seconds; the kinds add up to `wall_s`.
 
     It runs from the end of the turn before (or the run's start) to the turn's end; `turn` 0 is what came after
-    the last turn of a run.
+    the last turn of a run, told just before its end.
     """
 
     turn: int

@@ -111,6 +111,15 @@ def test_what_the_engine_really_holds_replaces_the_upper_estimate_in_the_bar() -
     assert sum(part.ratio for part in bar.parts) <= 1.0
 
 
+def test_an_allocation_that_is_estimated_says_so_where_what_is_filled_is_unknown() -> None:
+    sizes: dict[int, list[str]] = {}
+    for allocated in (15 << 20, 3 * GIB // 2):
+        tape = Tape()
+        tape.add(replace(kv(0), filled_bytes=None, tokens=None, allocated_bytes=allocated))
+        sizes[allocated] = texts(row(gauges_of(tape), "KV"))[:1]
+    assert list(sizes.values()) == [["? of ~15 MiB filled"], ["? of ~1.50 GiB filled"]]
+
+
 def test_a_wall_that_is_far_and_one_that_is_unknown_are_two_things() -> None:
     for is_far, words in ((True, "wall far"), (False, "wall ?")):
         tape = Tape()

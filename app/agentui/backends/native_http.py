@@ -45,9 +45,18 @@ class NativeHttp:
         root: URL without a trailing slash, without ``/v1``.
         api_key: Sent as a bearer token where given.
         headers: Sent with each request.
+        keeps_open: Whether a connection may stay open for the next request. A server that serves one connection
+            at a time would wait on it for ever, and answer no chat.
     """
 
-    def __init__(self, root: str, api_key: str | None, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        root: str,
+        api_key: str | None,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        keeps_open: bool = True,
+    ) -> None:
         self.root = root
         own = {"User-Agent": f"agentui/{__version__}"}
         if api_key:
@@ -57,7 +66,11 @@ class NativeHttp:
             headers={**own, **dict(headers)},
             trust_env=False,
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=8, max_keepalive_connections=2, keepalive_expiry=_KEEP_ALIVE_S),
+            limits=httpx.Limits(
+                max_connections=8,
+                max_keepalive_connections=2 if keeps_open else 0,
+                keepalive_expiry=_KEEP_ALIVE_S,
+            ),
         )
 
     async def get(self, path: str, *, timeout_s: float = READ_TIMEOUT_S) -> Reply:

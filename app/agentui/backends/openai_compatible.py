@@ -72,7 +72,7 @@ class OpenAiCompatibleBackend:
         self._address = address
         self._api_key = api_key
         self._read_timeout_s = read_timeout_s
-        self._http = NativeHttp(address.root, api_key, self._dialect.headers)
+        self._http = NativeHttp(address.root, api_key, self._dialect.headers, keeps_open=False)
         self._facts = ServerFacts("openai", address.root)
         self._bases = list(address.api_bases)
         self._chat: OpenAiChat | None = None

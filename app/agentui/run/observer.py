@@ -187,7 +187,7 @@ class ServerObserver:
         if used is not None and prompt is not None and used >= prompt:
             answer = used - prompt + 1  # the last token of an answer does not go into the cache
         usage = Usage(prompt, answer, None, last.cached_tokens)
-        decode = added.decode_tok_per_s if added is not None else None
+        decode = None if added is None else _decode_tok_per_s(added, answer)
         prefill = added.prefill_tok_per_s if added is not None else None
         self._emit(_end(followed, "done", usage, self._clock(), decode, prefill))
         if used is not None:
@@ -222,6 +222,13 @@ def _end(
         timing_source="reported" if decode else "measured",
         error=None if outcome == "done" else "the server does not answer any more",
     )
+
+
+def _decode_tok_per_s(added: ServerTotals, answer_tokens: int | None) -> float | None:
+    """The speed by the counters. Of one answer the first token is the prompt's, as for the server."""
+    if answer_tokens is not None and added.answer_tokens == answer_tokens and added.answer_s:
+        return _rate(answer_tokens - 1, added.answer_s)
+    return added.decode_tok_per_s
 
 
 def _slot_of(reading: ServerReading, followed: _Followed) -> SlotReading | None:

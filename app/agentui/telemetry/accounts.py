@@ -1,8 +1,9 @@
 """Where the time of each turn went: a fold of events in which every second belongs to exactly one kind.
 
 A turn's account runs from the end of the turn before it (or the run's start) to its own end, so that the turns
-of a run and what came after the last one add up to the run's wall time. Waiting for the user wins over
-everything else, then a command, then a request; a request is split at its first token, as its meter measured.
+of a run and what came after the last one, told just before the run's end, add up to the run's wall time.
+Waiting for the user wins over everything else, then a command, then a request; a request is split at its first
+token, as its meter measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from agentui.events import (
     Recorded,
     RequestEnded,
     RequestStarted,
-    RunEnded,
     RunStarted,
     Slept,
     StateChanged,
@@ -50,7 +50,7 @@ class TimeAccount:
     _has_request: bool = False
 
     def observe(self, recorded: Recorded) -> TurnTimed | None:
-        """Fold one event; the account of the turn (or of a run's end) that it closes, else ``None``."""
+        """Fold one event; the account of the turn that it closes, else ``None``."""
         event, t_s = recorded.event, recorded.t_s
         if isinstance(event, RunStarted):
             self._begin(t_s)
@@ -85,13 +85,18 @@ class TimeAccount:
             case TurnEnded(turn):
                 self._turn = turn
                 return self._close(t_s, turn)
-            case RunEnded():
-                closed = self._close(t_s, 0)
-                self._since_s = None
-                return closed if closed.wall_s > 0 else None
             case _:
                 pass
         return None
+
+    def end(self, t_s: float) -> TurnTimed | None:
+        """Close the account of a run that ends now: what came after its last turn, ``None`` for nothing."""
+        if self._since_s is None:
+            return None
+        self._advance(t_s)
+        closed = self._close(t_s, 0)
+        self._since_s = None
+        return closed if closed.wall_s > 0 else None
 
     def _begin(self, t_s: float) -> None:
         self._spent, self._since_s, self._began_s = _nothing(), t_s, t_s

@@ -27,10 +27,9 @@ _MODEL_FLAGS = ("-m", "--model", "-hf", "-hfr", "--hf-repo", "-mu", "--model-url
 
 @frozen
 class LlamaStart:
-    """A llama-server's arguments, and the folder that its relative paths start from (``None``: not known)."""
+    """A llama-server's arguments."""
 
     arguments: tuple[str, ...]
-    folder: Path | None = None
 
     def settings(self, slot_tokens: int, slots: int) -> LlamaCppCache:
         """The cache of a server that tells `slots` of `slot_tokens` each.
@@ -52,11 +51,6 @@ class LlamaStart:
             ubatch=self._number(512, "-ub", "--ubatch-size"),
             flash_attention=self._flash_attention(),
         )
-
-    def file(self, told: str) -> Path:
-        """Where the model's file lies that the server names, perhaps relative to where it was started."""
-        path = Path(told)
-        return path if path.is_absolute() or self.folder is None else self.folder / path
 
     def _is_unified(self, slots: int) -> bool:
         """One slot is as good as unified; a number of slots that was asked for is separate unless told."""
@@ -106,17 +100,37 @@ def llama_start(port: int | None) -> LlamaStart | None:
     Where the system does not tell who listens (macOS), the only llama-server that runs is taken. Blocks for
     some milliseconds.
     """
+    process = _process_on(port)
+    try:
+        arguments = () if process is None else tuple(process.cmdline())
+    except (psutil.Error, OSError):
+        return None
+    return LlamaStart(arguments) if _is_server(arguments) else None
+
+
+def file_of_server(told: str, port: int | None) -> Path:
+    """Where the file lies that the server on a local port names, perhaps relative to where it was started.
+
+    Whatever program it is that serves there. Blocks as `llama_start` does.
+    """
+    path = Path(told)
+    if path.is_absolute():
+        return path
+    process = _process_on(port)
+    try:
+        return path if process is None else Path(process.cwd()) / path
+    except (psutil.Error, OSError):
+        return path
+
+
+def _process_on(port: int | None) -> psutil.Process | None:
+    """The process that listens on a port, or the only llama-server where that is not told."""
     owner = None if port is None else listener_of(port)
     try:
         processes = [psutil.Process(owner)] if owner is not None else _running()
-        if len(processes) != 1:
-            return None
-        arguments = tuple(processes[0].cmdline())
     except (psutil.Error, OSError):
         return None
-    if not _is_server(arguments):
-        return None
-    return LlamaStart(arguments, _folder(processes[0]))
+    return processes[0] if len(processes) == 1 else None
 
 
 def _running() -> list[psutil.Process]:
@@ -127,10 +141,3 @@ def _is_server(arguments: Sequence[str]) -> bool:
     """A llama-server with a model of its own; one that only hands requests on to others has none."""
     is_named = any(Path(argument).name.startswith(_NAME) for argument in arguments[:2])
     return is_named and any(flag in arguments for flag in _MODEL_FLAGS)
-
-
-def _folder(process: psutil.Process) -> Path | None:
-    try:
-        return Path(process.cwd())
-    except (psutil.Error, OSError):
-        return None

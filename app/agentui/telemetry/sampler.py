@@ -102,6 +102,7 @@ class Sampler:
         self.meters = Meters()
         self._account = TimeAccount()
         self._clock = clock
+        self._seen_s = (0.0, clock())
         self._machine_now = MachineMemory()
         self._swap = SwapGrowth()
         self._sandbox: tuple[float, int | None] | None = None
@@ -137,6 +138,7 @@ class Sampler:
         What a request left in the cache is told before this returns, because the end of a short run would
         overtake the next change; so `emit` must take an event while another one is told.
         """
+        self._seen_s = (recorded.t_s, self._clock())
         timed = self._account.observe(recorded)
         if timed is not None:
             self._last.waiting.append(timed)
@@ -149,6 +151,14 @@ class Sampler:
             self._last.waiting.append(context_forecast(list(self.meters.turns), self._limit_tokens))
             self._last.is_forecast_due = True
         self._has_change.set()
+
+    def end_run(self) -> None:
+        """Tell where the time since the last turn went, and what waits; before the run's end, which is last."""
+        t_s, at_s = self._seen_s
+        timed = self._account.end(t_s + self._clock() - at_s)
+        if timed is not None:
+            self._last.waiting.append(timed)
+        self._emit_waiting()
 
     @property
     def _limit_tokens(self) -> int | None:

@@ -202,8 +202,12 @@ def _kv_sizes(kv: KvSample, between: str) -> str:
     """Filled and allocated in GiB; a small cache would be all noughts there, so it has units of its own."""
     filled, allocated = kv.filled_bytes, kv.allocated_bytes
     if allocated is not None and allocated < GIB // 10:
-        return f"{estimate(human_bytes(filled), kv.source)}{between}{human_bytes(allocated)}"
-    return f"{estimate(human_gib(filled, 2), kv.source)}{between}{human_gib(allocated, 2)} GiB"
+        figures = human_bytes(filled), human_bytes(allocated)
+    else:
+        figures = human_gib(filled, 2), f"{human_gib(allocated, 2)} GiB"
+    if filled is None:
+        return f"{UNKNOWN}{between}{estimate(figures[1], kv.source)}"
+    return f"{estimate(figures[0], kv.source)}{between}{figures[1]}"
 
 
 def _kv_row(kv: KvSample | None) -> TextRow:

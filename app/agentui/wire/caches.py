@@ -15,7 +15,7 @@ from agentui.telemetry.cache import CacheModel, cache_model, settings_from_lmstu
 from agentui.telemetry.fit import ModelFit, context_fit, fit_of_model, load_settings, walls_of
 from agentui.telemetry.kv.locate import ModelFolders
 from agentui.telemetry.kv.shape import ModelShape
-from agentui.telemetry.llama_start import DEFAULT_SLOTS, LlamaStart, llama_start, slots_guess
+from agentui.telemetry.llama_start import DEFAULT_SLOTS, file_of_server, llama_start, slots_guess
 from agentui.telemetry.memory.reader import MemoryReader
 from agentui.telemetry.model_file import KnownModel, known_model
 
@@ -73,7 +73,7 @@ def llama_server_cache(model: ModelFacts, shape: ModelShape, server: ServerFacts
     tokens, slots = model.loaded_context_tokens, model.parallel or DEFAULT_SLOTS
     if not tokens:
         return cache_model(model, shape)
-    start = _start_of(server)
+    start = None if server.is_remote else llama_start(_port_of(server))
     if start is None:
         return cache_model(model, shape, slots_guess(tokens, slots), is_assumed=True)
     return cache_model(model, shape, start.settings(tokens, slots))
@@ -81,12 +81,11 @@ def llama_server_cache(model: ModelFacts, shape: ModelShape, server: ServerFacts
 
 def llama_server_file(server: ServerFacts, told: str) -> Path:
     """The file that a llama-server of this machine says it has loaded. Blocks."""
-    start = None if Path(told).is_absolute() else _start_of(server)
-    return Path(told) if start is None else start.file(told)
+    return file_of_server(told, _port_of(server))
 
 
-def _start_of(server: ServerFacts) -> LlamaStart | None:
-    return None if server.is_remote else llama_start(urlsplit(server.base_url).port)
+def _port_of(server: ServerFacts) -> int | None:
+    return urlsplit(server.base_url).port
 
 
 async def _served_path(backend: Backend) -> str | None:

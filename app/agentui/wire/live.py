@@ -21,6 +21,7 @@ from agentui.config.trust import TrustStore
 from agentui.control import Discard, Pause, Quit
 from agentui.errors import AgentuiError
 from agentui.events import (
+    Event,
     ModelFacts,
     Recorded,
     RunEnded,
@@ -199,7 +200,7 @@ class LiveSession:
             open_workshop=lambda: opened(self._workshops.open),
             make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
             make_sink=self._folder.new_output,
-            emit=self.recorder.emit,
+            emit=self._tell,
             flush=self.recorder.flush,
             ids=new_id,
             clock=time.monotonic,
@@ -249,6 +250,12 @@ class LiveSession:
         settings = self._settings
         intervals = Intervals(settings.memory_sample_s, settings.process_sample_s, settings.rate_sample_s)
         return Sampler(self.supervisor.observe, readers, intervals)
+
+    def _tell(self, event: Event) -> None:
+        """Record what the supervisor tells; the end of a run is the last that is told of it."""
+        if isinstance(event, RunEnded):
+            self._sampler.end_run()
+        self.recorder.emit(event)
 
     def start_sampling(self) -> None:
         """Begin to read the machine; needs a running event loop."""

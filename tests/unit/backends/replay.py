@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -66,16 +67,21 @@ def chunk(delta: Mapping[str, Any] | None = None, finish: str | None = None, **e
 
 @dataclass
 class ReplayServer:
-    """Serves `routes`, keyed ``"METHOD /path"``; anything else is answered by `otherwise`."""
+    """Serves `routes`, keyed ``"METHOD /path"``; anything else is answered by `otherwise`.
+
+    With `is_serial` a connection waits until the one before it was closed.
+    """
 
     routes: dict[str, Canned]
     otherwise: Canned = field(default_factory=lambda: as_json({"error": "not found"}, 404))
     server_header: str = ""
+    is_serial: bool = False
     seen: list[Seen] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -106,16 +112,20 @@ class ReplayServer:
         task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         try:
-            while (request := await _read_request(reader)) is not None:
-                self.seen.append(request)
-                answer = self.routes.get(f"{request.method} {request.path}", self.otherwise)
-                if not await self._answer(answer, reader, writer):
-                    return
+            async with self._turn if self.is_serial else nullcontext():
+                await self._serve_connection(reader, writer)
         except ConnectionError:
             self.gone.set()
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (request := await _read_request(reader)) is not None:
+            self.seen.append(request)
+            answer = self.routes.get(f"{request.method} {request.path}", self.otherwise)
+            if not await self._answer(answer, reader, writer):
+                return
 
     async def _answer(self, answer: Canned, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = [f"HTTP/1.1 {answer.status} X", f"Content-Type: {answer.content_type}"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -71,6 +72,16 @@ async def test_llama_server_is_asked_for_prompt_progress_and_others_are_not() ->
             await backend.aclose()
         assert llama.seen[-1].fields["return_progress"] is True
         assert "return_progress" not in other.seen[-1].fields
+
+
+async def test_a_server_that_serves_one_connection_at_a_time_gets_to_the_chat() -> None:
+    async with plain({"id": "m"}) as server:
+        server.is_serial = True
+        async with asyncio.timeout(20):
+            backend = await connected(server)
+            assert (await backend.describe(None)).model == "m"
+            assert [part async for part in backend.chat(REQUEST)]
+        await backend.aclose()
 
 
 async def test_llama_server_serves_its_one_model_under_any_name() -> None:

@@ -55,7 +55,8 @@ class Tape:
     def play(self, *timed: tuple[float, Event]) -> TurnTimed:
         """The last account that was closed."""
         for seq, (t_s, event) in enumerate(timed, start=1):
-            found = self.account.observe(Recorded(seq, t_s, "", RunId("r"), event))
+            found = self.account.end(t_s) if isinstance(event, RunEnded) else None
+            found = found or self.account.observe(Recorded(seq, t_s, "", RunId("r"), event))
             if found is not None:
                 self.closed.append(found)
         return self.closed[-1]

@@ -9,7 +9,7 @@ import pytest
 
 from agentui.errors import UsageError
 from agentui.telemetry.kv.llama_cpp import LlamaCppCache
-from agentui.telemetry.llama_start import LlamaStart, llama_start, slots_guess
+from agentui.telemetry.llama_start import LlamaStart, file_of_server, llama_start, slots_guess
 
 
 def settings_of(line: str, slot_tokens: int, slots: int) -> LlamaCppCache:
@@ -80,16 +80,20 @@ def server(tmp_path: Path) -> Iterator[int]:
 def test_a_running_servers_arguments_and_folder_are_read_from_its_process(server: int, tmp_path: Path) -> None:
     start = llama_start(server)
     assert start is not None
-    assert start.file("models/tiny.gguf") == tmp_path / "models/tiny.gguf"
-    assert start.file("/models/tiny.gguf") == Path("/models/tiny.gguf")
+    assert file_of_server("models/tiny.gguf", server) == tmp_path / "models/tiny.gguf"
+    assert file_of_server("/models/tiny.gguf", server) == Path("/models/tiny.gguf")
     assert start.settings(4096, 4).cache_k == "q8_0"
 
 
-def test_a_process_that_is_no_llama_server_tells_nothing(tmp_path: Path) -> None:
+def test_a_process_that_is_no_llama_server_tells_its_folder_only(tmp_path: Path) -> None:
     script = tmp_path / "listens.py"
     script.write_text(LISTENS)
     arguments = [sys.executable, str(script), "-m", "models/tiny.gguf"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
-        assert llama_start(int(process.stdout.readline())) is None
+        port = int(process.stdout.readline())
+        assert llama_start(port) is None
+        assert file_of_server("models/tiny.gguf", port) == tmp_path / "models/tiny.gguf"
         process.communicate()

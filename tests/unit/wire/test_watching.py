@@ -90,7 +90,7 @@ async def test_a_request_of_another_client_is_followed_from_its_begin_to_its_end
         await session.watch.read()
         found = shown(session, view)
     assert found["state"] == "idle"
-    assert found["speed"]["decode_tok_per_s"] == pytest.approx(1317.48, abs=0.01)
+    assert found["speed"]["decode_tok_per_s"] == pytest.approx(1315.29, abs=0.01)
     assert (found["reused_tokens"], found["read_tokens"]) == (104, 6)
     assert found["context"]["used_tokens"] == 709
 

@@ -1,4 +1,4 @@
-"""Memory on Linux: /proc, the control group we are in, and amdgpu's files in /sys.
+"""Memory on Linux: /proc, the control groups we are in (versions 1 and 2), and amdgpu's files in /sys.
 
 Everything is one short read of a file that the kernel makes on the spot: the whole reading takes well under a
 millisecond. NVIDIA cards are not read (their figures need a library of their own) and stay unknown.
@@ -46,10 +46,23 @@ def pressure_from_psi(text: str, available_ratio: float | None = None) -> Pressu
 
 @dataclass(frozen=True, slots=True)
 class GroupMemory:
-    """What a control group (version 2) may use and does; `used_bytes` is without cache that can go at once."""
+    """The least that control groups allow, and the least they leave, without cache that can go at once."""
 
     limit_bytes: int
-    used_bytes: int
+    left_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupFiles:
+    """Names of one version's files, and of the line for cache that can go at once, children's included."""
+
+    limit: str
+    used: str
+    inactive: str
+
+
+_VERSION_1 = _GroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = _GroupFiles("memory.max", "memory.current", "inactive_file")
 
 
 class LinuxMemoryReader:
@@ -65,15 +78,14 @@ class LinuxMemoryReader:
         Raises:
             OSError: If /proc/meminfo cannot be read or lacks MemTotal.
         """
-        table = read_kib_table((self._proc / "meminfo").read_text())
+        table = read_kib_table(_text(self._proc / "meminfo"))
         total, available = table.get("MemTotal"), table.get("MemAvailable")
         if total is None:
             raise OSError(f"{self._proc / 'meminfo'} has no MemTotal")
         group = self._group(total)
         if group is not None:
             total = group.limit_bytes
-            left = max(0, group.limit_bytes - group.used_bytes)
-            available = left if available is None else min(available, left)
+            available = group.left_bytes if available is None else min(available, group.left_bytes)
         return MachineMemory(
             total_bytes=total,
             used_bytes=None if available is None else total - available,
@@ -89,7 +101,7 @@ class LinuxMemoryReader:
     def process(self, pid: int) -> ProcessMemory | None:
         """Resident memory of a process: anonymous, shared and mapped pages, by /proc/PID/status."""
         try:
-            table = read_kib_table((self._proc / str(pid) / "status").read_text())
+            table = read_kib_table(_text(self._proc / str(pid) / "status"))
         except OSError:
             return None
         if "VmRSS" not in table:  # a kernel thread, or a process that has ended but was not waited for
@@ -104,31 +116,32 @@ class LinuxMemoryReader:
         return pressure_from_psi(text, None if available is None else available / total)
 
     def _group(self, machine_total: int) -> GroupMemory | None:
-        """The tightest group above us that allows less than the machine has; ``None`` if none does."""
-        tightest: GroupMemory | None = None
-        for folder in self._group_folders():
-            limit = _read_int(folder / "memory.max")
-            used = _read_int(folder / "memory.current")
+        """What the groups above us leave that allow less than the machine has; ``None`` if none does."""
+        found: GroupMemory | None = None
+        for folder, files in self._group_folders():
+            limit, used = _read_int(folder / files.limit), _read_int(folder / files.used)
             if limit is None or used is None or limit >= machine_total:
                 continue
-            if tightest is None or limit < tightest.limit_bytes:
-                tightest = GroupMemory(limit, max(0, used - _inactive_file(folder / "memory.stat")))
-        return tightest
+            left = max(0, limit - max(0, used - _inactive_file(folder / "memory.stat", files.inactive)))
+            if found is not None:
+                limit, left = min(limit, found.limit_bytes), min(left, found.left_bytes)
+            found = GroupMemory(limit, left)
+        return found
 
-    def _group_folders(self) -> Iterator[Path]:
+    def _group_folders(self) -> Iterator[tuple[Path, _GroupFiles]]:
+        """Our groups and those above. In a container the path may be the host's; the root is all it has."""
         try:
-            lines = (self._proc / "self" / "cgroup").read_text().splitlines()
+            lines = _text(self._proc / "self" / "cgroup").splitlines()
         except OSError:
             return
-        path = next((line[3:] for line in lines if line.startswith("0::")), None)
-        if path is None:
-            return
         root = self._sys / "fs" / "cgroup"
-        folder = root / path.strip("/")
-        while folder != root:
-            yield folder
-            folder = folder.parent
-        yield root
+        for line in lines:
+            number, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
+            if "memory" in controllers.split(","):
+                yield from ((folder, _VERSION_1) for folder in _upwards(root / controllers, path))
+            elif number == "0" and not controllers:
+                yield from ((folder, _VERSION_2) for folder in _upwards(root, path))
 
     def _gpu_devices(self) -> Iterator[Path]:
         yield from sorted((self._sys / "class" / "drm").glob("card[0-9]*/device"))
@@ -156,6 +169,20 @@ class LinuxMemoryReader:
         return None
 
 
+def _text(path: Path) -> str:
+    """A file of the kernel's; names of processes and groups in it may be bytes of any kind."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _upwards(root: Path, path: str) -> Iterator[Path]:
+    """A group's folder below `root`, then those above it, the root last."""
+    folder = root / path.strip("/")
+    while folder != root:
+        yield folder
+        folder = folder.parent
+    yield root
+
+
 def _read_int(path: Path) -> int | None:
     """A file's whole content as a number; ``None`` for a missing file, ``max`` and anything else."""
     try:
@@ -164,12 +191,12 @@ def _read_int(path: Path) -> int | None:
         return None
 
 
-def _inactive_file(path: Path) -> int:
+def _inactive_file(path: Path, name: str) -> int:
     try:
         lines = path.read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
 def _difference(whole: int | None, part: int | None) -> int | None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentui.telemetry.memory.linux import LinuxMemoryReader, pressure_from_psi, read_kib_table
-from agentui.telemetry.memory.reader import MachineMemory
+from agentui.telemetry.memory.reader import MachineMemory, ProcessMemory
 
 MIB = 1024**2
 GIB = 1024**3
@@ -84,6 +84,43 @@ def test_machine_cannot_have_more_available_than_its_group_or_itself(tree: Tree)
     tree.write("sys/fs/cgroup/user.slice/memory.max", f"{12 * GIB}\n")
     tree.write("sys/fs/cgroup/user.slice/memory.current", f"{GIB}\n")
     assert tree.read().available_bytes == 8 * GIB
+
+
+def test_what_is_left_is_the_least_that_any_group_above_us_leaves(tree: Tree) -> None:
+    group = "sys/fs/cgroup/user.slice"
+    tree.write(f"{group}/memory.max", f"{6 * GIB}\n")
+    tree.write(f"{group}/memory.current", f"{5 * GIB}\n")
+    tree.write(f"{group}/session.scope/memory.max", f"{4 * GIB}\n")
+    tree.write(f"{group}/session.scope/memory.current", f"{GIB}\n")
+    reading = tree.read()
+    assert reading.total_bytes == 4 * GIB
+    assert reading.available_bytes == GIB
+
+
+@pytest.mark.parametrize("folder", ["memory/box", "memory"], ids=["on the host", "in a container"])
+@pytest.mark.parametrize("unlimited", [(1 << 63) - 4096, 64 * GIB])
+def test_a_group_of_version_1_limits_the_machine(tree: Tree, folder: str, unlimited: int) -> None:
+    tree.write("proc/self/cgroup", "9:cpu,cpuacct:/box\n4:memory:/box/inner\n0::/\n")
+    group = f"sys/fs/cgroup/{folder}"
+    tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", f"{unlimited}\n")
+    tree.write("sys/fs/cgroup/memory/memory.usage_in_bytes", f"{9 * GIB}\n")
+    tree.write(f"{group}/memory.limit_in_bytes", f"{4 * GIB}\n")
+    tree.write(f"{group}/memory.usage_in_bytes", f"{3 * GIB}\n")
+    tree.write(f"{group}/memory.stat", f"inactive_file 9\ntotal_rss 1\ntotal_inactive_file {GIB}\n")
+    reading = tree.read()
+    assert reading.total_bytes == 4 * GIB
+    assert reading.available_bytes == 2 * GIB
+
+
+def test_names_that_are_no_text_hide_nothing(tree: Tree) -> None:
+    (tree.proc / "self" / "cgroup").write_bytes(b"0::/user.slice/\xff\xfe\n")
+    tree.write("sys/fs/cgroup/user.slice/memory.max", f"{4 * GIB}\n")
+    tree.write("sys/fs/cgroup/user.slice/memory.current", f"{GIB}\n")
+    assert tree.read().total_bytes == 4 * GIB
+    (tree.proc / "7").mkdir()
+    (tree.proc / "7" / "status").write_bytes(b"Name:\tmod\xe8le\nVmRSS:\t 8 kB\nRssFile:\t 4 kB\n")
+    reader = LinuxMemoryReader(tree.proc, tree.sys)
+    assert reader.process(7) == ProcessMemory(held_bytes=8192, mapped_bytes=4096)
 
 
 def test_shared_memory_of_an_amd_apu_belongs_to_its_limit(tree: Tree) -> None:
