@@ -10,9 +10,10 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from agentui.tui.commands import COMMANDS, Deck
+from agentui.tui.screens.closing import ClosesOnce
 
 
-class Palette(CommandPalette):
+class Palette(ClosesOnce[None], CommandPalette):
     """Textual's palette, in which Enter takes what was typed: a search that still runs is waited for."""
 
     @on(Input.Submitted)

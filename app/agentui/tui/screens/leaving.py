@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,10 @@ from agentui.tui.services import Services, Wanted
 
 if TYPE_CHECKING:
     from agentui.tui.app import AgentuiApp
+
+
+NUMBER = re.compile("[0-9]{1,9}")
+"""What is typed for a number; `str.isdigit` takes digits too that `int` does not."""
 
 
 class LeavingScreen(Screen[None]):
@@ -44,7 +49,7 @@ class LeavingScreen(Screen[None]):
 
     def branch(self, turn: str) -> None:
         """Go back to after a turn, in a new session; without a number choose it."""
-        if turn and not turn.isdigit():
+        if turn and NUMBER.fullmatch(turn) is None:
             self.say("/branch needs the number of a turn, as in /branch 3", is_error=True)
         elif self._app().list_sessions is None:
             self.say("a branch is made from a live session: agentui -r", is_error=True)

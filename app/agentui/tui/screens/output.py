@@ -8,12 +8,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
+from agentui.tui.screens.closing import ClosesOnce
 from agentui_widgets.footer import FooterBar
 from agentui_widgets.line_bar import Fact, TitleBar
 from agentui_widgets.text_view import TextView
 
 
-class OutputScreen(ModalScreen[None]):
+class OutputScreen(ClosesOnce[None], ModalScreen[None]):
     """Shows a text that was cleaned before; Esc closes.
 
     Args:

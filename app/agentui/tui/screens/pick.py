@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from agentui.errors import AgentuiError
 from agentui.frozen import frozen
 from agentui.text import clean_line
+from agentui.tui.screens.closing import ClosesOnce
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Choice:
     is_current: bool = False
 
 
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(ClosesOnce[str | None], ModalScreen[str | None]):
     """A list that Enter takes one of; the current one is highlighted first.
 
     Args:

@@ -10,8 +10,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from agentui.tui.screens.closing import ClosesOnce
 
-class QuestionScreen(ModalScreen[bool]):
+
+class QuestionScreen(ClosesOnce[bool], ModalScreen[bool]):
     """Yes or no; Esc and Ctrl+C are no. Enter is neither: it may be one too many from the prompt.
 
     Args:

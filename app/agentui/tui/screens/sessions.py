@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
 from agentui.text import clean_line, human_bytes, plural
+from agentui.tui.screens.closing import ClosesOnce
 from agentui.tui.services import SessionChoice
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
@@ -32,7 +33,7 @@ def fits(choice: SessionChoice, words: str) -> bool:
     return all(word in held for word in words.casefold().split())
 
 
-class SessionsScreen(ModalScreen[str | None]):
+class SessionsScreen(ClosesOnce[str | None], ModalScreen[str | None]):
     """Sessions, the newest first; typing searches, Enter goes on with the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
