@@ -93,6 +93,10 @@ def test_a_file_whose_name_holds_control_is_not_offered() -> None:
     assert [c.text for c in found.candidates] == ["@a.py"]
 
 
+def test_a_pasted_megabyte_is_not_looked_for_among_the_files() -> None:
+    assert completer(paths=("a.py",))("@" + "a/" * 500_000) is None
+
+
 def test_a_word_that_is_whole_is_among_its_completions_so_that_enter_takes_it() -> None:
     found = completer()("/theme rose-pine")
     assert found is not None

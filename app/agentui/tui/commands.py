@@ -286,7 +286,7 @@ class Completer:
         if start < 0 or (start > 0 and not before[start - 1].isspace()):
             return None
         prefix = before[start + 1 :]
-        if any(character.isspace() for character in prefix):
+        if len(prefix) > _LONGEST_PATH_CHARS or any(character.isspace() for character in prefix):
             return None
         found = tuple(Candidate(f"@{path}") for path in self._paths(prefix) if _is_plain(path))
         return Completion(len(prefix) + 1, found)
@@ -330,6 +330,8 @@ class Completer:
                 return ()
 
 
+_LONGEST_PATH_CHARS = 4096
+"""No file has a longer path, and to look for one would take until the pasted megabyte is resolved."""
 _OF_CHANGES = frozenset(("apply", "discard", "review"))
 
 
