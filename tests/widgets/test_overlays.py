@@ -1,7 +1,9 @@
-"""Screens over the dashboard under keys that come in one go, as from a fast hand or a paste."""
+"""Screens over the dashboard, and leaving it, under keys that come in one go, as from a fast hand or a paste."""
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -67,3 +69,16 @@ async def test_to_quit_is_asked_once() -> None:
         await pilot.press("n")
         await pilot.pause()
         assert app.screen is app.dashboard
+
+
+async def test_a_session_that_is_left_before_it_begins_leaves_nothing_half_begun() -> None:
+    app = make_app(FakeServices())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            app._begin()
+            app.workers.cancel_all()
+            await settle(pilot)
+            gc.collect()
+        assert not [warning for warning in caught if "never awaited" in str(warning.message)]

@@ -111,7 +111,7 @@ class AgentuiApp(ThemedApp):
         self.dashboard.ask_quit()
 
     def _begin(self) -> None:
-        self.run_worker(self._start_session(), group="session", exit_on_error=True)
+        self.run_worker(self._start_session, group="session", exit_on_error=True)
 
     async def _start_session(self) -> None:
         try:

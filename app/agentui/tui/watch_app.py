@@ -49,7 +49,7 @@ class WatchApp(ThemedApp):
         self.screen.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self.run_worker(self._start(), exit_on_error=True)
+        self.run_worker(self._start, exit_on_error=True)
 
     async def _start(self) -> None:
         try:
