@@ -1,4 +1,4 @@
-"""Screens over the dashboard, and leaving it, under keys that come in one go, as from a fast hand or a paste."""
+"""Screens over the dashboard, and leaving it, under keys that come in one go, as from a fast hand."""
 
 from __future__ import annotations
 
