@@ -74,7 +74,13 @@ class LeavingScreen(Screen[None]):
     @work(exclusive=True, group="branch")
     async def _ask_branch(self, turn: int) -> None:
         from agentui.tui.screens.question import QuestionScreen
+        from agentui.tui.turns import turn_choices
 
+        finished = len(turn_choices(self.services.past()))
+        if not 1 <= turn <= finished:
+            has = f"the session has {plural(finished, 'turn')}"
+            self.say(f"there is no finished turn {turn}: {has}", is_error=True)
+            return
         pending = len(self.bridge.view.changes.pending)
         lost = f"{plural(pending, 'change')} not applied yet will be dropped from the private copy."
         detail = (
