@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from textual.await_complete import AwaitComplete
-from textual.screen import Screen, ScreenResultType
+from textual.screen import ModalScreen, ScreenResultType
 
 
-class ClosesOnce(Screen[ScreenResultType]):
+class Overlay(ModalScreen[ScreenResultType]):
     """Of keys that come in one go the second finds its screen closed: it closes nothing else then.
 
     Textual would take the next screen from the stack, and end with an error below the last one.
