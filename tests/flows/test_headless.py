@@ -157,3 +157,20 @@ async def test_an_interrupt_by_signal_saves_and_exits_130(project: Path) -> None
         assert paced.truth.open_count == 0
     finally:
         await paced.stop()
+
+
+async def test_a_reader_of_both_outputs_that_goes_away_interrupts_with_130(project: Path) -> None:
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *AGENTUI,
+        *("-p", "--demo", "--demo-speed", "50", "split report.py"),
+        cwd=project,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+    await asyncio.to_thread(os.read, reading, 1)
+    os.close(reading)
+    assert await process.wait() == 130

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentui.tui.arrange import LAYOUTS, PANES, LayoutKind, Pane, Wants, arrange, layout_for
+from tests.widgets.driving import running, settle
+from tests.widgets.fakes import make_app
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,23 @@ def test_a_zoomed_pane_stands_alone_with_the_prompt(kind: LayoutKind) -> None:
 def test_all_panes_are_shown_where_there_is_room() -> None:
     for kind, size in (("wide", (160, 43)), ("tall", (90, 48)), ("short", (200, 13))):
         assert set(arrange(layout_for(size[0], size[1] + 2), *size, Wants())) == {*PANES, "prompt"}, kind
+
+
+@pytest.mark.parametrize("size", [(90, 34), (120, 24), (200, 15), (200, 9), (80, 24), (40, 10)])
+async def test_what_is_typed_takes_no_gauge_from_the_screen(size: tuple[int, int]) -> None:
+    app = make_app(running())
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+
+        def shown() -> set[str]:
+            return {name for name in (*PANES, "gauge-line") if app.screen.query_one(f"#{name}").is_on_screen}
+
+        before = shown()
+        await pilot.press("slash")
+        await settle(pilot)
+        assert app.dashboard.prompt.is_popup_open
+        assert shown() == before
+        app.dashboard.prompt.text = "\n" * 20
+        await settle(pilot)
+        assert shown() == before
+        assert before & {"gauges", "gauge-line"}

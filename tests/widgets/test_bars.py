@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
@@ -29,6 +31,19 @@ def test_a_detail_is_cut_before_any_fact_goes_and_a_short_wording_stays() -> Non
     assert [f.text for f in fit(left, [state], 20)[0]] == ["simulated"]
     assert [f.text for f in fit(left, [state], 5)[0]] == ["simulated"]
     assert fit([Fact("keep the pu", rank=0, detail="blic names")], [], 12)[0][0].text == "keep the p…"
+
+
+def test_a_path_becomes_short_before_the_detail_of_the_state_is_cut() -> None:
+    path = Fact("~/a/long/way/to/shop (main)", rank=4, short="shop (main)", short_rank=3, yields=True)
+    state = Fact("running", rank=0, detail=": mkdir -p one/two/three")
+    told = "running: mkdir -p one/two/three"
+    for width, fact, texts in (
+        (80, state, [path.text, told]),
+        (50, state, ["shop (main)", told]),
+        (40, replace(state, detail=""), [path.text, "running"]),
+    ):
+        left, right = fit([path], [fact], width)
+        assert [f.text for f in (*left, *right)] == texts
 
 
 class BarApp(App[None]):

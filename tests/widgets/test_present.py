@@ -214,6 +214,18 @@ def test_a_call_without_a_tool_is_shown_as_refused() -> None:
     assert "There is no tool" in tool_row(view.tools.entries[0], 1.0).command
 
 
+def test_the_row_of_a_running_command_is_another_one_with_every_second_it_takes() -> None:
+    tape = Tape()
+    tape.add(ToolStarted(CallId("c"), "bash", "sleep 60", "/w"))
+    entry = view_of(tape).tools.entries[0]
+    rows = [tool_row(entry, entry.started_t_s + seconds) for seconds in (1.0, 2.0, 40.0)]
+    assert [row.duration for row in rows] == ["1.0 s", "2.0 s", "40 s"]
+    tape.add(ToolEnded(CallId("c"), "ok", 0, 0.5))
+    rows.append(tool_row(view_of(tape).tools.entries[0], 99.0))
+    versions = [row.version for row in rows]
+    assert versions == sorted(set(versions))
+
+
 def test_each_connection_out_of_the_sandbox_is_a_row_of_the_tool_log() -> None:
     tape = Tape()
     tape.add(ToolStarted(CallId("c"), "bash", "curl https://evil.test", "/w"))

@@ -9,6 +9,9 @@ from textual.widgets import OptionList
 
 from agentui.text import clean
 from agentui_widgets.prompt import Candidate, Completion, Prompt
+from tests.unit.view.scenes import whole_run
+from tests.widgets.driving import settle
+from tests.widgets.fakes import FakeServices, make_app
 
 
 def complete(before: str) -> Completion | None:
@@ -181,3 +184,12 @@ async def test_a_complete_file_that_begins_another_is_sent_unless_the_arrows_cho
         await pilot.press("enter")
         await pilot.pause()
         assert app.seen == [("send", "@src/m.py"), ("send", "@src/m.pyi")]
+
+
+async def test_up_brings_what_was_said_in_the_session_before() -> None:
+    app = make_app(FakeServices(whole_run()))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("up")
+        await settle(pilot)
+        assert app.dashboard.prompt.text == "split report.py into modules, PEP 585"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from textual.widgets import Input, OptionList
 
@@ -69,10 +70,15 @@ async def test_leaving_the_first_choice_begins_no_session() -> None:
 
 async def test_a_branch_is_asked_about_and_leaves_for_a_turn() -> None:
     app = app_with(SESSIONS)
+    cast(FakeServices, app.services).tape.add(*(TurnEnded(turn, Usage()) for turn in (1, 2)))
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
         app.dashboard.branch("two")
         assert app.wanted is None
+        app.dashboard.branch("3")
+        await pilot.pause()
+        assert app.screen is app.dashboard
+        assert "there is no finished turn 3" in list(app._notifications)[-1].message
         app.dashboard.branch("2")
         await pilot.pause()
         await pilot.press("y")

@@ -17,6 +17,12 @@ def test_only_the_words_that_differ_are_marked() -> None:
     assert marked(lines) == ["brown", "red", "twice"]
 
 
+def test_a_last_line_without_an_end_is_compared_too() -> None:
+    note = "\\ No newline at end of file"
+    lines = ["@@ -1 +1 @@", "-The quick brown fox jumps.", note, "+The quick red fox jumps.", note]
+    assert marked(lines) == ["brown", "red"]
+
+
 def test_a_paragraph_that_was_wrapped_anew_shows_only_what_was_written_anew() -> None:
     lines = [
         "@@ -1,2 +1,2 @@",

@@ -24,7 +24,7 @@ class Fact(NamedTuple):
     """A piece of a row; of all that do not fit, the highest `rank` goes first. Rank 0 is cut, never dropped.
 
     `detail` follows the text while there is room: it is cut before any fact goes. A fact with a `short` wording
-    becomes that when its turn comes, with `short_rank` from then on.
+    becomes that when its turn comes, with `short_rank` from then on; if it `yields`, before a detail is cut.
     """
 
     text: str
@@ -33,6 +33,7 @@ class Fact(NamedTuple):
     short: str = ""
     short_rank: int = 0
     detail: str = ""
+    yields: bool = False
 
     @property
     def goes_on(self) -> bool:
@@ -143,11 +144,12 @@ class FactRows(Toned):
 
 
 def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[Fact], list[Fact]]:
-    """The facts that fit into `width` cells: details are cut first, then the fact of highest rank goes.
+    """The facts that fit into `width` cells: what yields is shortened, then details are cut, then facts go.
 
-    What that leaves free is given to the texts that go on in their detail.
+    The fact of highest rank goes first. What that leaves free is given to the texts that go on in their detail.
     """
     facts = [(fact, False) for fact in left if fact.text] + [(fact, True) for fact in right if fact.text]
+    facts = _yielded(facts, width)
     facts = [
         (fact if fact.goes_on else _with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts
     ]
@@ -157,8 +159,22 @@ def fit(left: Sequence[Fact], right: Sequence[Fact], width: int) -> tuple[list[F
             break
         fact, side = facts.pop(worst)
         if fact.short:
-            facts.insert(worst, (fact._replace(text=fact.short, short="", rank=fact.short_rank), side))
+            facts.insert(worst, (_shortened(fact), side))
     return _sides([(_with_detail(fact, _room(facts, fact, width)), side) for fact, side in facts])
+
+
+def _yielded(facts: Sequence[tuple[Fact, bool]], width: int) -> list[tuple[Fact, bool]]:
+    """The facts, with those short that yield where a detail wants their room."""
+    given = list(facts)
+    details = sum(cells(fact.detail) for fact, _ in given)
+    for place, (fact, side) in enumerate(given):
+        if details and fact.yields and fact.short and _needed(given) + details > width:
+            given[place] = (_shortened(fact), side)
+    return given
+
+
+def _shortened(fact: Fact) -> Fact:
+    return fact._replace(text=fact.short, short="", rank=fact.short_rank)
 
 
 def _sides(facts: Sequence[tuple[Fact, bool]]) -> tuple[list[Fact], list[Fact]]:

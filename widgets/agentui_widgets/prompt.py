@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rich.text import Text
@@ -220,11 +220,16 @@ class Prompt(Vertical):
         if not text:
             self.post_message(self.Empty("enter"))
             return
-        if not self._history or self._history[-1] != text:
-            self._history.append(text)
-        self._place = len(self._history)
+        self.remember([text])
         self.text = ""
         self.post_message(self.Submitted(text, queue))
+
+    def remember(self, texts: Iterable[str]) -> None:
+        """Put texts at the end of the history; the same one twice in a row counts once."""
+        for text in texts:
+            if not self._history or self._history[-1] != text:
+                self._history.append(text)
+        self._place = len(self._history)
 
     def _recall(self, step: int) -> None:
         if step < 0 and not self.text and self._place == len(self._history):

@@ -60,9 +60,10 @@ def _passages(lines: Sequence[str]) -> Iterator[tuple[range, range]]:
             at += 1
             continue
         middle = _run_end(lines, at, "-")
-        end = _run_end(lines, middle, "+")
-        if end > middle:
-            yield range(at, middle), range(middle, end)
+        start = _run_end(lines, middle, "\\")  # "No newline at end of file" is said of the removed lines
+        end = _run_end(lines, start, "+")
+        if end > start:
+            yield range(at, middle), range(start, end)
         at = end
 
 

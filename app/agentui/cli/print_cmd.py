@@ -207,8 +207,13 @@ def _tell_before(session: LiveSession, printer: Printer) -> None:
 
 
 def _forget_output() -> None:
-    """Point standard output to nowhere, or Python complains about the closed pipe once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Point what nobody reads to nowhere, or Python flushes it at exit and ends with a code of its own."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -111,8 +112,9 @@ class AgentuiApp(ThemedApp):
         self.dashboard.ask_quit()
 
     def _begin(self) -> None:
-        self.run_worker(self._start_session(), group="session", exit_on_error=True)
+        self._start_session()
 
+    @work(group="session")
     async def _start_session(self) -> None:
         try:
             await self.services.start()

@@ -21,11 +21,13 @@ GAUGE_ROWS = 7
 MAX_CHANGES = 9
 
 
-# A forced layout that cannot fit shows one pane: width, and height without the prompt.
+EDGE_ROWS = 2
+"""Rows of the terminal that are none of the panes': header and footer."""
+# A layout that cannot fit shows one pane. What is typed counts for nothing: panes must not come and go with it.
 _LEAST: dict[LayoutKind, tuple[int, int]] = {
-    "wide": (90, 18),
-    "tall": (50, 26),
-    "short": (120, 6),
+    "wide": (90, 20),
+    "tall": (50, 28),
+    "short": (120, 8),
     "one": (10_000, 0),
 }
 
@@ -53,9 +55,9 @@ def layout_for(width: int, height: int) -> LayoutKind:
 
 def arrange(kind: LayoutKind, width: int, height: int, wants: Wants) -> dict[str, Region]:
     """A region for every pane that is shown, and for the prompt; together they fill the space."""
-    prompt = max(2, min(wants.prompt_rows, height - 3))
-    least = _LEAST[kind]
-    if wants.zoom is not None or width < least[0] or height - prompt < least[1]:
+    prompt = min(height, max(2, min(wants.prompt_rows, height - 3)))
+    least_width, least_height = _LEAST[kind]
+    if wants.zoom is not None or width < least_width or height < least_height:
         return {
             wants.zoom or "transcript": Region(0, 0, width, height - prompt),
             "prompt": Region(0, height - prompt, width, prompt),
@@ -82,9 +84,11 @@ def _wide(width: int, height: int, prompt: int, wants: Wants) -> dict[str, Regio
 
 
 def _tall(width: int, height: int, prompt: int, wants: Wants) -> dict[str, Region]:
-    tools = 9
-    changes = _changes_rows(wants, 5)
-    transcript = height - GAUGE_ROWS - tools - changes - prompt
+    prompt = min(prompt, height - GAUGE_ROWS - 7)
+    left = height - GAUGE_ROWS - prompt
+    changes = _changes_rows(wants, min(5, left - 6))
+    tools = max(2, min(9, left - changes - 5))
+    transcript = left - tools - changes
     y = GAUGE_ROWS + transcript
     return {
         "gauges": Region(0, 0, width, GAUGE_ROWS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from agentui.control import (
     TakeCommits,
 )
 from agentui.frozen import frozen
+from agentui.text import clean_line
 from agentui.tui.arrange import LAYOUTS
 from agentui_widgets.prompt import Candidate, Completion
 
@@ -153,11 +155,32 @@ def _text(name: str, *, queue: bool) -> Callable[[Deck, str], None]:
 
 
 def _apply(deck: Deck, argument: str) -> None:
-    words = argument.split()
-    if words == ["all"]:
+    paths = _paths(deck, argument)
+    if argument.strip() == "all":
         deck.send(Apply(include_ask=True))
-    else:
-        deck.send(Apply(paths=tuple(words) or None, include_ask=bool(words)))
+    elif paths is not None:
+        deck.send(Apply(paths=paths or None, include_ask=bool(paths)))
+
+
+def _discard(deck: Deck, argument: str) -> None:
+    paths = _paths(deck, argument)
+    if paths is not None:
+        deck.send(Discard(paths or None))
+
+
+def _review(deck: Deck, argument: str) -> None:
+    paths = _paths(deck, argument)
+    if paths is not None:
+        deck.open_review(paths[0] if len(paths) == 1 else argument.strip())
+
+
+def _paths(deck: Deck, argument: str) -> tuple[str, ...] | None:
+    """The paths of an argument, quoted as in a shell; ``None`` when it cannot be read, which is said."""
+    try:
+        return tuple(shlex.split(argument))
+    except ValueError:
+        deck.say(f"a quote is not closed in: {argument.strip()}", is_error=True)
+        return None
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -171,14 +194,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("now", "cut the answer and ask again with what is queued", _simple(SendNow())),
     Command("takeback", "take the last queued text back", _simple(TakeBack())),
     Command("answer", "answer the open question", lambda deck, a: deck.answer(a.strip()), "WORD"),
-    Command("apply", "bring changes to your project", _apply, "[all|PATH …]"),
-    Command("review", "see the changes per file", lambda deck, a: deck.open_review(a.strip()), "[PATH]"),
-    Command(
-        "discard",
-        "drop changes from the copy",
-        lambda deck, a: deck.send(Discard(tuple(a.split()) or None)),
-        "[PATH …]",
-    ),
+    Command("apply", "bring changes to your project; quote paths with spaces", _apply, "[all|PATH …]"),
+    Command("review", "see the changes per file", _review, "[PATH]"),
+    Command("discard", "drop changes from the copy; quote paths with spaces", _discard, "[PATH …]"),
     Command("undo", "take back the last apply, after a look", lambda deck, _: deck.undo()),
     Command("redo", "apply again what was undone", lambda deck, _: deck.undo(redo=True)),
     Command("commits", "bring the agent's commits to your refs/agentui/", _simple(TakeCommits())),
@@ -224,7 +242,8 @@ BY_NAME = {command.name: command for command in COMMANDS}
 
 def run_command(deck: Deck, line: str) -> None:
     """Run ``/name argument``; unknown names are said, not sent to the model."""
-    name, _, argument = line.removeprefix("/").partition(" ")
+    name, *rest = line.removeprefix("/").split(maxsplit=1)
+    argument = rest[0] if rest else ""
     command = BY_NAME.get(name)
     if command is None:
         near = [n for n in BY_NAME if n.startswith(name[:2])] if name else []
@@ -242,17 +261,22 @@ def is_command(text: str, of_harness: Collection[str] = ()) -> bool:
 
 
 class Completer:
-    """Completes commands, their fixed arguments, and paths after ``@``."""
+    """Completes commands, their fixed arguments, changed paths, and paths after ``@``.
+
+    A path that holds control is not offered: typed or shown it would be another one.
+    """
 
     def __init__(
         self,
         paths: Callable[[str], Sequence[str]],
         themes: Callable[[], Sequence[str]],
         of_harness: Callable[[], Sequence[str]],
+        changed: Callable[[], Sequence[str]],
     ) -> None:
         self._paths = paths
         self._themes = themes
         self._of_harness = of_harness
+        self._changed = changed
 
     def __call__(self, before: str) -> Completion | None:
         """What can stand at the cursor, given the text of the line before it."""
@@ -262,9 +286,9 @@ class Completer:
         if start < 0 or (start > 0 and not before[start - 1].isspace()):
             return None
         prefix = before[start + 1 :]
-        if any(character.isspace() for character in prefix):
+        if len(prefix) > _LONGEST_PATH_CHARS or any(character.isspace() for character in prefix):
             return None
-        found = tuple(Candidate(f"@{path}") for path in self._paths(prefix))
+        found = tuple(Candidate(f"@{path}") for path in self._paths(prefix) if _is_plain(path))
         return Completion(len(prefix) + 1, found)
 
     def _command(self, before: str) -> Completion | None:
@@ -276,9 +300,22 @@ class Completer:
             own = [Candidate(f"/{c.name}", f"{c.words}  {c.argument}".rstrip()) for c in found]
             theirs = [n for n in self._of_harness() if n.startswith(name) and n not in BY_NAME and n != name]
             return Completion(len(before), (*own, *(Candidate(f"/{n}", "of Pi") for n in theirs)))
+        if name in _OF_CHANGES:
+            return self._change(argument)
         words = self._words(name)
-        left = tuple(Candidate(word) for word in words if word.startswith(argument) and word != argument)
-        return Completion(len(argument), left)
+        return Completion(len(argument), tuple(Candidate(w) for w in words if w.startswith(argument)))
+
+    def _change(self, argument: str) -> Completion:
+        """Changed paths for the last word of an argument, quoted where they must be."""
+        start = _last_word_start(argument)
+        typed = argument[start:]
+        quoted = {path: shlex.quote(path) for path in self._changed() if _is_plain(path)}
+        found = tuple(
+            Candidate(word)
+            for path, word in quoted.items()
+            if typed and (word.startswith(typed) or path.startswith(typed.lstrip("'\"")))
+        )
+        return Completion(len(typed), found)
 
     def _words(self, name: str) -> Sequence[str]:
         """The fixed arguments of a command."""
@@ -291,3 +328,25 @@ class Completer:
                 return ("last", "all")
             case _:
                 return ()
+
+
+_LONGEST_PATH_CHARS = 4096
+"""No file has a longer path, and to look for one would take until the pasted megabyte is resolved."""
+_OF_CHANGES = frozenset(("apply", "discard", "review"))
+
+
+def _is_plain(path: str) -> bool:
+    return path.isprintable() and clean_line(path) == path
+
+
+def _last_word_start(argument: str) -> int:
+    """Where the word that is being typed begins; spaces in quotes end none."""
+    start, quote = 0, ""
+    for place, character in enumerate(argument):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character == " ":
+            start = place + 1
+    return start

@@ -46,6 +46,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("tab", "queue until the agent would stop (some terminals: alt+enter)"),
     ("ctrl+j", "new line"),
     ("up / down", "take the last queued text back, then the history"),
+    ("ctrl+z", "take typing back, ctrl+y brings it again (suspends nothing)"),
     ("ctrl+p", "command palette"),
     ("ctrl+q", "quit, asking first while a run works"),
     ("up / down", "in tools and changes: choose (ctrl+t goes there, esc back)"),

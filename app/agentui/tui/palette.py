@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from textual import on
 from textual.app import SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.widgets import Input
 
@@ -20,6 +21,10 @@ class Palette(CommandPalette):
         """Let the list follow the last letter before Textual's own handler takes the highlighted row."""
         for search in [worker for worker in self.workers if worker.node is self and worker.is_running]:
             await search.wait()
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close, unless that was done, as `Overlay` does it."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
 def palette_commands(deck: Deck, start: Callable[[Callable[[], None]], None]) -> Iterator[SystemCommand]:

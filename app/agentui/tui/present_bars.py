@@ -46,7 +46,8 @@ def header(view: View, *, read_only: bool, follows: bool = False) -> tuple[list[
         branch = f" ({clean_line(status.branch)})" if status.branch else ""
         path = short_path(clean_line(status.project))
         folder = path.rsplit("/", 1)[-1]
-        left.append(Fact(f"{path}{branch}", "text", 11, short=f"{folder}{branch}", short_rank=7))
+        short = f"{folder}{branch}"
+        left.append(Fact(f"{path}{branch}", "text", 11, short=short, short_rank=7, yields=True))
     if status.model is not None:
         left += model_facts(status.model)
     if status.harness == "pi":

@@ -23,6 +23,7 @@ _NOTICE_TONES: dict[NoticeLevel, Tone] = {"info": "dim", "good": "good", "warnin
 _NOTICE_MARKS: dict[NoticeLevel, str] = {"info": "·", "good": "✓", "warning": "!", "error": "✗"}
 _ROLE_LABELS = {"user": "you", "agent": "agent", "system": "·"}
 _SNIPPET_CHARS = 60
+_MOST_TICKS = 999_999
 OWN_OUTPUT_LINES = 20
 """How much of the output of the user's own commands the transcript shows."""
 
@@ -205,9 +206,11 @@ def tool_row(entry: ToolEntry, now_s: float) -> ToolRow:
     if entry.check:
         command = f"{entry.command} · throwaway, no net"
         prefix = prefix if entry.label == "user" else ""
+    # a row is drawn again when its version grows, and the time of a running command is news too
+    ticks = min(int(seconds), _MOST_TICKS) if entry.is_running else 0
     return ToolRow(
         key=entry.call_id,
-        version=entry.version,
+        version=entry.version * (_MOST_TICKS + 1) + ticks,
         time=local_time(entry.at_utc),
         command=prefix + command,
         result=result,

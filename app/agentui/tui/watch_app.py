@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from textual import work
 from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.types import CSSPathType
@@ -49,8 +50,9 @@ class WatchApp(ThemedApp):
         self.screen.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self.run_worker(self._start(), exit_on_error=True)
+        self._start()
 
+    @work
     async def _start(self) -> None:
         try:
             await self._services.start()

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from agentui.control import Answer, RunCommand, SendNow, Submit, TakeBack
 from agentui.events import ApprovalAsked, Recorded, RunEnded, SteerWithdrawn
 from agentui.text import clean
-from agentui.tui.arrange import PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
+from agentui.tui.arrange import EDGE_ROWS, PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
 from agentui.tui.bridge import Bridge
 from agentui.tui.commands import Completer, is_command, run_command
 from agentui.tui.keys import EMPTY_PROMPT_ACTIONS, bindings, empty_prompt_actions
@@ -26,6 +26,7 @@ from agentui.tui.painter import FIGURES_S, Painter, Parts
 from agentui.tui.present_bars import WHOLE_QUESTION_KEY, is_long_question, question_keys, queue_waits_for
 from agentui.tui.screens.deck import DeckScreen
 from agentui.tui.services import Services
+from agentui.view.blocks import MessageBlock
 from agentui.view.changes import CHANGES
 from agentui_widgets.block_view import BlockView
 from agentui_widgets.changes import ChangeList
@@ -93,6 +94,7 @@ class DashboardScreen(DeckScreen):
                     self.services.complete_paths,
                     lambda: sorted(self.app.available_themes),
                     lambda: self.bridge.view.status.harness_commands,
+                    lambda: [change.path for change in self.bridge.view.changes.pending],
                 )
                 yield Prompt(completer, clean, self._takes_empty, id="prompt-box")
         yield GaugeLine(id="gauge-line")
@@ -124,6 +126,8 @@ class DashboardScreen(DeckScreen):
         follows = bool(self._app().read_only_words)
         self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only, follows=follows)
         self.bridge.open()
+        said = self.bridge.view.transcript.blocks
+        self.prompt.remember(b.body.text for b in said if isinstance(b, MessageBlock) and b.role == "user")
         self._lay_out(self.app.size)
         if self.services.read_only:
             self.prompt.set_placeholder("a replay: space holds it, . one step on, / commands, ? help")
@@ -151,7 +155,7 @@ class DashboardScreen(DeckScreen):
         self._kind = self.forced_layout or layout_for(size.width, size.height)
         if self._kind == "one" and self.zoom is None:
             self.zoom = "transcript"
-        shown = arrange(self._kind, size.width, size.height, self._wants())
+        shown = arrange(self._kind, size.width, size.height - EDGE_ROWS, self._wants())
         for name in PANES:
             self.query_one(f"#{name}").display = name in shown
         has_gauges = "gauges" in shown

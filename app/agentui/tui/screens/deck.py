@@ -30,7 +30,7 @@ from agentui.tui.bridge import Bridge
 from agentui.tui.editor import EditorError, edited
 from agentui.tui.painter import Painter, Parts
 from agentui.tui.present_bars import undo_conflict_text, undo_lines
-from agentui.tui.screens.leaving import LeavingScreen
+from agentui.tui.screens.leaving import NUMBER, LeavingScreen
 from agentui.tui.services import Services
 from agentui.view.blocks import MessageBlock
 from agentui.view.changes import AppliedUnit
@@ -147,8 +147,11 @@ class DeckScreen(LeavingScreen):
             self.send(Answer(questions[0].ask_id, word))
 
     def ask_quit(self) -> None:
-        """Save and leave; while a run works only after a yes."""
-        self._quit()
+        """Save and leave; while a run works only after a yes. While that is asked it is not asked again."""
+        from agentui.tui.screens.question import QuitQuestion
+
+        if not any(isinstance(screen, QuitQuestion) for screen in self.app.screen_stack):
+            self._quit()
 
     @work(exclusive=True, group="quit")
     async def _quit(self) -> None:
@@ -264,7 +267,9 @@ class DeckScreen(LeavingScreen):
         """Full output of the last command, or of the one with that number."""
         entries = self.bridge.view.tools.entries
         commands = [index for index, entry in enumerate(entries) if not entry.is_connection]
-        index = int(number) - 1 if number.isdigit() else max(commands, default=-1)
+        index = max(commands, default=-1)
+        if number:
+            index = int(number) - 1 if NUMBER.fullmatch(number) else -1
         if not 0 <= index < len(entries):
             self.say("no such command", is_error=True)
             return

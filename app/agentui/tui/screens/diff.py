@@ -11,13 +11,13 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 
 from agentui.control import Apply, Control, Discard
 from agentui.errors import AgentuiError
 from agentui.events import Change
 from agentui.text import clean, clean_line, plural
 from agentui.tui.present_bars import ask_first, change_row
+from agentui.tui.screens.overlay import Overlay
 from agentui.tui.services import Services
 from agentui_widgets.changes import ChangeList
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
@@ -39,7 +39,7 @@ _KEYS = (
 )
 
 
-class DiffScreen(ModalScreen[None]):
+class DiffScreen(Overlay[None]):
     """The files at the left, the diff of the chosen one at the right; stays until Esc.
 
     Marks are collected here; Enter sends one `Apply` for the marked files, so that one review is one unit.

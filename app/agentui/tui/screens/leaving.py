@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,10 @@ from agentui.tui.services import Services, Wanted
 
 if TYPE_CHECKING:
     from agentui.tui.app import AgentuiApp
+
+
+NUMBER = re.compile("[0-9]{1,9}")
+"""What is typed for a number; `str.isdigit` takes digits too that `int` does not."""
 
 
 class LeavingScreen(Screen[None]):
@@ -44,7 +49,7 @@ class LeavingScreen(Screen[None]):
 
     def branch(self, turn: str) -> None:
         """Go back to after a turn, in a new session; without a number choose it."""
-        if turn and not turn.isdigit():
+        if turn and NUMBER.fullmatch(turn) is None:
             self.say("/branch needs the number of a turn, as in /branch 3", is_error=True)
         elif self._app().list_sessions is None:
             self.say("a branch is made from a live session: agentui -r", is_error=True)
@@ -69,7 +74,13 @@ class LeavingScreen(Screen[None]):
     @work(exclusive=True, group="branch")
     async def _ask_branch(self, turn: int) -> None:
         from agentui.tui.screens.question import QuestionScreen
+        from agentui.tui.turns import turn_choices
 
+        finished = len(turn_choices(self.services.past()))
+        if not 1 <= turn <= finished:
+            has = f"the session has {plural(finished, 'turn')}"
+            self.say(f"there is no finished turn {turn}: {has}", is_error=True)
+            return
         pending = len(self.bridge.view.changes.pending)
         lost = f"{plural(pending, 'change')} not applied yet will be dropped from the private copy."
         detail = (

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
+from agentui.tui.screens.overlay import Overlay
 from agentui_widgets.footer import FooterBar
 from agentui_widgets.line_bar import Fact, TitleBar
 from agentui_widgets.text_view import TextView
 
 
-class OutputScreen(ModalScreen[None]):
+class OutputScreen(Overlay[None]):
     """Shows a text that was cleaned before; Esc closes.
 
     Args:

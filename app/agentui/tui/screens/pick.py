@@ -11,13 +11,13 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
 from agentui.frozen import frozen
 from agentui.text import clean_line
+from agentui.tui.screens.overlay import Overlay
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Choice:
     is_current: bool = False
 
 
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(Overlay[str | None]):
     """A list that Enter takes one of; the current one is highlighted first.
 
     Args:

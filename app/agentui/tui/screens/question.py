@@ -7,11 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from agentui.tui.screens.overlay import Overlay
 
-class QuestionScreen(ModalScreen[bool]):
+
+class QuestionScreen(Overlay[bool]):
     """Yes or no; Esc and Ctrl+C are no. Enter is neither: it may be one too many from the prompt.
 
     Args:

@@ -11,12 +11,12 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from agentui.errors import AgentuiError
 from agentui.text import clean_line, human_bytes, plural
+from agentui.tui.screens.overlay import Overlay
 from agentui.tui.services import SessionChoice
 from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 
@@ -32,7 +32,7 @@ def fits(choice: SessionChoice, words: str) -> bool:
     return all(word in held for word in words.casefold().split())
 
 
-class SessionsScreen(ModalScreen[str | None]):
+class SessionsScreen(Overlay[str | None]):
     """Sessions, the newest first; typing searches, Enter goes on with the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
 from agentui.tui.present_depth import depth_curve, depth_rows
+from agentui.tui.screens.overlay import Overlay
 from agentui.view.gauges import Gauges
 from agentui_widgets.depth_chart import DepthChart
 from agentui_widgets.footer import FooterBar
@@ -17,7 +17,7 @@ from agentui_widgets.line_bar import Fact, FactRows, TitleBar
 _LOOK_S = 1.0
 
 
-class SpeedScreen(ModalScreen[None]):
+class SpeedScreen(Overlay[None]):
     """Follows the session while it is open; Esc closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
