@@ -48,7 +48,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
-from agentui.wire.harnesses import as_before, harness_factory
+from agentui.wire.harnesses import as_before, harness_factory, typed_prompt
 from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
@@ -98,6 +98,7 @@ class LiveSession:
         is_interactive: bool,
         continued: Continued | None = None,
     ) -> None:
+        self._prompt = typed_prompt(settings)  # one that cannot be read leaves nothing behind
         self._continued = continued
         kept = continued.project if continued is not None else None
         self._scratch = Scratch(where, kept) if is_demo else None
@@ -197,7 +198,9 @@ class LiveSession:
         return RunParts(
             find_backend=find,
             open_workshop=lambda: opened(self._workshops.open),
-            make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
+            make_harness=harness_factory(
+                self._settings, self._prompt, where, self.project, self._found.check_lines, new_id
+            ),
             make_sink=self._folder.new_output,
             emit=self.recorder.emit,
             flush=self.recorder.flush,
@@ -324,7 +327,9 @@ class LiveSession:
         await self.recorder.aclose()
         self._folder.close()
         kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
-        if gone := await asyncio.to_thread(keep_within, self._store, kept):
+        # This one was just worked on, however long ago it began.
+        own = self._folder.session_id
+        if gone := await asyncio.to_thread(keep_within, self._store, kept, but=own):
             log.info("sessions beyond the bounds of the settings were removed: %s", len(gone))
 
 
