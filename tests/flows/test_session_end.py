@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from agentui.events import StateChanged, Warned
 from agentui.paths import places
 from agentui.wire import open_session
 from tests.fakes import Log
+from tests.flows.test_headless import AGENTUI, environment
 from tests.unit.session.fakes import files_end_at
 
 
@@ -58,3 +61,20 @@ def test_a_system_prompt_that_cannot_be_read_leaves_nothing_behind(demo: bool, t
         open_session(Settings(system_file=tmp_path / "nowhere.txt"), project=tmp_path, demo=demo)
     assert not places().sessions.exists()
     assert not places().demo.exists()
+
+
+def test_a_disk_that_takes_nothing_is_told_in_words_and_holds_no_empty_session(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AGENTUI, "-p", "x", "--url", "http://127.0.0.1:9"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert done.returncode == 75
+    assert "Traceback" not in done.stderr
+    assert "the disk did not take" in done.stderr
+    assert list(places().sessions.iterdir()) == []

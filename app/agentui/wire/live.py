@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -37,6 +38,7 @@ from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.card import CardFold, tell_cards
 from agentui.session.listing import Retention, keep_within
+from agentui.session.parts import size_bytes
 from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
@@ -325,6 +327,8 @@ class LiveSession:
         if self._scratch is not None:
             self._scratch.close()
         await self.recorder.aclose()
+        if not size_bytes(self.journal):
+            shutil.rmtree(self.session_folder, ignore_errors=True)  # the disk took nothing of it
         self._folder.close()
         kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
         # This one was just worked on, however long ago it began.

@@ -64,6 +64,11 @@ class OpeningServices:
         self._waiting.clear()
         await session.services.start()
 
+    @property
+    def unwritten(self) -> int:
+        """Records that the disk did not take; 0 is normal."""
+        return 0 if self._session is None else self._session.recorder.unwritten
+
     async def stop(self) -> None:
         """End and save the session; also one that has not been opened."""
         self._is_closed = True
