@@ -71,8 +71,11 @@ async def test_a_branch_is_asked_about_and_leaves_for_a_turn() -> None:
     app = app_with(SESSIONS)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
-        app.dashboard.branch("two")
-        assert app.wanted is None
+        app.services.emit(*(TurnEnded(1, Usage()) for _ in range(2)))  # type: ignore[attr-defined]
+        for nowhere in ("two", "0", "3"):
+            app.dashboard.branch(nowhere)
+            await pilot.pause()
+            assert app.screen is app.dashboard
         app.dashboard.branch("2")
         await pilot.pause()
         await pilot.press("y")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from textual import work
 from textual.screen import Screen
 
+from agentui.events import TurnEnded
 from agentui.text import plural
 from agentui.tui.bridge import Bridge
 from agentui.tui.services import Services, Wanted
@@ -49,9 +50,17 @@ class LeavingScreen(Screen[None]):
         elif self._app().list_sessions is None:
             self.say("a branch is made from a live session: agentui -r", is_error=True)
         elif turn:
-            self._ask_branch(int(turn))
+            self._branch_after(int(turn))
         else:
             self._pick_turn()
+
+    def _branch_after(self, turn: int) -> None:
+        finished = sum(isinstance(recorded.event, TurnEnded) for recorded in self.services.past())
+        if 1 <= turn <= finished:
+            self._ask_branch(turn)
+        else:
+            has = plural(finished, "finished turn")
+            self.say(f"there is no finished turn {turn}: the session has {has}", is_error=True)
 
     def _pick_turn(self) -> None:
         from agentui.tui.screens.pick import Choice, PickScreen
