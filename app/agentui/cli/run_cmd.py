@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def run_dashboard(
@@ -92,7 +92,7 @@ async def _live(
         read_only_words=busy,
     )
     try:
-        with ended_by_signals(app.exit):
+        with ended_by_signals(app.leave):
             await app.run_async()
     finally:
         await services.stop()
@@ -103,7 +103,7 @@ async def _live(
     if app.failure is not None:
         raise app.failure
     if app.wanted is None and not busy and begun_sessions:
-        print(_farewell(begun_sessions[-1], goes_on=not args.demo))
+        _say_farewell(begun_sessions[-1], goes_on=not args.demo)
     return app.wanted
 
 
@@ -139,6 +139,14 @@ def _opening(
 def _note_session(recorded: Recorded, begun: list[str]) -> None:
     if isinstance(recorded.event, SessionStarted):
         begun.append(recorded.event.session_id)
+
+
+def _say_farewell(session_id: str, *, goes_on: bool) -> None:
+    try:
+        print(_farewell(session_id, goes_on=goes_on), flush=True)
+    except OSError:
+        # The terminal was closed. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _farewell(session_id: str, *, goes_on: bool) -> str:
@@ -182,7 +190,7 @@ async def _replayed(services: ReplayServices, timeline: Timeline, begun: Start) 
         ground=lambda: ReplayScreen(services, timeline),
     )
     try:
-        with ended_by_signals(app.exit):
+        with ended_by_signals(app.leave):
             await app.run_async()
     finally:
         await services.stop()
