@@ -48,7 +48,8 @@ def program() -> Iterator[Program]:
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     running = Program(process, master)

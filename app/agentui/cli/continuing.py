@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--continue",
         action="store_true",
         dest="continues",
-        help="go on with the folder's newest session",
+        help="go on with the session of this folder that was worked on last",
     )
     which.add_argument(
         "-r",

@@ -24,7 +24,7 @@ EXIT_CODES = "exit codes: 0 written; 1 no such session, or the file cannot be wr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui export`."""
-    parser.add_argument("session", nargs="?", metavar="ID", help="default: the newest of this folder")
+    parser.add_argument("session", nargs="?", metavar="ID", help="default: the last one of this folder")
     parser.add_argument("--format", choices=FORMATS, help="default: by the name of FILE, else md")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument("--no-redact", action="store_true", help="leave secrets and home paths in")

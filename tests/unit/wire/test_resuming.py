@@ -198,7 +198,10 @@ def test_a_branch_that_was_killed_before_its_files_were_there_still_begins_with_
     where: Places, tmp_path: Path
 ) -> None:
     branched = branch(where, killed_session(where, tmp_path / "p"), 1)
-    expected = [(SessionResumed(1, "0"), True), (WorkspaceSeeded("w", 1, 1, (), 0.1), False)]
+    expected: list[tuple[Event, bool]] = [
+        (SessionResumed(1, "0"), True),
+        (WorkspaceSeeded("w", 1, 1, (), 0.1), False),
+    ]
     for event, is_branch in expected:
         continued = reopen(where, branched)
         last = continued.last.records[0]
