@@ -143,7 +143,8 @@ def test_the_newest_is_the_one_that_was_written_last(tmp_path: Path) -> None:
     store = store_at(tmp_path, "00000001", "00000002")
     old, new = begun(store, 9, "/a"), begun(store, 11, "/a")
     assert store.newest() == new
-    os.utime(old, (new.stat().st_mtime + 60,) * 2)
+    later_s = new.stat().st_mtime + 60
+    os.utime(old, (later_s, later_s))
     assert store.newest() == old
     assert [info.journal for info in store.last_written()] == [old, new]
     assert [info.journal for info in store.sessions()] == [new, old]
