@@ -73,11 +73,11 @@ async def test_a_branch_is_asked_about_and_leaves_for_a_turn() -> None:
     cast(FakeServices, app.services).tape.add(*(TurnEnded(turn, Usage()) for turn in (1, 2)))
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
-        app.dashboard.branch("two")
+        for nowhere in ("two", "0", "3"):
+            app.dashboard.branch(nowhere)
+            await pilot.pause()
+            assert app.screen is app.dashboard
         assert app.wanted is None
-        app.dashboard.branch("3")
-        await pilot.pause()
-        assert app.screen is app.dashboard
         assert "there is no finished turn 3" in list(app._notifications)[-1].message
         app.dashboard.branch("2")
         await pilot.pause()

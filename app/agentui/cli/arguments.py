@@ -143,6 +143,7 @@ def _log_to_file(found: Places) -> None:
         handler: logging.Handler = logging.FileHandler(found.log_file, encoding="utf-8", delay=True)
     except OSError:
         handler = logging.NullHandler()
+    logging.raiseExceptions = False  # a full disk costs the log a line, and no stack trace over the screen
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)

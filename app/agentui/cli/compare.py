@@ -21,12 +21,13 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from agentui.cli.arguments import ALL_FLAGS, Start, add_settings, agreed, start, typed
 from agentui.cli.print_cmd import EXIT_CODES, ended_by_signals
 from agentui.cli.providers import with_provider
 from agentui.config import Settings, load_settings
-from agentui.errors import UsageError
+from agentui.errors import AgentuiError, UsageError
 from agentui.events import RunCard
 from agentui.session.card import short_hash
 from agentui.session.compare import (
@@ -44,6 +45,7 @@ from agentui.session.store import SessionStore
 from agentui.text import clean, clean_line, human_bytes, human_context, human_duration, human_rate, human_tokens
 
 _PLOT_SIZE = (72, 14)
+_MARKERS = "ox+*#@%&"
 SIDES: Mapping[str, str] = {
     "model": "model",
     "context": "context_tokens",
@@ -163,11 +165,15 @@ def _of_task(args: argparse.Namespace, begun: Start) -> tuple[Comparison, RunCar
         _note(f"compared before, kept in {comparison.folder}; --fresh runs it anew")
         return comparison, None
     with comparison.held():
-        if is_known:
-            _note(f"going on with {comparison.folder} and its copy of the project; --fresh begins anew")
-        else:
-            _note(f"kept in {comparison.folder}")
-        return comparison, asyncio.run(_run(comparison, begun, settings))
+        words = f"going on with {comparison.folder} and its copy of the project; --fresh begins anew"
+        try:
+            stopped = asyncio.run(
+                _run(comparison, begun, settings, words if is_known else f"kept in {comparison.folder}")
+            )
+        except AgentuiError:
+            comparison.drop_unbegun()
+            raise
+        return comparison, stopped
 
 
 def _settings(args: argparse.Namespace, begun: Start, variant: Variant, text: str) -> Settings:
@@ -203,7 +209,10 @@ def _basis(sides: Mapping[Variant, Settings]) -> str:
     return short_hash(told)
 
 
-async def _run(comparison: Comparison, begun: Start, sides: Mapping[Variant, Settings]) -> RunCard | None:
+async def _run(
+    comparison: Comparison, begun: Start, sides: Mapping[Variant, Settings], words: str
+) -> RunCard | None:
+    """Do what is left of it, once everything it needs is there; `words` say then where it is kept."""
     from agentui import wire
 
     running = asyncio.current_task()
@@ -211,6 +220,8 @@ async def _run(comparison: Comparison, begun: Start, sides: Mapping[Variant, Set
     with ended_by_signals(lambda control: running.cancel()):
         runs = wire.CompareRuns(sides, begun.places, comparison, _note)
         await runs.find_models()
+        await runs.find_check()
+        _note(words)
         await runs.clear()
         await runs.take_snapshot()
         stopped = await comparison.run(runs.start_run, _note)
@@ -297,20 +308,36 @@ def plot_text(columns: Sequence[Column], size: tuple[int, int] = _PLOT_SIZE) -> 
         return ""
     import plotext
 
-    figure = plotext.figure
-    figure.clear.all()
-    figure.theme("colorless")
-    figure.plot_size(*size)
-    markers = "ox+*#@%&"
-    legend = []
+    ticks = sorted({depth for column in shown for depth, _ in column.depths})
+    top = 1.1 * max(speed for column in shown for _, speed in column.depths)
+    drawn: list[str] = []
+    legend: list[str] = []
     for number, column in enumerate(shown):
-        marker = markers[number % len(markers)]
+        marker = _MARKERS[number % len(_MARKERS)]
+        figure = plotext.figure
+        figure.clear.all()
+        figure.theme("colorless")
+        figure.plot_size(*size)
         depths = [float(depth) for depth, _ in column.depths]
         signal = figure.signal(depths, [speed for _, speed in column.depths], marker=marker)
         figure.draw(signal.lines() if len(depths) > 1 else signal)
+        figure.ruler("x").lim(0, ticks[-1] * 1.05)
+        figure.ruler("x").ticks([float(depth) for depth in ticks], [human_context(depth) for depth in ticks])
+        figure.ruler("y").lim(0, top)
+        drawn.append(clean(figure.build().string()).rstrip())
         legend.append(f"{marker} {clean_line(column.name)}")
-    ticks = sorted({depth for column in shown for depth, _ in column.depths})
-    figure.ruler("x").lim(0, ticks[-1] * 1.05)
-    figure.ruler("x").ticks([float(depth) for depth in ticks], [human_context(depth) for depth in ticks])
-    figure.ruler("y").lim(0, 1.1 * max(speed for column in shown for _, speed in column.depths))
-    return f"{clean(figure.build().string()).rstrip()}\n{'   '.join(legend)}"
+    return f"{_overlaid(drawn)}\n{'   '.join(legend)}"
+
+
+def _overlaid(drawn: Sequence[str]) -> str:
+    """Plots on the same axes as one; where lines run over each other their marks take turns."""
+    lines = [
+        "".join(_one_of(marks, row + place) for place, marks in enumerate(zip_longest(*rows, fillvalue=" ")))
+        for row, rows in enumerate(zip_longest(*(plot.split("\n") for plot in drawn), fillvalue=""))
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _one_of(marks: Sequence[str], turn: int) -> str:
+    lines = [mark for mark in marks if mark in _MARKERS]
+    return lines[turn % len(lines)] if lines else marks[0]

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--continue",
         action="store_true",
         dest="continues",
-        help="go on with the folder's newest session",
+        help="go on with the session of this folder that was worked on last",
     )
     which.add_argument(
         "-r",
@@ -64,12 +64,12 @@ def wanted_session(args: argparse.Namespace) -> Path | None:
 
 
 def _newest(store: SessionStore, where: Places, args: argparse.Namespace) -> Path:
-    """The newest session of the folder in which anything was asked."""
+    """The session of the folder that was written last and in which anything was asked."""
     from agentui.session.listing import summarise
 
     project = os.path.realpath(args.directory or Path.cwd())
     newest: SessionInfo | None = None
-    for info in store.sessions():
+    for info in store.last_written():
         is_ours = is_of_demo(info, where) if args.demo else info.project == project
         if is_ours and summarise(info).has_text:
             return info.journal

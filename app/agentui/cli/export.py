@@ -24,7 +24,7 @@ EXIT_CODES = "exit codes: 0 written; 1 no such session, or the file cannot be wr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `agentui export`."""
-    parser.add_argument("session", nargs="?", metavar="ID", help="default: the newest of this folder")
+    parser.add_argument("session", nargs="?", metavar="ID", help="default: the last one of this folder")
     parser.add_argument("--format", choices=FORMATS, help="default: by the name of FILE, else md")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument("--no-redact", action="store_true", help="leave secrets and home paths in")
@@ -40,13 +40,12 @@ def run(args: argparse.Namespace) -> int:
     begun = start(args)
     store = SessionStore(begun.places.sessions)
     journal = read_session(store.find(args.session) if args.session else store.newest(begun.project))
-    document = make_document(journal.records)
-    counts = None
-    if not args.no_redact:
+    if args.no_redact:
+        document, counts = make_document(journal.records), None
+    else:
         key = begun.loaded.settings.api_key
         redactor = Redactor(str(begun.places.home), (key,) if key else ())
-        document = redactor.value(document)
-        counts = redactor.counts
+        document, counts = redactor.value(make_document(journal.records, redactor.text)), redactor.counts
     form = args.format or _format_of(args.output)
     _write(args.output, render(document, form, counts))
     if counts is not None:

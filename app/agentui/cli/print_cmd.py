@@ -195,8 +195,13 @@ async def print_run(
         finally:
             await session.aclose()
     if lost := session.recorder.unwritten:
-        print(f"agentui: the disk did not take {plural(lost, 'record')} of this session", file=sys.stderr)
+        tell_unwritten(lost)
     return EXIT_CODES[ended.reason]
+
+
+def tell_unwritten(records: int) -> None:
+    """Say on standard error what a full disk cost."""
+    print(f"agentui: the disk did not take {plural(records, 'record')} of this session", file=sys.stderr)
 
 
 def _tell_before(session: LiveSession, printer: Printer) -> None:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "session",
         nargs="?",
         metavar="FILE|ID",
-        help="a journal, a session's folder, or the beginning of its id (default: the newest of this folder)",
+        help="a journal, a session's folder, or the beginning of its id (default: the last one of this folder)",
     )
     parser.add_argument(
         "--speed",

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from agentui.session.replay import ReplayServices
     from agentui.tui.services import Services, Wanted
     from agentui.view.timeline import Timeline
+    from agentui.wire import OpeningServices
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def run_dashboard(
@@ -73,12 +74,8 @@ async def _live(
     settings = begun.loaded.settings
     gc.freeze()  # all that was imported stays: no search needs to look at it again
     busy = continuing.why_busy(journal) if journal is not None else ""
-    if busy and journal is not None:
-        from agentui.session.follow import FollowServices
-
-        services: Services = FollowServices(journal)
-    else:
-        services = _opening(args, begun, accepts_changes, journal)
+    own = None if busy else _opening(args, begun, accepts_changes, journal)
+    services: Services = own or _followed(journal)
     picks = args.resume == continuing.PICK
     task = args.task or (wire.DEMO_TASK if args.demo and journal is None and not picks else None)
     if task:
@@ -95,18 +92,32 @@ async def _live(
         read_only_words=busy,
     )
     try:
-        with ended_by_signals(app.exit):
+        with ended_by_signals(app.leave):
             await app.run_async()
     finally:
         await services.stop()
+    if own is not None and own.unwritten:
+        from agentui.cli.print_cmd import tell_unwritten
+
+        tell_unwritten(own.unwritten)
     if app.failure is not None:
         raise app.failure
     if app.wanted is None and not busy and begun_sessions:
-        print(_farewell(begun_sessions[-1], goes_on=not args.demo))
+        _say_farewell(begun_sessions[-1], goes_on=not args.demo)
     return app.wanted
 
 
-def _opening(args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None) -> Services:
+def _followed(journal: Path | None) -> Services:
+    """A session that another agentui writes."""
+    from agentui.session.follow import FollowServices
+
+    assert journal is not None, "only a session that goes on can be busy"
+    return FollowServices(journal)
+
+
+def _opening(
+    args: argparse.Namespace, begun: Start, accepts_changes: bool, journal: Path | None
+) -> OpeningServices:
     """A session of our own, which opens behind the first frame."""
     from agentui import wire
 
@@ -128,6 +139,14 @@ def _opening(args: argparse.Namespace, begun: Start, accepts_changes: bool, jour
 def _note_session(recorded: Recorded, begun: list[str]) -> None:
     if isinstance(recorded.event, SessionStarted):
         begun.append(recorded.event.session_id)
+
+
+def _say_farewell(session_id: str, *, goes_on: bool) -> None:
+    try:
+        print(_farewell(session_id, goes_on=goes_on), flush=True)
+    except OSError:
+        # The terminal was closed. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _farewell(session_id: str, *, goes_on: bool) -> str:
@@ -171,7 +190,7 @@ async def _replayed(services: ReplayServices, timeline: Timeline, begun: Start) 
         ground=lambda: ReplayScreen(services, timeline),
     )
     try:
-        with ended_by_signals(app.exit):
+        with ended_by_signals(app.leave):
             await app.run_async()
     finally:
         await services.stop()

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         owner.add_argument("--limit", type=_count, metavar="N", default=default, help="only the newest N")
     listed.add_argument("words", nargs="*", metavar="WORDS", help="only sessions that hold all of them")
     shown = actions.add_parser("show", help="the card of each run", epilog="exit codes: 0, 1 no such session")
-    shown.add_argument("session", nargs="?", metavar="ID", help="default: the newest of this folder")
+    shown.add_argument("session", nargs="?", metavar="ID", help="default: the last one of this folder")
     shown.add_argument("--json", action="store_true", help="one JSON object")
     removed = actions.add_parser("remove", help="delete sessions with all their files", epilog=_REMOVE_CODES)
     removed.add_argument("sessions", nargs="*", metavar="ID")

@@ -125,7 +125,7 @@ async def _on_screen(begun: Start, gateway_port: int | None) -> int:
     session = wire.WatchSession(settings, gateway_port)
     app = WatchApp(session, theme=settings.theme)
     try:
-        with ended_by_signals(app.exit):
+        with ended_by_signals(app.leave):
             await app.run_async()
     finally:
         await session.aclose()

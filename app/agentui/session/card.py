@@ -311,14 +311,14 @@ class _Run:
 
     def _tool(self, event: ToolEnded) -> None:
         started = self._tools.pop(event.call_id, None)
-        if started is None:
-            return
+        if started is None or event.outcome in ("skipped", "denied", "refused"):
+            return  # it never ran
         if started.label == "check":
             name = started.check or started.command
             self._checks.pop(name, None)
             self._checks[name] = CheckResult(name, event.outcome, event.exit_code, event.wall_s)
         else:
-            self._commands += event.outcome not in ("skipped", "denied", "refused")
+            self._commands += 1
 
     def card(self, system_hash: str | None) -> RunCard:
         """The card as it stands."""

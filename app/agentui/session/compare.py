@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -131,6 +132,11 @@ class Comparison:
             yield
         finally:
             os.close(fd)
+
+    def drop_unbegun(self) -> None:
+        """Remove the folder if no run has begun: there is nothing in it to go on with. Blocks."""
+        if not self.outcomes and not any(self.folder.glob("run-*")):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def left_behind(self) -> list[Path]:
         """Folders of runs that were killed before they ended. Blocks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from agentui.card_text import card_rows, card_title
@@ -40,8 +40,11 @@ OUTPUT_CHARS = 20_000
 Document = dict[str, Any]
 
 
-def make_document(records: Sequence[Recorded]) -> Document:
-    """Everything that an export tells of a session; all texts are cleaned, none is redacted. O(session)."""
+def make_document(records: Sequence[Recorded], redact: Callable[[str], str] = str) -> Document:
+    """Everything that an export tells of a session; all texts are cleaned. O(session).
+
+    `redact` is used on outputs only, before they are shortened: a secret that was cut in two has no known form.
+    """
     fold = _Fold()
     for recorded in records:
         fold.apply(recorded)
@@ -49,18 +52,20 @@ def make_document(records: Sequence[Recorded]) -> Document:
     return {
         "session": fold.session,
         "runs": [{"card": plain(card), "title": card_title(card), "rows": card_rows(card)} for card in cards],
-        "transcript": _without_echoes([_finished(item) for item in fold.items]),
+        "transcript": _without_echoes([_finished(item, redact) for item in fold.items]),
         "changes": [plain(change) for change in fold.changes],
         "samples": {name: points for name, points in fold.samples.items() if points},
     }
 
 
-def _finished(item: dict[str, Any]) -> dict[str, Any]:
+def _finished(item: dict[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
     """An item with its pieces joined, and cleaned as a whole: an escape sequence may span two pieces."""
     done = {name: clean("".join(v)) if isinstance(v, list) else v for name, v in item.items()}
-    output = done.get("output", "")
-    if len(output) > OUTPUT_CHARS:
-        done["output"] = f"[... {len(output) - OUTPUT_CHARS} characters ...]\n{output[-OUTPUT_CHARS:]}"
+    if "output" in done:
+        output = redact(done["output"])
+        if len(output) > OUTPUT_CHARS:
+            output = f"[... {len(output) - OUTPUT_CHARS} characters ...]\n{output[-OUTPUT_CHARS:]}"
+        done["output"] = output
     return done
 
 

@@ -38,6 +38,8 @@ svg text.l0{fill:var(--l0)}svg text.l1{fill:var(--l1)}svg text.l2{fill:var(--l2)
 polyline.l0{stroke:var(--l0)}polyline.l1{stroke:var(--l1)}
 polyline.l2{stroke:var(--l2)}polyline.l3{stroke:var(--l3)}
 """
+_LIVE = re.compile(r"(?i)<[a-z!/?]|!\[|\]:|&[#a-z]|\]\([\s<]*(?!https?:|mailto:)[a-z][a-z0-9+.-]*:")
+_FENCE = re.compile(r"(?P<before>[-\s>*+.)0-9]*)(?P<fence>`{3,}|~{3,})(?P<rest>.*)")
 _LABELS = {"task": "task", "user": "user", "assistant": "agent", "system": "system", "notice": "notice"}
 
 
@@ -150,13 +152,14 @@ def _markdown(document: Document, redacted: Mapping[str, int] | None) -> str:
         if not _is_empty(item):
             lines += [*_markdown_item(item), ""]
     if document["changes"]:
-        lines += ["## Changes", "", *(f"- {c['kind']} {_plain(c['path'])}" for c in document["changes"]), ""]
+        listed = (f"- {_plain(c['kind'])} {_plain(c['path'])}" for c in document["changes"])
+        lines += ["## Changes", "", *listed, ""]
     return "\n".join(lines)
 
 
 def _markdown_item(item: Mapping[str, Any]) -> Iterable[str]:
     kind = item["kind"]
-    head = f"**{_LABELS.get(kind, kind)}** {clock_time(item['t_s'])}"
+    head = f"**{_plain(_LABELS.get(kind, kind))}** {clock_time(item['t_s'])}"
     if "command" in item:
         yield f"{head} {_plain(_result(item))}"
         yield _fenced(item["command"], "sh")
@@ -176,12 +179,34 @@ def _fenced(text: str, language: str) -> str:
 
 
 def _said(text: str) -> str:
-    """An answer as Markdown without HTML and without pictures, which would be fetched when it is read.
+    """An answer as Markdown without HTML, pictures (they would be fetched when it is read) and links that run.
 
     In code the escapes would show; there `<` is harmless, but only if reader and we agree what is code, so
-    answers with HTML or pictures in them become one block of code.
+    answers with any of these in them become one block of code. So do those that may leave a block open: what
+    follows them would be read in another way than it was written.
     """
-    return _fenced(text, "markdown") if re.search(r"<[A-Za-z!/?]|!\[|\]:|&[#A-Za-z]", text) else text
+    return _fenced(text, "markdown") if _LIVE.search(text) or _may_stay_open(text) else text
+
+
+def _may_stay_open(text: str) -> bool:
+    """Whether a block of code in `text` may reach beyond its end; true where that takes a parser to know."""
+    opened: re.Match[str] | None = None
+    for line in text.split("\n"):
+        fence = _FENCE.match(line)
+        if opened is None:
+            if fence and fence["fence"][0] == "`" and "`" in fence["rest"]:
+                continue  # code within a line
+            if fence and fence["before"].strip():
+                return True
+            opened = fence
+        elif line.strip() and not line.startswith(opened["before"]):
+            return True  # outside of the list that the block began in, which ends both
+        elif fence and fence["fence"][0] == opened["fence"][0]:
+            if fence["before"] != opened["before"]:
+                return True
+            if len(fence["fence"]) >= len(opened["fence"]) and not fence["rest"].strip():
+                opened = None
+    return opened is not None
 
 
 def _plain(text: object) -> str:

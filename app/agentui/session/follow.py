@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agentui.control import Control
 from agentui.errors import SessionError
 from agentui.events import Recorded
 from agentui.session.journal import decode_record, read_journal
+from agentui.session.parts import closed_parts, read_blocks
 from agentui.session.read_only import ReadOnlyServices
 
 POLL_S = 0.5
@@ -22,6 +23,7 @@ class JournalTail:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._fd = -1
+        self._closed = 0
         self._rest = b""
         self._seq = 0
 
@@ -41,7 +43,11 @@ class JournalTail:
             is_moved = False
         if is_moved:
             found += self._read()  # what was appended before the part was closed
+            own = self._closed
             self._reopen()
+            for part in closed_parts(self._journal)[own + 1 :]:  # begun and closed while we were stopped
+                for block in read_blocks(part):
+                    found += self._new(block.content.split(b"\n"))
             found += self._read()
         return found
 
@@ -53,6 +59,7 @@ class JournalTail:
 
     def _reopen(self) -> None:
         self.close()
+        self._closed = len(closed_parts(self._journal))
         try:
             self._fd = os.open(self._journal, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -63,14 +70,19 @@ class JournalTail:
         found: list[Recorded] = []
         while chunk := os.read(self._fd, 1 << 20):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                try:
-                    recorded = decode_record(line)[0]
-                except SessionError:
-                    continue
-                if recorded.seq > self._seq:
-                    self._seq = recorded.seq
-                    found.append(recorded)
+            found += self._new(lines)
+        return found
+
+    def _new(self, lines: Iterable[bytes]) -> list[Recorded]:
+        found: list[Recorded] = []
+        for line in lines:
+            try:
+                recorded = decode_record(line)[0]
+            except SessionError:
+                continue
+            if recorded.seq > self._seq:
+                self._seq = recorded.seq
+                found.append(recorded)
         return found
 
 
@@ -106,5 +118,5 @@ class FollowServices(ReadOnlyServices):
     async def _follow(self) -> None:
         while True:
             for recorded in await asyncio.to_thread(self._tail.more):
-                self._tell(recorded)
+                self._listeners.tell(recorded)
             await asyncio.sleep(self._poll_s)

@@ -14,9 +14,11 @@ from pathlib import Path
 from agentui.errors import SessionError
 from agentui.events import (
     EndReason,
-    Event,
+    Recorded,
     RunEnded,
+    RunId,
     RunStarted,
+    SessionResumed,
     SteerId,
     SteerQueued,
     SteerWithdrawn,
@@ -30,6 +32,7 @@ from agentui.session.store import SessionInfo, SessionStore
 
 # A line's type stands in its first bytes; only lines of these types are decoded.
 _TOLD = (
+    SessionResumed,
     RunStarted,
     SteerQueued,
     SteerWithdrawn,
@@ -49,12 +52,13 @@ class SessionSummary:
 
     `reason` is how the last run ended, ``None`` if it did not (it goes on, or it crashed). `size_bytes` counts
     all files. `applied` is how many applies were not undone: they have undo history. `waiting` are texts that
-    no run began with yet.
+    no run began with yet. `used_utc` is when it was opened last.
     """
 
     info: SessionInfo
     size_bytes: int
     is_open: bool
+    used_utc: datetime
     tasks: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     reason: EndReason | None = None
@@ -101,11 +105,14 @@ class _Sums:
     reason: EndReason | None = None
     is_saved: bool = False
     turns: int = 0
+    resumed_utc: str = ""
     applied: set[str] = field(default_factory=set)
     waiting: dict[SteerId, str] = field(default_factory=dict)
 
-    def apply(self, event: Event) -> None:
-        match event:
+    def apply(self, recorded: Recorded) -> None:
+        match event := recorded.event:
+            case SessionResumed():
+                self.resumed_utc = recorded.at_utc
             case RunStarted(task, model):
                 self.tasks[task] = self.models[model.model] = None
                 self.reason, self.is_saved = None, False
@@ -128,12 +135,13 @@ class _Sums:
 def summarise(info: SessionInfo) -> SessionSummary:
     """What the journal of a session tells; unreadable lines are passed over. Blocks; O(bytes), 1 s per GiB."""
     sums = _Sums()
-    for event in _told_events(info.journal):
-        sums.apply(event)
+    for recorded in _told(info.journal):
+        sums.apply(recorded)
     return SessionSummary(
         info=info,
         size_bytes=folder_bytes(info.folder),
         is_open=_is_locked(info.folder / "lock"),
+        used_utc=_utc(sums.resumed_utc) or info.started_utc,
         tasks=tuple(sums.tasks),
         models=tuple(sums.models),
         reason=sums.reason,
@@ -144,7 +152,14 @@ def summarise(info: SessionInfo) -> SessionSummary:
     )
 
 
-def _told_events(journal: Path) -> Iterator[Event]:
+def _utc(stamp: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(stamp).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _told(journal: Path) -> Iterator[Recorded]:
     for part in all_parts(journal):
         try:
             for block in read_blocks(part):
@@ -153,16 +168,16 @@ def _told_events(journal: Path) -> Iterator[Event]:
             continue
 
 
-def _told_in(content: bytes) -> Iterator[Event]:
+def _told_in(content: bytes) -> Iterator[Recorded]:
     for line in content.split(b"\n"):
         if _TYPE.search(line, 0, _HEAD_BYTES) is None:
             continue
         try:
-            yield decode_record(line)[0].event
+            yield decode_record(line)[0]
         except SessionError:
             # What may have been applied may be undone: such a session is never taken for one without.
             if _APPLIED in line[:_HEAD_BYTES]:
-                yield WorkspaceApplied("?", (), 0, "user")
+                yield Recorded(0, 0.0, "", RunId(""), WorkspaceApplied("?", (), 0, "user"))
 
 
 def folder_bytes(folder: Path) -> int:
@@ -209,7 +224,10 @@ def remove_session(store: SessionStore, info: SessionInfo) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is to be kept: sessions of the last `keep_days`, and at most `keep_bytes`; ``None`` for no bound."""
+    """What is to be kept; ``None`` for no bound.
+
+    Sessions that were opened in the last `keep_days`, and of all at most `keep_bytes`, those that began last.
+    """
 
     keep_days: int | None = None
     keep_bytes: int | None = None
@@ -234,12 +252,12 @@ def beyond(
     oldest = None if retention.keep_days is None else now_utc - timedelta(days=retention.keep_days)
     for info in sessions:
         total += folder_bytes(info.folder)
-        is_old = oldest is not None and info.started_utc < oldest
+        is_old = oldest is not None and info.started_utc < oldest  # but it may have gone on since
         is_over = retention.keep_bytes is not None and total > retention.keep_bytes
         if not (is_old or is_over):
             continue
         session = summarise(info)
-        if session.is_open:
+        if session.is_open or not (is_over or (oldest is not None and session.used_utc < oldest)):
             continue
         if session.applied:
             asking.append(session)
@@ -250,17 +268,24 @@ def beyond(
 
 
 def keep_within(
-    store: SessionStore, retention: Retention, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    store: SessionStore,
+    retention: Retention,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    *,
+    but: str = "",
 ) -> list[SessionSummary]:
     """Delete what is beyond the bounds and has no undo history; returns what went. Blocks.
 
-    One that cannot be deleted stays, without a word: the next end of a session tries again.
+    The session `but` stays in any case. One that cannot be deleted stays, without a word: the next end of a
+    session tries again.
     """
     if not retention.is_bounded:
         return []
     going, _ = beyond(retention, store.sessions(), now())
     gone = []
     for session in going:
+        if session.session_id == but:
+            continue
         try:
             remove_session(store, session.info)
         except SessionError:

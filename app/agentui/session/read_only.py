@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentui.errors import SessionError
-from agentui.events import Recorded
+from agentui.session.listeners import Listener, Listeners
 from agentui.session.output_file import read_output
-
-log = logging.getLogger(__name__)
 
 
 class ReadOnlyServices:
@@ -24,24 +21,11 @@ class ReadOnlyServices:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._listeners: list[Callable[[Recorded], None]] = []
+        self._listeners = Listeners()
 
-    def subscribe(self, listener: Callable[[Recorded], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every record from now on; returns the way to end that."""
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
-
-    def _tell(self, recorded: Recorded) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(recorded)
-            except Exception:
-                log.exception("a listener failed on record %s", recorded.seq)
+        return self._listeners.add(listener)
 
     async def diff_text(self, path: str) -> str:
         """Nothing: a session records which files changed, not their content."""

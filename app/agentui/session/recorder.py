@@ -28,6 +28,7 @@ from agentui.events import (
     WorkspaceUndone,
 )
 from agentui.session.journal import Journal
+from agentui.session.listeners import Listener, Listeners
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ JOIN_S = 0.1
 _ORDERED_PIECES = 8
 
 Delta: TypeAlias = TextDelta | ThinkingDelta | ToolCallDelta | ToolOutput
-Listener: TypeAlias = Callable[[Recorded], None]
 
 
 class JournalFile(Protocol):
@@ -126,7 +126,7 @@ class Recorder:
         self._next_seq = last.seq + 1 if last else 1
         self._began_s = clock() - (last.t_s if last else 0.0)
         self._run_id = RunId("") if last is None or isinstance(last.event, RunEnded) else last.run_id
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._outbox: deque[Recorded] = deque()
         self._is_fanning_out = False
         self._pieces: list[_Piece] = []
@@ -160,13 +160,7 @@ class Recorder:
 
         A listener must be quick. One that raises is logged and keeps its place: the record comes first.
         """
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     def emit(self, event: Event) -> None:
         """Take one payload. Deltas may wait up to `JOIN_S`; everything else is written when this returns."""
@@ -270,7 +264,8 @@ class Recorder:
         self._outbox.append(recorded)
         self._fan_out()
         if trouble is not None:
-            self._is_behind = True
+            if not self._is_behind:  # a sync that failed before was another trouble
+                self._is_behind, self._disk_trouble = True, None
             self._tell_trouble(trouble)
         elif self._is_behind:
             self._is_behind, self._disk_trouble = False, None
@@ -299,12 +294,7 @@ class Recorder:
         self._is_fanning_out = True
         try:
             while self._outbox:
-                recorded = self._outbox.popleft()
-                for listener in tuple(self._listeners):
-                    try:
-                        listener(recorded)
-                    except Exception:
-                        log.exception("a listener failed on %s", type(recorded.event).__name__)
+                self._listeners.tell(self._outbox.popleft())
         finally:
             self._is_fanning_out = False
 

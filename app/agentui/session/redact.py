@@ -27,7 +27,11 @@ _SECRETS: tuple[tuple[str, str], ...] = (
         r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,255}|\bhooks\.slack\.com/services/[A-Za-z0-9/]{20,100}",
     ),
     ("AWS key", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    ("Google key", r"\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20,2000}|\bGOCSPX-[0-9A-Za-z_-]{20,40}"),
+    (
+        "Google key",
+        r"\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20,2000}|\bGOCSPX-[0-9A-Za-z_-]{20,40}"
+        r"|\b1//0[0-9A-Za-z_-]{30,200}",
+    ),
     ("Hugging Face token", r"\bhf_[A-Za-z0-9]{20,255}"),
     ("npm token", r"\bnpm_[A-Za-z0-9]{30,255}"),
     ("PyPI token", r"\bpypi-[A-Za-z0-9_-]{30,1000}"),
@@ -43,13 +47,17 @@ _SECRETS: tuple[tuple[str, str], ...] = (
         r"|do[opr]_v1_[a-f0-9]{40,64}|dapi[a-f0-9]{32}|hv[sbr]\.[A-Za-z0-9_-]{20,200}"
         r"|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|sq0(?:atp|csp)-[A-Za-z0-9_-]{20,50}|SK[a-f0-9]{32}"
         r"|key-[a-f0-9]{32}|[a-f0-9]{32}-us\d{1,2}|pul-[a-f0-9]{40}|rubygems_[a-f0-9]{48}"
+        r"|nfp_[A-Za-z0-9]{30,60}|\bfm[12][ar]?_[A-Za-z0-9+/=,_-]{30,2000}|EAACEdEose0cBA[A-Za-z0-9]{20,400}"
         r"|(?:gsk|r8|sbp|figd|ntn|secret|glsa|glc|sntrys|lin_api|dckr_pat|pscale_tkn|jina|ATATT3x|ATCTT3x)_?"
         r"[A-Za-z0-9+/=_-]{30,500}"
         r"|(?:xai|pplx|nvapi|tvly|tskey|PMAK|NRAK|HRKU)-[A-Za-z0-9-]{20,200})",
     ),
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _SECRETS)
-_BEARER = re.compile(r"(?i)((?:\b|%20)(?:bearer|basic))(\s+|%20|\+)([A-Za-z0-9+/_.=~-]{12,})")
+# After a space a word of small letters alone is one of a sentence: "basic understanding".
+_BEARER = re.compile(
+    r"((?:\b|%20)(?i:bearer|basic))(\s+(?![a-z]+(?![A-Za-z0-9+/_.=~-]))|%20|\+)([A-Za-z0-9+/_.=~-]{12,})"
+)
 _HEADER = re.compile(
     r"(?i)(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{2,20}[ ])?)([^\s\"',\[(]{8,2000})"
     r"|(cookie:\s{1,3})([^\s=;\[]{1,100}=[^\n\"']{4,4000})"
@@ -66,16 +74,19 @@ _DOCKER_AUTH = re.compile(r"(\\{0,7}\"auth\\{0,7}\"\s{0,3}:\s{0,3}\\{0,7}\")([A-
 # search from their beginning would be slow.
 _NAME = (
     r"(?:passw(?:or)?d|passphrase|secret(?:[_-]?key)?|token|(?:api|access|account|private|signing|encryption|master"
-    r"|auth|license)[_-]?key|[_-](?:pass|pwd|pw)|credentials?)"
+    r"|auth|license|subscription)[_-]?key|[_-](?:pass|pwd|pw|psk)|\bpsk|credentials?)"
     r"(?:[_-]?(?:base|base64|hash|prod|dev|test|live|old|new|[0-9]{1,3}))?"
 )
 # Names and values may stand in JSON that stands in JSON, or in a URL.
-_IS = r"(?:\\{0,7}[\"'])?\s{0,3}(?:[=:]|%3[dDaA])\s{0,3}"
-_QUOTED = re.compile(rf"(?i)({_NAME}{_IS}(\\{{0,7}}[\"']))((?:(?!\2)[^\n]){{4,500}})(\2)")
+_IS = r"(?:\\{0,7}[\"'])?\s{0,3}(?:[=:]|%3[dDaA]|\bvalue=)\s{0,3}"
+_QUOTED = re.compile(rf"(?i)((?:{_NAME}|\bpass|\bpw){_IS}(\\{{0,7}}[\"']))((?:(?!\2)[^\n]){{4,500}})(\2)")
 _ELEMENT = re.compile(rf"(?i)(<[\w.:-]{{0,60}}{_NAME}>)([^<>\n]{{4,500}})(?=</)")
 _BARE = re.compile(
-    rf"(?i)({_NAME}{_IS}|--(?:password|passwd|token|api-?key|secret|access-?key|auth-?token|client-?secret)\s{{1,3}}"
-    rf"|\bsetx?\s{{1,3}}(?:-[a-z]{{1,3}}\s{{1,3}})?\w{{0,60}}{_NAME}\s{{1,3}}"
+    rf"(?i)({_NAME}{_IS}"
+    r"|--(?:password|passwd|passphrase|token|api-?key|secret|access-?key|auth-?token|client-?secret)\s{1,3}"
+    rf"|\b(?:setx?|ENV|ARG)\s{{1,3}}(?:-[a-z]{{1,3}}\s{{1,3}})?\w{{0,60}}{_NAME}\s{{1,3}}"
+    r"|(?<![\w-])_auth\s{0,3}=\s{0,3}|\s-pass(?:in|out)?\s{1,3}pass:"
+    r"|\bhtpasswd\s{1,3}-\w{0,5}b\w{0,5}(?:\s{1,3}[^\s-]\S{0,100}){2}\s{1,3}"
     r"|\bpwd\s{0,3}=\s{0,3}(?![/~.\\]|[a-z]:)"
     r"|\b(?:mysql|mariadb)[a-z]{0,10}\s[^\n]{0,200}?-p(?=[^\s-])"
     r"|\b(?:docker|podman|helm)\s[^\n]{0,80}?login\s[^\n]{0,200}?-p\s{1,3}"
@@ -84,7 +95,11 @@ _BARE = re.compile(
     r"((?:[^\s\"'`,;&(){}\[\]<>$%\\]|%(?!2[0267cC]|3[bB])|\\(?![\\\"'nrt])){6,500}+)(?![\w(\[])"
 )
 # No secrets but code: a type, a constant, the name of something that holds the value.
-_CODE = re.compile(r"(?i)(?:optional|string|boolean|number|undefined|secretstr|(?:[a-z_]+\.)+[a-z_]+)")
+_CODE = re.compile(
+    r"(?i)(?:option(?:al)?|string|boolean|number|undefined|secretstr|pathbuf|(?:[a-z_]+\.)+[a-z_]+"
+    r"|expected|required|enabled|disabled|missing|invalid|include|same-origin"
+    r"|</?[\w|.-]{1,60}>|\[(?-i:[A-Z_]{2,20})\])"  # tokens of a model's vocabulary
+)
 # A path's separators also as JSON in JSON writes them, and as a URL does.
 _SLASH = r"(?:\\{0,7}/|%2[fF])"
 _ANY_SLASH = r"(?:\\{0,7}/|\\{1,8}|%2[fF]|%5[cC])"
@@ -174,6 +189,7 @@ def _without_value(match: re.Match[str]) -> str:
     """What `_QUOTED`, `_ELEMENT` or `_BARE` found without its value; as it is where that is gone, or code."""
     is_quoted = match.re is _QUOTED
     value = match[3] if is_quoted else match[2]
-    if value.startswith(("[redacted", "$")) or _CODE.fullmatch(value):
+    is_itself = not is_quoted and match[1].startswith(f"{value}=")  # f(password=password)
+    if value.startswith(("[redacted", "$")) or is_itself or _CODE.fullmatch(value):
         return match[0]
     return f"{match[1]}[redacted: value]{match[4] if is_quoted else ''}"

@@ -190,7 +190,7 @@ class ReplayServices(ReadOnlyServices):
             if wait_s > 0 or told % _BATCH == 0:
                 await self._sleep(max(0.0, wait_s))
             self._place += 1
-            self._tell(recorded)
+            self._listeners.tell(recorded)
             if self._course != course:
                 return
             if self._steps and isinstance(recorded.event, RequestStarted | ToolStarted):

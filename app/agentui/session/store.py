@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +28,17 @@ _FOLDER = re.compile(r"(\d{8}T\d{6}Z)-([0-9a-f]{8})")
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as its folder's name and first line tell it. `project` is empty where that cannot be read."""
+    """A session as its folder's name and first line tell it. `project` is empty where that cannot be read.
+
+    `written_s` is when its journal was written last, in seconds since 1970.
+    """
 
     session_id: str
     folder: Path
     started_utc: datetime
     project: str
     size_bytes: int
+    written_s: float
 
     @property
     def journal(self) -> Path:
@@ -137,8 +142,9 @@ class SessionStore:
                 f"session {folder.name} is being written by another agentui{by}",
                 hint="end that one first, or look at the session with: agentui replay " + folder.name,
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: the lock holds without a number in it too
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return SessionFolder(folder, fd)
 
     def sessions(self) -> list[SessionInfo]:
@@ -150,16 +156,20 @@ class SessionStore:
         found = (self._info(self.root / name) for name in names)
         return [info for info in found if info is not None]
 
+    def last_written(self) -> list[SessionInfo]:
+        """All sessions, the one that was written last first: an older one may have gone on since."""
+        return sorted(self.sessions(), key=lambda info: info.written_s, reverse=True)
+
     def find(self, name: str) -> Path:
         """The journal that `name` means: a file, a session's folder, an id, or the beginning of an id.
 
         Raises:
             SessionError: If nothing or more than one thing fits.
         """
-        as_path = Path(name).expanduser()
-        if as_path.is_file():
+        as_path = Path(os.path.abspath(os.path.expanduser(name)))
+        if os.path.isfile(as_path):  # unlike pathlib's, false for what can be no path, or may not be looked at
             return as_path
-        if as_path.is_dir() and all_parts(as_path / JOURNAL):
+        if os.path.isdir(as_path) and all_parts(as_path / JOURNAL):
             return as_path / JOURNAL
         fitting = [info for info in self.sessions() if _fits(info.session_id, name)]
         if len(fitting) == 1:
@@ -170,15 +180,15 @@ class SessionStore:
         raise SessionError(f"there is no session or file {name!r}", hint=f"sessions lie in {self.root}")
 
     def newest(self, project: Path | None = None) -> Path:
-        """The journal of the newest session, of `project` if given.
+        """The journal of the session that was written last, of `project` if given.
 
         Raises:
             SessionError: If there is none.
         """
         real = os.path.realpath(project) if project else None
-        for info in self.sessions():
-            if real is None or info.project == real:
-                return info.journal
+        fitting = [info for info in self.last_written() if real is None or info.project == real]
+        if fitting:
+            return fitting[0].journal
         where = f" of {project}" if project else ""
         raise SessionError(f"there is no session{where} yet", hint=f"sessions lie in {self.root}")
 
@@ -192,10 +202,10 @@ class SessionStore:
             parts = all_parts(journal)
             if not parts:
                 return None
-            first = _first_line(parts[0])
+            first, written_s = _first_line(parts[0]), parts[-1].stat().st_mtime
         except OSError:
             return None
-        return SessionInfo(folder.name, folder, started, _project_of(first), size_bytes(journal))
+        return SessionInfo(folder.name, folder, started, _project_of(first), size_bytes(journal), written_s)
 
 
 def _first_line(part: Path) -> bytes:

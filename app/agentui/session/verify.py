@@ -8,7 +8,7 @@ from pathlib import Path
 from agentui.errors import SessionError
 from agentui.events import Recorded, SessionEnded, SessionStarted, ToolEnded
 from agentui.session.journal import Damage, JournalScan, scan_journal
-from agentui.session.output_file import HEAD_BYTES, TAIL_BYTES
+from agentui.session.output_file import HEAD_BYTES, OUTPUTS, TAIL_BYTES
 from agentui.session.parts import all_parts, size_bytes
 
 _NOTE_BYTES = 1 << 10
@@ -26,7 +26,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found. A session that a crash cut off is clean; `torn_bytes` are of a record in the making."""
+    """What was found. A session that a crash cut off is clean, also before its first record was whole.
+
+    `torn_bytes` are of a record in the making.
+    """
 
     journal: Path
     session_id: str
@@ -65,7 +68,7 @@ def verify(journal: Path) -> Verdict:
         count += 1
         findings.extend(_output_findings(journal.parent, recorded))
     findings.extend(_damage(damage) for damage in scan.damage)
-    if count == 0:
+    if count == 0 and (scan.damage or (journal.parent / OUTPUTS).is_dir()):
         findings.append(Finding(journal.name, 0, "holds no record that can be read"))
     return Verdict(
         journal,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from textual import constants
@@ -12,6 +12,9 @@ from textual.reactive import Initialize, Reactive
 from textual.theme import Theme
 
 from agentui.tui.palette import Palette
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
 
 DARK = Theme(
     name="agentui-dark",
@@ -66,7 +69,29 @@ class ThemedApp(App[None]):
 
     def __init__(self, theme: str | None) -> None:
         self._wanted_theme = theme  # asked for in the midst of Textual's own beginning
+        self._is_there = self._leaves = False
         super().__init__()
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours in the place of Textual's own for a terminal."""
+        from textual.drivers.linux_driver import LinuxDriver
+
+        from agentui.tui.driver import TerminalDriver
+
+        found = super().get_driver_class()
+        return TerminalDriver if found is LinuxDriver else found
+
+    def leave(self) -> None:
+        """End it, also when there is no screen yet: Textual cannot while it makes one."""
+        self._leaves = True
+        if self._is_there:
+            self.exit()
+
+    def on_ready(self) -> None:
+        """The first frame is laid out."""
+        self._is_there = True
+        if self._leaves:
+            self.exit()
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""

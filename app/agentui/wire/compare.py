@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentui.backends.base import ServerModel
 from agentui.config.settings import Settings
-from agentui.errors import AgentuiError, BackendUnavailable, ModelNotFound
+from agentui.errors import AgentuiError, BackendUnavailable, ModelNotFound, UsageError
 from agentui.events import CheckResult
 from agentui.paths import Places, private_folder
 from agentui.sandbox.base import OutputChunk
@@ -18,6 +18,7 @@ from agentui.session.compare import SNAPSHOT, STOPPED, Comparison, Outcome, Vari
 from agentui.text import plural
 from agentui.wire.bench import Bench
 from agentui.wire.check_run import run_check, seed_folder
+from agentui.wire.checks import CheckSandboxes
 from agentui.wire.live import open_session
 from agentui.wire.servers import find_backend
 from agentui.wire.workshops import own_place
@@ -63,6 +64,25 @@ class CompareRuns:
                 raise BackendUnavailable(f"{variant.name}: {error.message}", hint=error.hint) from error
             finally:
                 await backend.aclose()
+
+    async def find_check(self) -> None:
+        """See that the check can be run, before the first run takes its time. Builds what needs no network.
+
+        Raises:
+            UsageError: If there is no such check.
+            SandboxUnavailable: If there is no engine, or its image must be built with a network first.
+        """
+        plan = self._comparison.plan
+        if plan.check is None:
+            return
+        settings = next(iter(self._sides.values()))
+        check = settings.checks.find(plan.check)
+        if check is None:
+            names = ", ".join(settings.checks.names)
+            hint = f"there are: {names}" if names else "agentui checks add sets one up"
+            raise UsageError(f"there is no check {plan.check!r} for {plan.project}", hint=hint)
+        sandbox = await CheckSandboxes(settings, Path(plan.project), "", "").open(check)
+        await sandbox.aclose()
 
     async def take_snapshot(self) -> None:
         """Copy the project as an agent would get it, once for all runs; one cut short is made anew."""
@@ -143,6 +163,9 @@ class CompareRuns:
         result = await run_check(
             settings, self._where, project, f"check {name}", drop, lambda text: None, is_fresh=True
         )
+        if result.outcome == "refused":
+            self._note(f"the check {name} did not run: {result.message}")
+            return None
         return CheckResult(name, result.outcome, result.exit_code, result.wall_s)
 
 

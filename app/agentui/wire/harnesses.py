@@ -45,18 +45,22 @@ def as_before(settings: Settings, resumed: ResumedState, kept: Collection[str]) 
     return settings
 
 
-def harness_factory(
-    settings: Settings, where: Places, project: Path, checks: Checks, ids: Ids
-) -> HarnessFactory:
-    """Makes what thinks for what was found; `checks` gives the lines that name them.
+def typed_prompt(settings: Settings) -> str | None:
+    """The text of ``--system``, if there is one.
 
     Raises:
-        UsageError: If the file of ``--system`` cannot be read.
+        UsageError: If the file cannot be read.
     """
     try:
-        base = settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
+        return settings.system_file.read_text(encoding="utf-8") if settings.system_file else None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the system prompt {settings.system_file} cannot be read: {error}") from error
+
+
+def harness_factory(
+    settings: Settings, base: str | None, where: Places, project: Path, checks: Checks, ids: Ids
+) -> HarnessFactory:
+    """Makes what thinks for what was found; `base` is the typed prompt, `checks` gives lines that name them."""
 
     def loop(
         backend: Backend, model: ModelFacts, sandbox: SandboxFacts | None, resumed: ResumedState | None

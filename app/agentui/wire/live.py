@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -38,6 +39,7 @@ from agentui.run.supervisor import Supervisor
 from agentui.session.branch import read_branch
 from agentui.session.card import CardFold, tell_cards
 from agentui.session.listing import Retention, keep_within
+from agentui.session.parts import size_bytes
 from agentui.session.recorder import NOT_WRITTEN, Recorder
 from agentui.session.store import SessionFolder, SessionStore
 from agentui.session.writer import JournalWriter
@@ -49,7 +51,7 @@ from agentui.telemetry.sampler import Intervals, Readers, Sampler
 from agentui.wire.awake import kept_awake
 from agentui.wire.caches import ModelFits, loaded_cache
 from agentui.wire.demo import DEMO_TASK, Demo, Scratch, start_demo
-from agentui.wire.harnesses import as_before, harness_factory
+from agentui.wire.harnesses import as_before, harness_factory, typed_prompt
 from agentui.wire.policy import apply_policy, run_policy
 from agentui.wire.remote import Remote
 from agentui.wire.resuming import Continued, reopen
@@ -99,6 +101,7 @@ class LiveSession:
         is_interactive: bool,
         continued: Continued | None = None,
     ) -> None:
+        self._prompt = typed_prompt(settings)  # one that cannot be read leaves nothing behind
         self._continued = continued
         kept = continued.project if continued is not None else None
         self._scratch = Scratch(where, kept) if is_demo else None
@@ -198,7 +201,9 @@ class LiveSession:
         return RunParts(
             find_backend=find,
             open_workshop=lambda: opened(self._workshops.open),
-            make_harness=harness_factory(self._settings, where, self.project, self._found.check_lines, new_id),
+            make_harness=harness_factory(
+                self._settings, self._prompt, where, self.project, self._found.check_lines, new_id
+            ),
             make_sink=self._folder.new_output,
             emit=self._tell,
             flush=self.recorder.flush,
@@ -329,9 +334,13 @@ class LiveSession:
         if self._scratch is not None:
             self._scratch.close()
         await self.recorder.aclose()
+        if not size_bytes(self.journal):
+            shutil.rmtree(self.session_folder, ignore_errors=True)  # the disk took nothing of it
         self._folder.close()
         kept = Retention(self._settings.keep_days, self._settings.keep_bytes)
-        if gone := await asyncio.to_thread(keep_within, self._store, kept):
+        # This one was just worked on, however long ago it began.
+        own = self._folder.session_id
+        if gone := await asyncio.to_thread(keep_within, self._store, kept, but=own):
             log.info("sessions beyond the bounds of the settings were removed: %s", len(gone))
 
 

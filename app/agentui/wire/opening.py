@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from agentui.control import Control
 from agentui.errors import BackendUnavailable
 from agentui.events import Recorded
+from agentui.session.listeners import Listener, Listeners
 from agentui.tui.services import ModelChoice
 
 if TYPE_CHECKING:
     from agentui.wire.live import LiveSession
-
-Listener = Callable[[Recorded], None]
 
 _PARTS = "agentui.wire.live"
 _BATCH = 500
@@ -37,7 +36,7 @@ class OpeningServices:
         self._open_session = open_session
         self._session: LiveSession | None = None
         self._waiting: list[Control] = []
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._is_closed = False
 
     async def start(self) -> None:
@@ -56,14 +55,19 @@ class OpeningServices:
         )
         past = await asyncio.to_thread(lambda: session.recorder.past) if is_long else session.recorder.past
         for number, recorded in enumerate(past, start=1):
-            self._tell(recorded)
+            self._listeners.tell(recorded)
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-        session.recorder.subscribe(self._tell)
+        session.recorder.subscribe(self._listeners.tell)
         for control in self._waiting:
             session.services.send(control)
         self._waiting.clear()
         await session.services.start()
+
+    @property
+    def unwritten(self) -> int:
+        """Records that the disk did not take; 0 is normal."""
+        return 0 if self._session is None else self._session.recorder.unwritten
 
     async def stop(self) -> None:
         """End and save the session; also one that has not been opened."""
@@ -84,17 +88,7 @@ class OpeningServices:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every record from now on; returns the way to end that."""
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
-
-    def _tell(self, recorded: Recorded) -> None:
-        for listener in tuple(self._listeners):
-            listener(recorded)
+        return self._listeners.add(listener)
 
     async def diff_text(self, path: str) -> str:
         """The unified diff of one path of the private copy."""

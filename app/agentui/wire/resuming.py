@@ -17,12 +17,14 @@ from agentui.events import (
     Recorded,
     RunEnded,
     RunId,
+    RunStarted,
     SandboxEnded,
     SessionStarted,
     StateChanged,
     SteerWithdrawn,
     TurnEnded,
     Warned,
+    WorkspaceSeeded,
 )
 from agentui.harness.pi.session_file import cut_session
 from agentui.paths import Places
@@ -59,7 +61,8 @@ NOT_FOLDED = (
 class Continued:
     """An open session that goes on. `last` holds its last record only; `warning` tells of damage.
 
-    `cards` and `standing` have folded what was recorded so far; they go on too.
+    `cards` and `standing` have folded what was recorded so far; they go on too. `is_branch` until its files are
+    those of now.
     """
 
     folder: SessionFolder
@@ -84,7 +87,8 @@ def reopen(where: Places, journal: Path) -> Continued:
     """
     refuse_newer(journal)
     store = SessionStore(where.sessions)
-    if journal.name != JOURNAL or not os.path.samefile(journal.parent.parent, _made(store.root)):
+    lies_elsewhere = journal.name != JOURNAL or not os.path.samefile(journal.parent.parent, _made(store.root))
+    if lies_elsewhere:
         journal = _copied(store, journal, scan_journal(journal))
     folder = store.open(journal.parent)
     try:
@@ -97,6 +101,8 @@ def reopen(where: Places, journal: Path) -> Continued:
             raise
     except BaseException:
         folder.close()
+        if lies_elsewhere:
+            shutil.rmtree(folder.folder, ignore_errors=True)  # the copy, which nothing was done with
         raise
 
 
@@ -213,13 +219,15 @@ def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
     scan, cards, standing = JournalScan(NOT_FOLDED), CardFold(), Standing()
     first: SessionStarted | None = None
     last: Recorded | None = None
+    is_branch = False
 
     def noting() -> Iterator[Recorded]:
-        nonlocal first, last
+        nonlocal first, last, is_branch
         for recorded in scan_journal(folder.journal, scan):
             if isinstance(recorded.event, SessionStarted):
                 first = first or recorded.event
             last = recorded
+            is_branch = _begins_branch(recorded.event, is_branch)
             cards.apply(recorded)
             standing.take(recorded.event)
             yield recorded
@@ -230,7 +238,6 @@ def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
             f"session {folder.session_id} cannot go on: its beginning cannot be read",
             hint=f"see what is left of it: agentui replay {folder.session_id}",
         )
-    is_branch = isinstance(last.event, NoticeQueued) and last.event.text == BRANCHED
     project = Path(first.project)
     if not project.is_dir():
         raise SessionError(
@@ -240,6 +247,17 @@ def _read(folder: SessionFolder, writer: JournalWriter) -> Continued:
     standing.take(StateChanged("starting", "none"))
     kept = Journal((last,))
     return Continued(folder, writer, kept, state, cards, standing, project, _warning(folder, scan), is_branch)
+
+
+def _begins_branch(event: Event, is_branch: bool) -> bool:
+    """Whether the files are still to be those of now: it may have been killed before they were."""
+    match event:
+        case NoticeQueued(text):
+            return is_branch or text == BRANCHED
+        case WorkspaceSeeded() | RunStarted():
+            return False
+        case _:
+            return is_branch
 
 
 def _warning(folder: SessionFolder, scan: JournalScan) -> Warned | None:

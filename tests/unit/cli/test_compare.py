@@ -53,6 +53,12 @@ def test_the_plot_has_a_mark_for_each_side_and_is_empty_without_speeds() -> None
     assert plot_text([replace(COLUMN, depths=())]) == ""
 
 
+def test_equal_curves_are_both_seen() -> None:
+    plot = plot_text([COLUMN, replace(COLUMN, name="model=b")])
+    curves = plot.rpartition("\n")[0]
+    assert min(curves.count("o"), curves.count("x")) > 10
+
+
 def test_sides_stand_beside_each_other_where_rows_would_be_too_long() -> None:
     head, *lines = table_lines([COLUMN, replace(COLUMN, name="model=b")], 80)
     assert head.split() == ["model=a", "model=b"]

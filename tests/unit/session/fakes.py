@@ -56,6 +56,7 @@ class MemoryJournal:
     records: list[Recorded] = field(default_factory=list)
     syncs: int = 0
     error: OSError | None = None
+    sync_error: OSError | None = None
     is_closed: bool = False
 
     def append(self, recorded: Recorded) -> None:
@@ -64,8 +65,8 @@ class MemoryJournal:
         self.records.append(recorded)
 
     def sync(self) -> None:
-        if self.error:
-            raise self.error
+        if error := self.error or self.sync_error:
+            raise error
         self.syncs += 1
 
     def read_back(self) -> Journal:

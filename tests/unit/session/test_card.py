@@ -21,6 +21,7 @@ from agentui.events import (
     RunEnded,
     RunStarted,
     ToolEnded,
+    ToolOutcome,
     ToolStarted,
     TurnStarted,
     TurnTimed,
@@ -122,6 +123,21 @@ def test_only_the_last_result_of_each_check_counts() -> None:
     card = only_card(tape)
     assert [(check.name, check.is_passed) for check in card.checks] == [("lint", True), ("test", True)]
     assert card.commands == 1
+
+
+def test_a_check_that_could_not_be_run_is_no_result_and_takes_none_away() -> None:
+    tape = Tape()
+    tape.add(started())
+    calls: list[tuple[str, str, ToolOutcome]] = [
+        ("c1", "test", "ok"),
+        ("c2", "test", "refused"),
+        ("c3", "lint", "refused"),
+        ("c4", "test", "skipped"),
+    ]
+    for call_id, check, outcome in calls:
+        tape.add(ToolStarted(CallId(call_id), "bash", f"check {check}", "/w", "check", check))
+        tape.add(ToolEnded(CallId(call_id), outcome, 0 if outcome == "ok" else None, 1.0))
+    assert [(check.name, check.is_passed) for check in only_card(tape).checks] == [("test", True)]
 
 
 def test_each_run_of_a_session_has_a_card_and_knows_its_system_prompt() -> None:

@@ -200,3 +200,12 @@ async def test_what_a_killed_run_left_is_known_and_nobody_else_goes_on_meanwhile
             pass
     with other.held():
         pass
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_comparison_that_could_not_begin_leaves_nothing_behind(tmp_path: Path, has_begun: bool) -> None:
+    comparison, _ = begin(tmp_path / "c", PLAN)
+    if has_begun:
+        (comparison.folder / "run-0-0-abcd").mkdir()
+    comparison.drop_unbegun()
+    assert comparison.folder.exists() is has_begun

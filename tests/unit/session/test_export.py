@@ -113,6 +113,60 @@ def test_markdown_of_a_hostile_session_has_no_live_html_and_no_pictures() -> Non
     assert "I look at `a.py` **first**." in outside
 
 
+def _said(text: str) -> str:
+    """The Markdown of a session in which the agent says `text`, without what stands around it."""
+    tape = Tape()
+    tape.add(MessageStarted(MessageId("m"), "assistant"), TextDelta(MessageId("m"), text))
+    shown = render(make_document(tape.records), "md", None)
+    return shown.partition("**agent**")[2].partition("\n\n")[2].strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see [this](javascript:alert(1))",
+        "see [this]( <data:text/html,x>)",
+        "see [this](JavaScript:x)",
+        "cut here:\n```python\nx = 1",
+        "cut here:\n~~~~\nx\n~~~",
+        "1. do\n   ```\nx\n   ```",
+        "- ```\n```",
+        "> ```\n```\n```",
+        "```\n   ```\n```\n",
+    ],
+)
+def test_an_answer_that_is_live_or_may_leave_code_open_becomes_one_block_of_code(text: str) -> None:
+    shown = _said(text).splitlines()
+    fence = shown[0].removesuffix("markdown")
+    assert shown[-1] == fence
+    assert not any(line.strip().startswith(fence) for line in shown[1:-1])
+    assert "\n".join(shown[1:-1]) == text.rstrip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see [this](https://example.org/a:b) and [that](#there) and [more](a.md)",
+        "so:\n```python\nx = 1\n```\nand ```y``` too, or ``` z",
+        "1. do\n   ```sh\n   make\n\n   make test\n   ```\n2. look\n~~~\n```\n~~~",
+    ],
+)
+def test_an_answer_that_is_neither_stays_markdown(text: str) -> None:
+    assert _said(text) == text
+
+
+def test_a_secret_is_taken_out_also_where_only_its_end_is_shown() -> None:
+    body = "\n".join("c2VjcmV0IG9mIGFubg" * 3 for _ in range(40))
+    key = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----"
+    tape = Tape()
+    tape.add(ToolStarted(CallId("c"), "bash", "cat key log", "/w"))
+    tape.add(ToolOutput(CallId("c"), "stdout", "y" * 1000 + key + "\n" + "x\n" * (OUTPUT_CHARS // 2 - 500)))
+    redactor = Redactor()
+    text = render(redactor.value(make_document(tape.records, redactor.text)), "md", redactor.counts)
+    assert "c2VjcmV0" not in text
+    assert redactor.counts == {"private key": 1}
+
+
 def test_json_holds_cards_transcript_and_samples() -> None:
     held = json.loads(render(make_document(whole_run()), "json", {"home path": 2}))
     assert held["runs"][0]["card"]["model"]["quantization"] == "Q4_K_M"

@@ -48,3 +48,23 @@ async def test_a_follower_tells_what_the_writer_adds_and_sends_nothing(tmp_path:
     assert (await asyncio.wait_for(heard.get(), 20)).seq == 2
     await services.stop()
     writer.close()
+
+
+def test_a_tail_that_slept_over_several_parts_misses_none(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path, 1000)
+    for seq in range(1, 30):
+        writer.append(record(seq))
+    tail = JournalTail(path)
+    seen = [r.seq for r in tail.past()]
+    for seq in range(30, 200):
+        writer.append(record(seq))
+    seen += [r.seq for r in tail.more()]
+    writer.close()
+    writer = JournalWriter(path, 1000)  # every closed part is compressed now
+    for seq in range(200, 400):
+        writer.append(record(seq))
+    writer.close()
+    seen += [r.seq for r in tail.more()]
+    tail.close()
+    assert seen == list(range(1, 400))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from agentui.events import (
     ModelFacts,
     RunEnded,
     RunStarted,
+    SessionResumed,
     SessionStarted,
     SteerId,
     SteerQueued,
@@ -36,9 +38,15 @@ NOW = datetime(2026, 6, 30, tzinfo=UTC)
 APPLIED = WorkspaceApplied("a1", (), 0, "user")
 
 
-def record(store: SessionStore, *events: Event, days_ago: int = 0, project: str = "/p") -> SessionInfo:
+def record(
+    store: SessionStore,
+    *events: Event,
+    days_ago: int = 0,
+    project: str = "/p",
+    utc_now: Callable[[], datetime] = lambda: NOW,
+) -> SessionInfo:
     folder = store.create(NOW - timedelta(days=days_ago))
-    recorder = Recorder(JournalWriter(folder.journal), FakeTime().clock)
+    recorder = Recorder(JournalWriter(folder.journal), FakeTime().clock, utc_now)
     recorder.emit(SessionStarted(folder.session_id, project, "0"))
     for event in events:
         recorder.emit(event)
@@ -144,6 +152,25 @@ def test_old_sessions_go_those_with_undo_history_only_after_a_yes(store: Session
     gone = keep_within(store, Retention(keep_days=30), lambda: NOW)
     assert [s.session_id for s in gone] == [old.session_id]
     assert {info.session_id for info in store.sessions()} == {new.session_id, undoable.session_id}
+
+
+@pytest.mark.parametrize(("resumed_days_ago", "is_kept"), [(3, True), (35, False)])
+def test_a_session_is_as_old_as_its_last_opening(
+    store: SessionStore, resumed_days_ago: int, is_kept: bool
+) -> None:
+    then = NOW - timedelta(days=resumed_days_ago)
+    info = record(store, task("x"), SessionResumed(2, "0"), days_ago=40, utc_now=lambda: then)
+    assert summarise(info).used_utc == then
+    keep_within(store, Retention(keep_days=30), lambda: NOW)
+    assert info.folder.exists() is is_kept
+
+
+def test_the_session_that_just_ended_stays_however_old_and_large_it_is(store: SessionStore) -> None:
+    own = record(store, task("x"), days_ago=99)
+    other = record(store, task("y"), days_ago=99)
+    gone = keep_within(store, Retention(keep_days=1, keep_bytes=1), lambda: NOW, but=own.session_id)
+    assert [session.session_id for session in gone] == [other.session_id]
+    assert own.folder.exists()
 
 
 def test_the_newest_are_kept_up_to_a_size(store: SessionStore) -> None:

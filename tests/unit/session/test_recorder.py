@@ -273,6 +273,18 @@ def test_a_disk_that_is_full_again_is_told_again_and_so_is_that_it_has_room() ->
     assert desk.journal.records == desk.heard
 
 
+def test_a_disk_that_is_full_is_told_also_after_one_that_could_not_be_synced() -> None:
+    desk = Desk()
+    desk.recorder.emit(TurnStarted(1))
+    desk.journal.sync_error = OSError(errno.EIO, "Input/output error")
+    desk.recorder.flush()
+    desk.journal.error = OSError(errno.ENOSPC, "No space left on device")
+    desk.recorder.emit(TurnStarted(2))
+    warned = [e.text for e in desk.events if isinstance(e, Warned)]
+    assert ["Input/output" in text for text in warned] == [True, False]
+    assert "No space left" in warned[1]
+
+
 def test_nothing_is_recorded_after_the_end() -> None:
     desk = Desk()
     asyncio.run(desk.recorder.aclose())

@@ -13,6 +13,7 @@ from agentui.errors import SessionError
 from agentui.events import Recorded, RunId, SessionStarted
 from agentui.session.store import SessionStore
 from agentui.session.writer import JournalWriter
+from tests.unit.session.fakes import files_end_at
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -136,3 +137,39 @@ def test_output_files_of_a_reopened_session_are_not_overwritten(tmp_path: Path) 
     second.close()
     assert second.path != first.path
     assert (session.folder / first.path).read_bytes() == b"kept"
+
+
+def test_the_newest_is_the_one_that_was_written_last(tmp_path: Path) -> None:
+    store = store_at(tmp_path, "00000001", "00000002")
+    old, new = begun(store, 9, "/a"), begun(store, 11, "/a")
+    assert store.newest() == new
+    later_s = new.stat().st_mtime + 60
+    os.utime(old, (later_s, later_s))
+    assert store.newest() == old
+    assert [info.journal for info in store.last_written()] == [old, new]
+    assert [info.journal for info in store.sessions()] == [new, old]
+
+
+def test_a_session_opens_for_writing_also_where_the_disk_is_full(tmp_path: Path) -> None:
+    store = store_at(tmp_path, "00000001")
+    journal = begun(store, 9, "/a")
+    with files_end_at(0):
+        session = store.open(journal.parent)
+    with pytest.raises(SessionError, match="another agentui"):
+        store.open(journal.parent)
+    session.close()
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name", "x" * 5000, "a/" * 3000, "a\0b"])
+def test_what_can_be_no_path_is_no_session(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SessionError, match="no session or file"):
+        SessionStore(tmp_path).find(name)
+
+
+def test_a_path_means_the_same_after_the_folder_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = begun(store_at(tmp_path, "00000001"), 9, "/a")
+    monkeypatch.chdir(journal.parent)
+    assert SessionStore(tmp_path).find("journal.jsonl") == journal
+    assert SessionStore(tmp_path).find(".") == journal

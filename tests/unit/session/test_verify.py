@@ -45,6 +45,16 @@ def test_a_session_cut_off_at_any_byte_is_clean_and_said_to_be_unfinished(tmp_pa
         assert verdict.torn_bytes in (rest, 0)
 
 
+def test_a_session_that_a_crash_cut_off_before_its_first_record_is_clean(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    for content in (b"", b'{"v":2,"seq":1'):
+        journal.write_bytes(content)
+        verdict = verify(journal)
+        assert (verdict.is_clean, verdict.records, verdict.torn_bytes) == (True, 0, len(content))
+    (tmp_path / "outputs").mkdir()
+    assert "no record" in verify(journal).findings[0].text
+
+
 def test_flipped_bytes_are_told_with_file_and_line(tmp_path: Path) -> None:
     journal = session(tmp_path)
     content = bytearray(journal.read_bytes())

@@ -23,6 +23,7 @@ from agentui.events import (
     SandboxEnded,
     SandboxFacts,
     SandboxStarted,
+    SessionResumed,
     SessionStarted,
     SteerId,
     SteerQueued,
@@ -31,6 +32,7 @@ from agentui.events import (
     TurnEnded,
     TurnStarted,
     Usage,
+    WorkspaceSeeded,
 )
 from agentui.history import fold_history, user_message
 from agentui.paths import Places, places
@@ -192,6 +194,24 @@ def test_a_branch_begins_after_its_turn_and_leaves_the_session_as_it_was(where: 
     closed(continued.folder, continued.writer)
 
 
+def test_a_branch_that_was_killed_before_its_files_were_there_still_begins_with_those_of_now(
+    where: Places, tmp_path: Path
+) -> None:
+    branched = branch(where, killed_session(where, tmp_path / "p"), 1)
+    expected: list[tuple[Event, bool]] = [
+        (SessionResumed(1, "0"), True),
+        (WorkspaceSeeded("w", 1, 1, (), 0.1), False),
+    ]
+    for event, is_branch in expected:
+        continued = reopen(where, branched)
+        last = continued.last.records[0]
+        continued.writer.append(replace(last, seq=last.seq + 1, event=event))
+        closed(continued.folder, continued.writer)
+        again = reopen(where, branched)
+        assert again.is_branch is is_branch
+        closed(again.folder, again.writer)
+
+
 def test_a_branch_of_pis_has_a_record_of_pis_own_up_to_its_turn(where: Places, tmp_path: Path) -> None:
     pis = tmp_path / "pi.jsonl"
     said = [("user", "00.500"), ("assistant", "01.000"), ("user", "03.000"), ("assistant", "04.000")]
@@ -262,3 +282,15 @@ def test_a_journal_without_a_beginning_leaves_no_session_behind(where: Places, t
     with pytest.raises(SessionError, match="beginning cannot be read"):
         reopen(where, sent)
     assert not list(where.sessions.iterdir())
+
+
+def test_a_journal_from_elsewhere_whose_project_is_gone_leaves_no_session_behind(
+    where: Places, tmp_path: Path
+) -> None:
+    sent = tmp_path / "sent.jsonl"
+    events = events_of("x", tmp_path / "gone")
+    records = [Recorded(n, 0.0, "", RunId("r"), e) for n, e in enumerate(events, start=1)]
+    sent.write_bytes(b"".join(encode_record(r) for r in records))
+    with pytest.raises(SessionError, match="its project"):
+        reopen(where, sent)
+    assert list(where.sessions.iterdir()) == []

@@ -165,6 +165,10 @@ class DashboardScreen(DeckScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Follow the terminal's size."""
+        if event.size != self.app.size:
+            # One of before. A screen tells itself each size that it takes: two would take turns for ever.
+            event.prevent_default()
+            return
         if not hasattr(self, "painter"):
             return
         before = self._kind
