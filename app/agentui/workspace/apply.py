@@ -137,22 +137,28 @@ def _do(tree: HostTree, slots: Slots, op: Op) -> None:
         case "put":
             slots.put(tree, op.path, op.node, op.slot)
         case "mkdir":
-            _mkdir(tree, op)
+            _mkdir(tree, slots, op)
         case "rmdir":
             with tree.parent(op.path) as (fd, name):
+                if op.slot >= 0:
+                    slots.keep_folder(fd, name, op.slot)
                 os.rmdir(name, dir_fd=fd)
         case "chmod":
             if not _chmod(tree, op.path, op.from_mode, op.node.mode):
                 raise HostChanged(op.path, "its permissions changed meanwhile")
 
 
-def _mkdir(tree: HostTree, op: Op) -> None:
+def _mkdir(tree: HostTree, slots: Slots, op: Op) -> None:
     with tree.parent(op.path) as (fd, name):
         try:
             os.mkdir(name, 0o700, dir_fd=fd)
         except FileExistsError as error:
             raise HostChanged(op.path, "something was put there meanwhile") from error
-        chmod_at(fd, name, _with_inherited(fd, name, op.node.mode))
+        if op.slot < 0:
+            chmod_at(fd, name, _with_inherited(fd, name, op.node.mode))
+            return
+        slots.dress_folder(fd, name, op.slot)
+        chmod_at(fd, name, op.node.mode)
 
 
 def _with_inherited(fd: int, name: bytes, mode: int) -> int:
@@ -203,7 +209,7 @@ def _revert(tree: HostTree, slots: Slots, op: Op) -> str | None:
             return _revert_mkdir(tree, op)
         case "rmdir":
             if tree.lstat(op.path) is None:
-                _mkdir(tree, op)
+                _mkdir(tree, slots, op)
             return None
         case "chmod":
             _chmod(tree, op.path, op.node.mode, op.from_mode)

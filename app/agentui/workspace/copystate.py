@@ -17,6 +17,7 @@ from agentui.sandbox.folder_files import remove_below
 from agentui.workspace.baseline import Known
 from agentui.workspace.folding import fold_path
 from agentui.workspace.hosttree import Node
+from agentui.workspace.settings import MAX_DEPTH
 from agentui.workspace.threads import in_thread
 
 _CHUNK_BYTES = 1 << 20
@@ -49,8 +50,10 @@ class CopyState:
         self._hashes: dict[bytes, tuple[str, bytes]] = {}
 
     async def manifest(self) -> dict[bytes, Entry]:
-        """Every entry by its path. O(entries)."""
-        return {entry.path: entry for entry in await self.copy.manifest()}
+        """Every entry by its path, but what lies in folders too deep to be applied. O(entries)."""
+        # Each look asks about every folder above a path: thousands of them would take minutes.
+        entries = await self.copy.manifest()
+        return {entry.path: entry for entry in entries if entry.path.count(b"/") <= MAX_DEPTH}
 
     async def hashes(self, entries: Sequence[Entry]) -> dict[bytes, bytes]:
         """SHA-256 of regular files; fetches those not hashed before."""

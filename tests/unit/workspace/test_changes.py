@@ -42,6 +42,22 @@ async def test_every_kind_of_change_is_named(tmp_path: Path) -> None:
     }
 
 
+async def test_what_lies_deeper_than_may_be_applied_is_one_folder_and_goes_with_it(tmp_path: Path) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a": "1"})
+    workspace = await p.prepared()
+    deep = "/".join("d" * 400)
+    write(p.folder, {f"{deep}/f": "x", "b": "2"})
+    assert {change.path: change.rule for change in await workspace.changes()} == {
+        "b": "free",
+        "/".join("d" * 121): "never",
+    }
+    await workspace.apply(None, True, "user")
+    assert sorted(path.name for path in p.project.iterdir()) == ["a", "b"]
+    await workspace.discard(None)
+    assert sorted(path.name for path in p.folder.iterdir()) == ["a", "b"]
+
+
 async def test_touching_and_rewriting_the_same_content_is_no_change(tmp_path: Path) -> None:
     p = Place(tmp_path, HOME)
     write(p.project, {"a": "same", "b": "same"})
