@@ -15,7 +15,7 @@ from collections.abc import Callable
 from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.events import SandboxFacts
 from agentui.sandbox import docker_labels as labels
-from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
+from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput, unfit
 from agentui.sandbox.docker_container import Container, ContainerPlan, Role, open_container
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
@@ -214,6 +214,8 @@ class DockerSandbox:
 
         Refused if there is no container and the engine can start none.
         """
+        if why := unfit(command):
+            return CommandResult("refused", None, 0.0, command.cwd, why)
         async with self._one_at_a_time:
             self._copy.is_empty = False
             try:
