@@ -16,7 +16,7 @@ from agentui.errors import ApplyConflict, WorkspaceError
 from agentui.sandbox.folder_copy import FolderCopy
 from agentui.workspace.workspace import Workspace
 from tests.unit.workspace.strategies import Folder, build, evolved, rebuild, trees
-from tests.unit.workspace.trees import HOME, Place, agent_works, place, snapshot, write, write_story
+from tests.unit.workspace.trees import HOME, Place, agent_works, carried, place, snapshot, write, write_story
 
 
 @st.composite
@@ -63,7 +63,7 @@ async def _round(p: Place, after: Folder) -> None:
     waiting = {os.fsencode(change.path) for change in await workspace.changes()}
     for path in applied.keys() | copied.keys():
         if not any(path == w or path.startswith(w + b"/") or w.startswith(path + b"/") for w in waiting):
-            assert timeless(applied.get(path)) == timeless(copied.get(path)), path
+            assert carried(applied.get(path)) == carried(copied.get(path)), path
     await workspace.undo()
     assert snapshot(p.project, with_folder_times=True) == untouched
     await workspace.redo()
@@ -71,14 +71,6 @@ async def _round(p: Place, after: Folder) -> None:
     await workspace.undo()
     assert snapshot(p.project) == snapshot_without_folder_times(untouched)
     await workspace.aclose()
-
-
-def timeless(what: tuple[object, ...] | None) -> tuple[object, ...] | None:
-    """What an apply brings: a time alone is no change, owner and special bits are the host's own."""
-    if what is None or what[0] == "link":
-        return what and what[:2]
-    assert isinstance(what[1], int)
-    return (what[0], what[1] & 0o777, *(what[2:3] if what[0] == "file" else ()))
 
 
 def snapshot_without_folder_times(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, tuple[object, ...]]:
@@ -417,4 +409,25 @@ async def test_an_access_list_does_not_bring_back_the_mode_that_was_changed(tmp_
     await workspace.apply(None, True, "user")
     assert (p.project / "f").stat().st_mode & 0o777 == 0o600
     await workspace.undo()
+    assert snapshot(p.project) == before
+
+
+@pytest.mark.parametrize("mtime_ns", [-(2**61), -1_500_000_000, 2**63, 13_569_465_600 * 10**9])
+async def test_a_file_of_any_date_is_copied_applied_and_undone(mtime_ns: int, tmp_path: Path) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"f": "1\n", "gone": "1\n"})
+    for name in ("f", "gone"):
+        os.utime(p.project / name, ns=(mtime_ns, mtime_ns))
+    before = snapshot(p.project)
+    workspace = await p.prepared()
+    write(p.folder, {"f": "2\n", "new": "n\n"})
+    (p.folder / "gone").unlink()
+    for name in ("f", "new"):
+        os.utime(p.folder / name, ns=(mtime_ns, mtime_ns))
+    await workspace.apply(None, True, "user")
+    assert await workspace.changes() == ()
+    await workspace.aclose()
+    again = await p.prepared()
+    assert await again.changes() == ()
+    await again.undo()
     assert snapshot(p.project) == before

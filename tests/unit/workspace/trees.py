@@ -59,6 +59,14 @@ def _describe(
             found[inner] = ("special", mode)
 
 
+def carried(what: tuple[object, ...] | None) -> tuple[object, ...] | None:
+    """What passes between project and copy; times alone, owners and special bits do not."""
+    if what is None or what[0] == "link":
+        return what and what[:2]
+    assert isinstance(what[1], int)
+    return (what[0], what[1] & 0o777, *(what[2:3] if what[0] == "file" else ()))
+
+
 @dataclass
 class Place:
     """A project, its copy and a workspace over both."""
