@@ -21,7 +21,7 @@ def user_ignore_file(home: Path, git_folder: Path) -> Path:
         text = ""
         with suppress(OSError):
             text = config.read_bytes()[:_MAX_CONFIG_BYTES].decode("utf-8", "surrogateescape")
-        if named := _EXCLUDES.findall(text):
-            value = named[-1].strip()
+        if named := list(_EXCLUDES.finditer(text)):
+            value = str(named[-1][1]).strip()
             return home / value[2:] if value.startswith("~/") else home / value
     return git_folder / "ignore"
