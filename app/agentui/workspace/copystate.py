@@ -51,9 +51,7 @@ class CopyState:
 
     async def manifest(self) -> dict[bytes, Entry]:
         """Every entry by its path, but what lies in folders too deep to be applied. O(entries)."""
-        # Each look asks about every folder above a path: thousands of them would take minutes.
-        entries = await self.copy.manifest()
-        return {entry.path: entry for entry in entries if entry.path.count(b"/") <= MAX_DEPTH}
+        return {entry.path: entry for entry in await self.copy.manifest() if not _is_below_the_last(entry.path)}
 
     async def hashes(self, entries: Sequence[Entry]) -> dict[bytes, bytes]:
         """SHA-256 of regular files; fetches those not hashed before."""
@@ -89,6 +87,14 @@ class CopyState:
             yield files
         finally:
             await in_thread(lambda: remove_tree(folder))
+
+
+def _is_below_the_last(path: bytes) -> bool:
+    """Whether even its folder is too deep, or has too long a path: that one stands for all it holds.
+
+    Each look asks about every folder above a path, and no command line can name what is longer.
+    """
+    return path.count(b"/") > MAX_DEPTH or path.rfind(b"/") > MAX_PATH_BYTES
 
 
 def node_of_entry(entry: Entry, sha256: bytes = b"") -> Node:

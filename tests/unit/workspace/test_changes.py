@@ -42,15 +42,17 @@ async def test_every_kind_of_change_is_named(tmp_path: Path) -> None:
     }
 
 
-async def test_what_lies_deeper_than_may_be_applied_is_one_folder_and_goes_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "levels", "shown"), [("d", 400, 121), ("d" * 200, 19, 19)])
+async def test_what_lies_deeper_than_may_be_applied_is_one_folder_and_goes_with_it(
+    name: str, levels: int, shown: int, tmp_path: Path
+) -> None:
     p = Place(tmp_path, HOME)
     write(p.project, {"a": "1"})
     workspace = await p.prepared()
-    deep = "/".join("d" * 400)
-    write(p.folder, {f"{deep}/f": "x", "b": "2"})
+    write(p.folder, {f"{'/'.join([name] * levels)}/f": "x", "b": "2"})
     assert {change.path: change.rule for change in await workspace.changes()} == {
         "b": "free",
-        "/".join("d" * 121): "never",
+        "/".join([name] * shown): "never",
     }
     await workspace.apply(None, True, "user")
     assert sorted(path.name for path in p.project.iterdir()) == ["a", "b"]
