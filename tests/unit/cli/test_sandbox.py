@@ -270,6 +270,18 @@ def test_a_reader_that_goes_ends_the_command(project: Path, tmp_path: Path) -> N
     child.stderr.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_full_disk_under_the_output_is_told_in_words(flags: tuple[str, ...], project: Path) -> None:
+    words = [sys.executable, "-m", "agentui", "sandbox", "run", *NONE, *flags, "--", "echo x"]
+    with open("/dev/full", "wb") as full:
+        child = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (child.returncode, child.stderr) == (
+        1,
+        b"agentui: nothing more can be written: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_with_all_it_started(number: int, project: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "agentui", "sandbox", "run", *NONE, "--", "sleep 500 & echo $!; wait"]
