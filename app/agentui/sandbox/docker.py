@@ -206,6 +206,8 @@ class DockerSandbox:
             SandboxError: If something still uses it.
         """
         await self.aclose()
+        # A killed session's container has ended, but holds the volume until it is removed.
+        await asyncio.to_thread(labels.remove_leftovers, self._engine)
         await asyncio.to_thread(remove_workspace_volumes, self._engine, self.workspace_id)
         self._volume = None
 
