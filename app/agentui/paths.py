@@ -136,6 +136,12 @@ def places(environ: Mapping[str, str] | None = None, platform: str = sys.platfor
     )
 
 
+def git_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where git looks for the user's settings and ignore file beside the home folder, on every system."""
+    env = os.environ if environ is None else environ
+    return _xdg(env, "XDG_CONFIG_HOME", _home(env) / ".config") / "git"
+
+
 def _home(env: Mapping[str, str]) -> Path:
     named = env.get("HOME")
     return Path(named) if named else Path.home()

@@ -25,6 +25,13 @@ SILENT = shipped("true")
 FAILS = shipped("exit 41")
 DASHES = tuple(map(shipped, ("-x", "--help", "+e")))
 SIGNALLED = shipped("kill -9 $$")
+CHOSEN = shipped("exit 137")
+UNFIT = {
+    "a byte": shipped("echo \udcff"),
+    "half a character": shipped("echo \ud83d"),
+    "a NUL": shipped("echo a\0b"),
+    "a long one": shipped(f": {'x' * 131_072}"),
+}
 QUOTES = shipped("""printf '%s|' "a  b" 'c"d' $'e\\nf' \\* "${HOME:+set}"; echo '$HOME' "`echo t`" """)
 LINES = shipped("# a comment\necho one\n\necho two # another\ncat <<'END'\n$three\nEND\n")
 STDIN = shipped("read -r x; echo rc=$?")
@@ -119,6 +126,18 @@ async def test_a_failing_command_is_an_error_with_its_exit_code(sandbox: Sandbox
 async def test_a_killed_shell_is_not_a_success(sandbox: Sandbox) -> None:
     ran = await play(sandbox, SIGNALLED)
     assert (ran.result.outcome, ran.result.exit_code) == ("killed", 137)
+
+
+async def test_a_shell_that_chose_the_code_of_a_kill_was_not_killed(sandbox: Sandbox) -> None:
+    ran = await play(sandbox, CHOSEN)
+    assert (ran.result.outcome, ran.result.exit_code) == ("error", 137)
+
+
+@pytest.mark.parametrize("text", UNFIT.values(), ids=UNFIT)
+async def test_a_text_that_no_shell_can_be_given_is_refused_in_words(sandbox: Sandbox, text: str) -> None:
+    ran = await play(sandbox, text)
+    assert (ran.result.outcome, ran.result.exit_code) == ("refused", None)
+    assert ran.result.message.startswith("The command did not run.")
 
 
 async def test_the_text_reaches_bash_untouched(sandbox: Sandbox) -> None:

@@ -189,7 +189,8 @@ async def _apply(bench: Bench, args: argparse.Namespace, told: _Told) -> int:
             hint="--leave-conflicts applies the rest; discard PATH takes the project's version",
             paths=names,
         )
-    if not any(change.rule == "free" or args.include_ask for change in before) and paths is None:
+    wanted = ("free", "ask") if args.include_ask else ("free",)
+    if not any(change.rule in wanted for change in before) and paths is None:
         return _nothing(before, told)
     try:
         applied = await workspace.apply(paths, args.include_ask, "user")

@@ -30,6 +30,26 @@ class Command:
     timeout_s: float | None = None
 
 
+MAX_COMMAND_BYTES = 128 * 1024 - 1
+"""Linux takes no longer argument (MAX_ARG_STRLEN, its last byte a NUL)."""
+
+
+def unfit(command: Command) -> str:
+    """Why no shell can be given a command as it stands, in words; empty if one can."""
+    try:
+        size_bytes = len(command.text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "The command did not run. It holds bytes that are not UTF-8 text; write them as escapes."
+    if "\0" in command.text:
+        return "The command did not run. It holds a NUL, which no command can."
+    if size_bytes > MAX_COMMAND_BYTES:
+        return (
+            f"The command did not run. It has {size_bytes:,} bytes, and a shell takes {MAX_COMMAND_BYTES:,}: "
+            "do it in parts."
+        )
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputChunk:
     """Exact bytes of a command's output, as they came; may cut lines and characters anywhere."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from agentui.errors import SandboxError, SandboxUnavailable
 from agentui.events import SandboxFacts
 from agentui.sandbox import docker_labels as labels
-from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput
+from agentui.sandbox.base import Command, CommandResult, Copy, OnOutput, unfit
 from agentui.sandbox.docker_container import Container, ContainerPlan, Role, open_container
 from agentui.sandbox.docker_copy import DockerCopy
 from agentui.sandbox.docker_exec import Execution
@@ -206,6 +206,8 @@ class DockerSandbox:
             SandboxError: If something still uses it.
         """
         await self.aclose()
+        # A killed session's container has ended, but holds the volume until it is removed.
+        await asyncio.to_thread(labels.remove_leftovers, self._engine)
         await asyncio.to_thread(remove_workspace_volumes, self._engine, self.workspace_id)
         self._volume = None
 
@@ -214,6 +216,8 @@ class DockerSandbox:
 
         Refused if there is no container and the engine can start none.
         """
+        if why := unfit(command):
+            return CommandResult("refused", None, 0.0, command.cwd, why)
         async with self._one_at_a_time:
             self._copy.is_empty = False
             try:

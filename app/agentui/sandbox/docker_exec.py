@@ -232,7 +232,8 @@ class Execution:
         if _oom_kills(ending.vitals) > _oom_kills(before):
             limit = f"{self._container.plan.limits.memory_bytes / 2**30:.3g} GiB"
             return CommandResult("oom", code, wall_s, cwd, f"Out of memory: the sandbox may use {limit}.")
-        if code == 137:
+        # A shell that says where it ended was not killed, whatever code it chose.
+        if code == 137 and (ending.vitals is None or not ending.vitals.cwd):
             return CommandResult("killed", code, wall_s, cwd, "Ended by SIGKILL.")
         return CommandResult("ok" if code == 0 else "error", code, wall_s, cwd)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from agentui.errors import SandboxUnavailable
-from agentui.sandbox.base import Command, CommandResult, OnOutput, OutputChunk
+from agentui.sandbox.base import Command, CommandResult, OnOutput, OutputChunk, unfit
 from agentui.sandbox.clock import RunningClock
 from agentui.sandbox.directory import cwd_below, gone_message
 from agentui.sandbox.host_launch import Launch, Launcher, PlainLauncher, Processes, find_bash
@@ -97,6 +97,8 @@ class HostRunner:
 
     async def run(self, command: Command, on_output: OnOutput) -> CommandResult:
         """Run a command to its end; see the sandbox protocol. A second caller waits."""
+        if why := unfit(command):
+            return CommandResult("refused", None, 0.0, command.cwd, why)
         async with self._one_at_a_time:
             root = os.path.realpath(self._folder)
             seen_root = self._launcher.root(root)
@@ -118,8 +120,8 @@ class HostRunner:
                 raise
             finally:
                 self._running = None
-            cwd = cwd_below(_reported(launch), seen_root, command.cwd)
-        return _result(command, running, cwd, timed_out)
+            reported = _reported(launch)
+        return _result(command, running, reported, cwd_below(reported, seen_root, command.cwd), timed_out)
 
     async def freeze(self) -> bool:
         """Stop the running command and its clock."""
@@ -241,7 +243,7 @@ async def _deliver(pipe: IO[bytes] | None, stream: Literal["stdout", "stderr"], 
         transport.close()
 
 
-def _result(command: Command, running: _Running, cwd: str, timed_out: bool) -> CommandResult:
+def _result(command: Command, running: _Running, reported: str, cwd: str, timed_out: bool) -> CommandResult:
     wall_s, exit_code = running.clock.elapsed_s, running.processes.exit_code
     if timed_out:
         text = f"Ended after {command.timeout_s:g} s with all it had started."
@@ -251,6 +253,7 @@ def _result(command: Command, running: _Running, cwd: str, timed_out: bool) -> C
         return CommandResult(outcome, exit_code, wall_s, cwd, text)
     if exit_code is None:
         return CommandResult("lost", None, wall_s, command.cwd, "The command's end was not seen.")
-    if exit_code == 137:
+    # A shell that says where it ended was not killed, whatever code it chose.
+    if exit_code == 137 and not reported:
         return CommandResult("killed", exit_code, wall_s, cwd, "Ended by SIGKILL.")
     return CommandResult("ok" if exit_code == 0 else "error", exit_code, wall_s, cwd)

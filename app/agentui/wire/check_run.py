@@ -10,12 +10,13 @@ from pathlib import Path
 
 from agentui.config.settings import Settings
 from agentui.errors import WorkspaceError
-from agentui.paths import Places, private_folder, project_key
+from agentui.paths import Places, git_folder, private_folder, project_key
 from agentui.sandbox.base import CommandResult, Copy, OnOutput
 from agentui.wire.checks import open_checks
 from agentui.workspace.checks import CheckCall, Checks
 from agentui.workspace.lock import ProjectLock
 from agentui.workspace.settings import WorkspaceSettings
+from agentui.workspace.user_ignore import user_ignore_file
 
 
 async def run_check(
@@ -99,7 +100,12 @@ async def seed_folder(settings: Settings, where: Places, project: Path, folder: 
     from agentui.workspace.workspace import Workspace
 
     copy = FolderCopy(private_folder(folder / "copy"))
-    chosen = WorkspaceSettings(include=settings.seed_include, exclude=settings.seed_exclude, home=where.home)
+    chosen = WorkspaceSettings(
+        include=settings.seed_include,
+        exclude=settings.seed_exclude,
+        global_ignore=user_ignore_file(where.home, git_folder()),
+        home=where.home,
+    )
     workspace = Workspace(project, copy, private_folder(folder / "state"), chosen)
     try:
         await workspace.prepare(lambda event: None)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from agentui.config.settings import Settings
 from agentui.errors import SandboxUnavailable
 from agentui.events import Event
-from agentui.paths import Places, private_folder, project_key
+from agentui.paths import Places, git_folder, private_folder, project_key
 from agentui.run.ports import ImagePort, StandIn, Workshop
 from agentui.sandbox.base import Copy
 from agentui.wire.checks import SET_UP_HINT, open_checks, shell_of
 from agentui.wire.research import require_docker, way_out_of
 from agentui.wire.sandboxes import jailed_sandbox, sandbox_limits
 from agentui.workspace.settings import CopyKind, WorkspaceSettings
+from agentui.workspace.user_ignore import user_ignore_file
 
 if TYPE_CHECKING:
     from agentui.sandbox.docker import DockerSandbox
@@ -189,6 +190,7 @@ class Workshops:
             exclude=self._settings.seed_exclude,
             everything=self._place.everything,
             max_seed_bytes=self._settings.seed_limit_bytes,
+            global_ignore=user_ignore_file(self._where.home, git_folder()),
             home=self._where.home,
         )
         state = private_folder(self._place.state)

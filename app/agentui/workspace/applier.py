@@ -143,7 +143,7 @@ class Applier:
                     like = tree.lstat(path) if target.is_swap else owner
                     slots.stage(new_slot(index), files[path], after, like)
                     if target.is_swap:
-                        slots.inherit(new_slot(index), tree, path)
+                        slots.inherit(new_slot(index), after, tree, path)
 
     def _record(self, tree: HostTree, deltas: Mapping[bytes, Delta], plan: Plan) -> None:
         """The base is now what was applied."""

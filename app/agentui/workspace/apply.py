@@ -42,7 +42,7 @@ def run(
     """
     before = _folder_times(tree, plan)
     after_apply = unit.progress().times or {}
-    unit.log({"run": "forward" if forward else "backward"})
+    unit.log({"run": "forward" if forward else "backward", "times": _as_text(before)})
     ops = plan.direction(forward)
     done = 0
     with Slots(unit.slots, unit.label, on_point) as slots:
@@ -55,16 +55,18 @@ def run(
                 _do(tree, slots, op)
                 on_point(f"after {op.kind}")
             if not forward:
-                _restore_times(tree, plan, lambda path, _: before.get(path) == after_apply.get(path))
+                # Where nobody else has changed them since the apply.
+                same = {p: t for p, t in plan.folder_times.items() if before.get(p) == after_apply.get(p)}
+                _restore_times(tree, same)
             _sync(tree, plan)
         except (HostChanged, NotPlain, OSError) as error:
             # A step that found the host changed has done nothing; one that the system refused may be half done.
             count = done if isinstance(error, OSError) else max(done - 1, 0)
-            trouble = _take_back(tree, slots, unit, plan, ops[:count], forward)
+            trouble = _take_back(tree, slots, unit, plan, ops[:count])
             raise _failure(error, ops[max(done - 1, 0)].path if ops else b"", forward, trouble) from error
     ended: dict[str, object] = {"end": True}
     if forward:
-        ended["times"] = {text_of(path): mtime for path, mtime in _folder_times(tree, plan).items()}
+        ended["times"] = _as_text(_folder_times(tree, plan))
     unit.log(ended)
     on_point("ended")
 
@@ -74,7 +76,7 @@ def recover(tree: HostTree, unit: Unit, progress: Progress) -> list[str]:
     plan = unit.read_plan()
     ops = plan.direction(progress.forward)[: progress.announced]
     with Slots(unit.slots, unit.label) as slots:
-        return _take_back(tree, slots, unit, plan, ops, progress.forward)
+        return _take_back(tree, slots, unit, plan, ops)
 
 
 def check(
@@ -137,22 +139,28 @@ def _do(tree: HostTree, slots: Slots, op: Op) -> None:
         case "put":
             slots.put(tree, op.path, op.node, op.slot)
         case "mkdir":
-            _mkdir(tree, op)
+            _mkdir(tree, slots, op)
         case "rmdir":
             with tree.parent(op.path) as (fd, name):
+                if op.slot >= 0:
+                    slots.keep_folder(fd, name, op.slot)
                 os.rmdir(name, dir_fd=fd)
         case "chmod":
             if not _chmod(tree, op.path, op.from_mode, op.node.mode):
                 raise HostChanged(op.path, "its permissions changed meanwhile")
 
 
-def _mkdir(tree: HostTree, op: Op) -> None:
+def _mkdir(tree: HostTree, slots: Slots, op: Op) -> None:
     with tree.parent(op.path) as (fd, name):
         try:
             os.mkdir(name, 0o700, dir_fd=fd)
         except FileExistsError as error:
             raise HostChanged(op.path, "something was put there meanwhile") from error
-        chmod_at(fd, name, _with_inherited(fd, name, op.node.mode))
+        if op.slot < 0:
+            chmod_at(fd, name, _with_inherited(fd, name, op.node.mode))
+            return
+        slots.dress_folder(fd, name, op.slot)
+        chmod_at(fd, name, op.node.mode)
 
 
 def _with_inherited(fd: int, name: bytes, mode: int) -> int:
@@ -169,9 +177,7 @@ def _chmod(tree: HostTree, path: bytes, old: int, new: int) -> bool:
     return True
 
 
-def _take_back(
-    tree: HostTree, slots: Slots, unit: Unit, plan: Plan, ops: tuple[Op, ...], forward: bool
-) -> list[str]:
+def _take_back(tree: HostTree, slots: Slots, unit: Unit, plan: Plan, ops: tuple[Op, ...]) -> list[str]:
     trouble: list[str] = []
     for op in reversed(ops):
         try:
@@ -185,8 +191,7 @@ def _take_back(
             why = str(error)
         if why:
             trouble.append(f"{text_of(op.path)}: {why}")
-    if forward:
-        _restore_times(tree, plan, lambda path, mtime: True)
+    _restore_times(tree, unit.progress().times_before or {})
     _sync(tree, plan)
     unit.log({"back": True, "trouble": trouble})
     return trouble
@@ -203,7 +208,7 @@ def _revert(tree: HostTree, slots: Slots, op: Op) -> str | None:
             return _revert_mkdir(tree, op)
         case "rmdir":
             if tree.lstat(op.path) is None:
-                _mkdir(tree, op)
+                _mkdir(tree, slots, op)
             return None
         case "chmod":
             _chmod(tree, op.path, op.node.mode, op.from_mode)
@@ -233,12 +238,15 @@ def _folder_times(tree: HostTree, plan: Plan) -> dict[bytes, int]:
     return times
 
 
-def _restore_times(tree: HostTree, plan: Plan, may: Callable[[bytes, int], bool]) -> None:
-    """Give folders the time they had before the apply, where nobody else has changed them since."""
-    for path, mtime in plan.folder_times.items():
+def _as_text(times: Mapping[bytes, int]) -> dict[str, int]:
+    return {text_of(path): mtime for path, mtime in times.items()}
+
+
+def _restore_times(tree: HostTree, times: Mapping[bytes, int]) -> None:
+    for path, mtime in times.items():
         try:
             st = tree.lstat(path)
-            if st is not None and stat.S_ISDIR(st.st_mode) and may(path, mtime):
+            if st is not None and stat.S_ISDIR(st.st_mode):
                 tree.set_mtime(path, mtime)
         except (NotPlain, OSError) as error:
             log.info("time of %r not restored: %s", path, error)

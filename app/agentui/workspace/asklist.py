@@ -24,7 +24,8 @@ _FOLDERS: tuple[tuple[str, str], ...] = (
 )
 _PAIRS: tuple[tuple[str, str], ...] = (
     (".github/workflows .github/actions .gitea/workflows .forgejo/workflows", "the build service runs it"),
-    (".github/copilot-instructions.md .github/instructions .github/prompts", "agents obey it"),
+    (".github/instructions .github/prompts .github/agents .github/chatmodes .github/hooks", "agents obey it"),
+    (".config/fish .config/nvim .config/git", "a shell or its tools run it"),
     ("gradle/wrapper", "the build runs it"),
 )
 # Whole file names, as regular expressions without blanks.
@@ -39,7 +40,8 @@ _FILES: tuple[tuple[str, str], ...] = (
     (
         r"\.envrc \.tool-versions \.?mise(\..*)?\.toml \.rtx\.toml \.asdfrc \.?justfile"
         r" \.(bash|zsh|k?sh|t?csh)(rc|env) \.(bash_|z)(profile|login|logout) \.bash_aliases"
-        r" \.profile \.login \.inputrc \.screenrc \.tmux\.conf",
+        r" \.profile \.login \.logout \.inputrc \.screenrc \.tmux\.conf"
+        r" \.x(initrc|session|profile) config\.fish",
         "a shell or its tools run it",
     ),
     (
@@ -47,34 +49,38 @@ _FILES: tuple[tuple[str, str], ...] = (
         r" package-lock\.json npm-shrinkwrap\.json composer\.json pnpm-(lock|workspace)\.yaml bun\.lockb?"
         r" (yarn|gemfile|composer|poetry|uv|pdm|cargo|pixi|deno|flake|podfile|pipfile)\.lock Package\.resolved"
         r" (requirements|constraints).*\.(txt|in) pipfile gemfile gems\.rb .*\.gemspec podfile cartfile"
-        r" pixi\.toml environment\.ya?ml brewfile mix\.exs pubspec\.yaml",
+        r" pixi\.toml environment\.ya?ml brewfile mix\.exs pubspec\.yaml nuget\.config rust-toolchain(\.toml)?",
         "a package manager obeys it",
     ),
     (
-        r"(gnu|bsd)?makefile(\..*)? .*\.mk taskfile.*\.ya?ml rakefile cmakelists\.txt .*\.cmake wscript"
+        r"(gnu|bsd)?makefile(\..*)? .*\.mk taskfile(.*\.ya?ml)? rakefile cmakelists\.txt .*\.cmake wscript"
         r" cmake(user)?presets\.json meson\.build meson_options\.txt sconstruct sconscript"
         r" configure(\.ac|\.in)?"
-        r" build\.(rs|xml|sbt|zig) pom\.xml project\.clj .*\.(cs|fs|vb)proj .*\.sln directory\.build\..*"
-        r" build build\.bazel module\.bazel workspace(\.bazel)? \.bazelrc .*\.bzl \.buckconfig"
+        r" build\.(rs|xml|zig) .*\.sbt pom\.xml project\.clj .*\.(cs|fs|vb)proj .*\.sln directory\.build\..*"
+        r" build build\.bazel module\.bazel workspace(\.bazel)? \.bazelrc .*\.bzl \.buckconfig buck"
         r" gradlew(\.bat)? mvnw(\.cmd)? .*\.gradle(\.kts)? gradle\.properties"
         r" package(@swift-.*)?\.swift .*\.pbxproj .*\.xcscheme .*\.xcconfig fastfile dangerfile.*"
-        r" .*\.config\.[cm]?[jt]s \.(eslint|prettier|stylelint|babel)rc\.[cm]?js gulpfile\..* gruntfile\..*",
+        r" .*\.(config|conf)\.[cm]?[jt]s \.(eslint|prettier|stylelint|babel|swc|mocha|nyc|postcss)rc(\..*)?"
+        r" babel\.config\.json gulpfile\..* gruntfile\..* (turbo|nx|lerna|nodemon)\.json \.?goreleaser\.ya?ml",
         "the build runs it",
     ),
     (
         r"(docker|container)file(\..*)? .*\.dockerfile (docker-)?compose([.-].*)?\.ya?ml procfile tiltfile"
         r" (flake|shell|default|devenv)\.nix skaffold\.yaml earthfile vagrantfile \.(lldb|gdb)init"
+        r" \.devcontainer\.json (guard|cap|berks|puppet)file \.rspec \.simplecov \.iex\.exs"
+        r" phpunit\.xml(\.dist)? \.php-cs-fixer(\.dist)?\.php rector\.php phpstan\.neon(\.dist)?"
         r" \.irbrc \.pryrc \.rprofile \.ripgreprc \.curlrc \.wgetrc \.psqlrc",
         "a tool obeys it",
     ),
     (
         r"setup\.py setup\.cfg conftest\.py tox\.ini pytest\.ini \.?pytest\.toml noxfile\.py .*\.pth"
+        r" \.?pylintrc \.?mypy\.ini \.flake8 \.coveragerc"
         r" (site|user)customize\.py \.pdbrc(\.py)? \.python(rc|startup)(\.py)?",
         "Python tools run it",
     ),
     (
-        r".*\.code-workspace .*\.sublime-project \.projections\.json \.project \.classpath \.exrc \.g?n?vimrc"
-        r" \.(nvim|lazy)\.lua \.dir-locals(-2)?\.el",
+        r".*\.code-workspace .*\.sublime-project \.projections\.json \.project \.classpath \.exrc \.[gln]?vimrc"
+        r" \.(nvim|lazy)\.lua \.dir-locals(-2)?\.el \.emacs \.ycm_extra_conf\.py \.clangd",
         "an editor runs what it says",
     ),
     (
@@ -84,7 +90,7 @@ _FILES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"\.mcp\.json (agents?|claude|gemini)(\.local|\.override)?\.md \.aider.* \.goosehints opencode\.jsonc?"
-        r" \.(cursor|windsurf|cline)rules",
+        r" copilot-instructions\.md \.(cursor|windsurf|cline)rules",
         "agents obey it",
     ),
 )

@@ -203,6 +203,7 @@ class Baseline:
 WITNESS = "witness"
 """The value that says what the host was when it last agreed with this base; any change of the base drops it."""
 _FORGET_WITNESS = f"delete from meta where key = '{WITNESS}'"
+_LAST_NS = 2**63 - 1
 _INSERT = "insert or replace into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -214,7 +215,8 @@ def _row(item: tuple[bytes, Known]) -> tuple[object, ...]:
         node.type,
         node.mode,
         node.size_bytes,
-        node.mtime_ns,
+        # Later than the year 2262 is later than the database can say; where times differ, contents decide.
+        min(node.mtime_ns, _LAST_NS),
         node.sha256,
         node.link_target,
         known.host_mark,

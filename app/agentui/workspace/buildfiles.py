@@ -26,7 +26,8 @@ _CRATE_METADATA = (
     *("homepage", "repository", "license", "license-file", "keywords", "categories", "publish"),
 )
 _NAMES = ("package.json", "pyproject.toml", "cargo.toml", ".gitignore")
-_HARMLESS_TOOLS = ("ruff", "mypy", "pyright", "black", "isort", "coverage")
+_HARMLESS_TOOLS = ("ruff", "pyright", "black", "isort")
+"""Others load plugins that their settings name, from the project too."""
 
 
 def build_reason(path: bytes, before: bytes | None, after: bytes | None) -> str | None:

@@ -17,6 +17,7 @@ from agentui.sandbox.folder_files import remove_below
 from agentui.workspace.baseline import Known
 from agentui.workspace.folding import fold_path
 from agentui.workspace.hosttree import Node
+from agentui.workspace.settings import MAX_DEPTH
 from agentui.workspace.threads import in_thread
 
 _CHUNK_BYTES = 1 << 20
@@ -49,8 +50,8 @@ class CopyState:
         self._hashes: dict[bytes, tuple[str, bytes]] = {}
 
     async def manifest(self) -> dict[bytes, Entry]:
-        """Every entry by its path. O(entries)."""
-        return {entry.path: entry for entry in await self.copy.manifest()}
+        """Every entry by its path, but what lies in folders too deep to be applied. O(entries)."""
+        return {entry.path: entry for entry in await self.copy.manifest() if not _is_below_the_last(entry.path)}
 
     async def hashes(self, entries: Sequence[Entry]) -> dict[bytes, bytes]:
         """SHA-256 of regular files; fetches those not hashed before."""
@@ -86,6 +87,14 @@ class CopyState:
             yield files
         finally:
             await in_thread(lambda: remove_tree(folder))
+
+
+def _is_below_the_last(path: bytes) -> bool:
+    """Whether even its folder is too deep, or has too long a path: that one stands for all it holds.
+
+    Each look asks about every folder above a path, and no command line can name what is longer.
+    """
+    return path.count(b"/") > MAX_DEPTH or path.rfind(b"/") > MAX_PATH_BYTES
 
 
 def node_of_entry(entry: Entry, sha256: bytes = b"") -> Node:

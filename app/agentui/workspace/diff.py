@@ -87,8 +87,9 @@ def after_node(entry: Entry, before: Known | None, sha256: bytes) -> Node:
     if before is None:
         return node
     mode = before.node.mode if entry.mode == before.copy_mode else entry.mode
-    if node.type == "dir" == before.node.type:
-        mode = before.node.mode & 0o7000 | mode & 0o777
+    if node.type == before.node.type != "link":
+        # Bits that do not come into the copy; those that the agent set on a file stay to be seen.
+        mode |= before.node.mode & 0o7000
     digest = sha256
     if node.type == before.node.type == "file" and entry.fingerprint == before.copy_mark:
         digest = before.node.sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,8 +34,12 @@ def patterns(lines: Iterable[str]) -> pathspec.GitIgnoreSpec:
 
 
 def parse(content: bytes) -> pathspec.GitIgnoreSpec:
-    """Compile the content of an ignore file; only the first megabyte counts."""
-    return patterns(text_of(content[:MAX_IGNORE_BYTES]).splitlines())
+    """Compile the content of an ignore file; only the first megabyte counts.
+
+    As git reads it: lines end at a newline alone, and a mark of UTF-8 at the beginning is none of the pattern.
+    """
+    text = text_of(content[:MAX_IGNORE_BYTES].removeprefix(codecs.BOM_UTF8))
+    return patterns(line.removesuffix("\r") for line in text.split("\n"))
 
 
 @dataclass(frozen=True, slots=True)

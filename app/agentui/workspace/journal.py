@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ class Progress:
     """Where a unit stands. Only a torn one has steps that may or may not have happened: the first `announced`.
 
     `was` is the state before the run that `forward` names. `times` are those of the touched folders after the
-    last complete run forward.
+    last complete run forward, `times_before` those before the run that was cut.
     """
 
     state: UnitState
@@ -39,6 +39,7 @@ class Progress:
     announced: int = 0
     was: UnitState = "staged"
     times: Mapping[bytes, int] | None = None
+    times_before: Mapping[bytes, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,19 +179,23 @@ def _advance(now: Progress, line: dict[str, Any]) -> Progress:
     if "run" in line:
         # A run that begins anew after a tear keeps what it was before the first one.
         was = now.was if now.state == "torn" else now.state
-        return Progress("torn", line["run"] == "forward", 0, was, now.times)
+        return Progress("torn", line["run"] == "forward", 0, was, now.times, _times_in(line))
     if "do" in line:
-        return Progress("torn", now.forward, max(now.announced, int(line["do"])), now.was, now.times)
+        return replace(now, state="torn", announced=max(now.announced, int(line["do"])))
     if "end" in line:
         times = now.times
         if now.forward:
-            times = {bytes_of(path): mtime for path, mtime in line.get("times", {}).items()}
+            times = _times_in(line)
         return Progress("applied" if now.forward else "undone", times=times)
     if "superseded" in line:
         return Progress("superseded", times=now.times)
     if "back" in line:
         return Progress("dropped" if now.was == "staged" else now.was, times=now.times)
     return now
+
+
+def _times_in(line: dict[str, Any]) -> dict[bytes, int]:
+    return {bytes_of(path): mtime for path, mtime in line.get("times", {}).items()}
 
 
 def _head(line: dict[str, Any]) -> UnitHead:

@@ -22,7 +22,7 @@ class Op:
     """One step. `take` moves a file or link of the host into a slot of the trash, `put` does the reverse.
 
     `node` is what is moved, made or removed; for ``chmod`` what is there afterwards, `from_mode` the mode
-    before.
+    before. The slot of a folder of the host's keeps what it is beside its name and mode; a new one has none.
     """
 
     kind: OpKind
@@ -86,7 +86,7 @@ class Plan:
 
 
 def old_slot(index: int) -> int:
-    """Where the old content of the `index`-th path is kept."""
+    """Where the old content of the `index`-th path is kept; of a folder, its owner and attributes."""
     return 2 * index
 
 
@@ -164,7 +164,7 @@ def _removals(
             continue
         if before.type == "dir":
             mode = opened[path] | _OPEN if path in opened else before.mode
-            ops.append(Op("rmdir", path, replace(before, mode=mode)))
+            ops.append(Op("rmdir", path, replace(before, mode=mode), old_slot(slots[path])))
         else:
             ops.append(Op("take", path, before, old_slot(slots[path])))
     return ops

@@ -21,6 +21,8 @@ _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, er
 _CHUNK_BYTES = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_KEPT_MODE = 0o1777
+"""What a file brought from the copy may have of a mode: never setuid or setgid."""
 
 
 def _silent(point: str) -> None:
@@ -57,22 +59,34 @@ class Slots:
         fd = os.open(_name(slot), _READ, dir_fd=self.fd)
         try:
             _own(fd, like)
-            os.fchmod(fd, node.mode & 0o777)
+            os.fchmod(fd, node.mode & _KEPT_MODE)
             os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
             os.fsync(fd)
         finally:
             os.close(fd)
 
-    def inherit(self, slot: int, tree: HostTree, path: bytes) -> None:
+    def inherit(self, slot: int, node: Node, tree: HostTree, path: bytes) -> None:
         """Give a staged file the extended attributes of the host's file that it will replace."""
         with suppress(OSError), tree.parent(path) as (fd, name):
             source = os.open(name, _READ, dir_fd=fd)
             target = os.open(_name(slot), _READ, dir_fd=self.fd)
             try:
                 copy_attributes(source, target)
+                # An access list among them brings the mode of the file that had it.
+                os.fchmod(target, node.mode & _KEPT_MODE)
             finally:
                 os.close(source)
                 os.close(target)
+
+    def keep_folder(self, fd: int, name: bytes, slot: int) -> None:
+        """Keep what a folder of the host is beside its name and mode, as far as we may: owner, attributes."""
+        with suppress(FileExistsError):
+            os.mkdir(_name(slot), 0o700, dir_fd=self.fd)
+        _copy_folder(fd, name, self.fd, _name(slot))
+
+    def dress_folder(self, fd: int, name: bytes, slot: int) -> None:
+        """Give a folder that is on the host again what `keep_folder` kept."""
+        _copy_folder(self.fd, _name(slot), fd, name)
 
     def stage_link(self, slot: int, node: Node) -> None:
         """Make a link in a slot, ready to be put."""
@@ -288,6 +302,21 @@ def _own(fd: int, like: os.stat_result | None) -> None:
             os.fchown(fd, -1, like.st_gid)
         if st.st_uid != like.st_uid:
             os.fchown(fd, like.st_uid, -1)
+
+
+def _copy_folder(from_fd: int, name: bytes, to_fd: int, new: bytes) -> None:
+    """Copy a folder's owner and attributes to another folder; one that its mode closes to us has none."""
+    with suppress(OSError):
+        source = os.open(name, _READ | os.O_DIRECTORY, dir_fd=from_fd)
+        try:
+            target = os.open(new, _READ | os.O_DIRECTORY, dir_fd=to_fd)
+            try:
+                _own(target, os.fstat(source))
+                copy_attributes(source, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
 
 def _copy_file(

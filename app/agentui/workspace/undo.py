@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,8 +149,7 @@ class History:
 
     def _drop(self, unit: Unit) -> None:
         """Forget a unit that never came about; contents that could not be given back stay in the trash."""
-        names = [file.name for file in unit.slots.iterdir()] if unit.slots.exists() else []
-        if any(name.isdigit() and int(name) % 2 == 0 for name in names):
+        if any(name.isdigit() and int(name) % 2 == 0 for name in _contents(unit)):
             log.warning("contents stay in %s", unit.slots)
             return
         remove_tree(unit.folder)
@@ -194,9 +194,15 @@ def _expected(plan: Plan, redo: bool) -> dict[bytes, Node | None]:
 
 def trash_bytes(unit: Unit) -> int:
     """Size of what a unit keeps."""
+    return sum(_contents(unit).values())
+
+
+def _contents(unit: Unit) -> dict[str, int]:
+    """Size of each file and link that a unit keeps, by its slot; folders there hold nothing."""
     if not unit.slots.exists():
-        return 0
-    return sum(file.lstat().st_size for file in unit.slots.iterdir())
+        return {}
+    found = {file.name: file.lstat() for file in unit.slots.iterdir()}
+    return {name: st.st_size for name, st in found.items() if not stat.S_ISDIR(st.st_mode)}
 
 
 def make_head(apply_id: str, by: Literal["user", "auto"], changes: tuple[Change, ...]) -> UnitHead:

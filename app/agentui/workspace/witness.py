@@ -90,7 +90,10 @@ def witness_of(root: Path, settings: WorkspaceSettings, selection: Selection, vi
 
 def _rules_of(root: Path, settings: WorkspaceSettings) -> str:
     return repr(
-        (settings.include, settings.exclude, settings.everything, settings.with_git, find_repository(root))
+        (
+            *(settings.include, settings.exclude, settings.everything, settings.with_git),
+            *(settings.global_ignore, find_repository(root)),
+        )
     )
 
 

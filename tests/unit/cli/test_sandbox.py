@@ -91,10 +91,20 @@ def test_one_word_is_a_command_line_and_several_are_words(
 
 @pytest.mark.parametrize(
     ("command", "code", "outcome", "exit_code"),
-    [("sleep 60", 124, "timeout", 124), ("kill -9 $$", 137, "killed", 137)],
+    [
+        ("sleep 60", 124, "timeout", 124),
+        ("kill -9 $$", 137, "killed", 137),
+        ("exit 137", 137, "error", 137),
+        (f": {'x' * 131_072}", 75, "refused", None),
+    ],
 )
 def test_how_a_command_was_ended_has_a_code_of_its_own(
-    command: str, code: int, outcome: str, exit_code: int, project: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    code: int,
+    outcome: str,
+    exit_code: int | None,
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     found_code, found = ran(capsys, "run", *NONE, "--timeout", "1", "--json", "--", command)
     assert (found_code, found["outcome"], found["exit_code"]) == (code, outcome, exit_code)
@@ -197,6 +207,9 @@ def test_an_apply_of_nothing_is_no_failure(project: Path, capsys: pytest.Capture
     assert ran(capsys, "apply", "--json")[1]["outcome"] == "nothing"
     assert main(["sandbox", "apply"]) == 0
     assert ran(capsys, "discard", "--json")[1]["outcome"] == "nothing"
+    keep(capsys, "mkfifo pipe")
+    code, told = ran(capsys, "apply", "--include-ask", "--json")
+    assert (code, told["outcome"], [change["path"] for change in told["left"]]) == (0, "nothing", ["pipe"])
 
 
 def test_a_file_changed_on_both_sides_is_a_conflict_and_the_rest_can_be_applied(
@@ -255,6 +268,18 @@ def test_a_reader_that_goes_ends_the_command(project: Path, tmp_path: Path) -> N
     assert child.wait(30) == 1
     assert b"Traceback" not in child.stderr.read()
     child.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_full_disk_under_the_output_is_told_in_words(flags: tuple[str, ...], project: Path) -> None:
+    words = [sys.executable, "-m", "agentui", "sandbox", "run", *NONE, *flags, "--", "echo x"]
+    with open("/dev/full", "wb") as full:
+        child = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (child.returncode, child.stderr) == (
+        1,
+        b"agentui: nothing more can be written: No space left on device\n",
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

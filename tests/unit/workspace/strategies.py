@@ -24,8 +24,8 @@ NAMES = [
     b"a b",
     b"..x",
 ]
-FILE_MODES = [0o644, 0o600, 0o755, 0o400, 0o444]
-FOLDER_MODES = [0o755, 0o700, 0o555, 0o777]
+FILE_MODES = [0o644, 0o600, 0o755, 0o400, 0o444, 0o1644, 0o2755]
+FOLDER_MODES = [0o755, 0o700, 0o555, 0o777, 0o2755, 0o1777]
 TARGETS = [b"a", b"b/a", b"../a", b"/etc/passwd", b"missing", b"../../../out", b"a/../.."]
 
 

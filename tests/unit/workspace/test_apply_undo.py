@@ -15,7 +15,7 @@ from agentui.errors import ApplyConflict, WorkspaceError
 from agentui.sandbox.folder_copy import FolderCopy
 from agentui.workspace.workspace import Workspace
 from tests.unit.workspace.strategies import Folder, build, evolved, rebuild, trees
-from tests.unit.workspace.trees import HOME, Place, agent_works, place, snapshot, write, write_story
+from tests.unit.workspace.trees import HOME, Place, agent_works, carried, place, snapshot, write, write_story
 
 
 @st.composite
@@ -62,7 +62,7 @@ async def _round(p: Place, after: Folder) -> None:
     waiting = {os.fsencode(change.path) for change in await workspace.changes()}
     for path in applied.keys() | copied.keys():
         if not any(path == w or path.startswith(w + b"/") or w.startswith(path + b"/") for w in waiting):
-            assert timeless(applied.get(path)) == timeless(copied.get(path)), path
+            assert carried(applied.get(path)) == carried(copied.get(path)), path
     await workspace.undo()
     assert snapshot(p.project, with_folder_times=True) == untouched
     await workspace.redo()
@@ -72,13 +72,8 @@ async def _round(p: Place, after: Folder) -> None:
     await workspace.aclose()
 
 
-def timeless(what: tuple[object, ...] | None) -> tuple[object, ...] | None:
-    """Without the time: a file that the agent wrote anew with the same content is no change."""
-    return what if what is None else what[:-1] if what[0] in ("file", "link") else what[:2]
-
-
 def snapshot_without_folder_times(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, tuple[object, ...]]:
-    return {path: (*what[:2], 0) if what[0] == "dir" else what for path, what in found.items()}
+    return {path: (*what[:-1], 0) if what[0] == "dir" else what for path, what in found.items()}
 
 
 def _save_gone(p: Place) -> None:

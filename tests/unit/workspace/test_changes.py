@@ -42,6 +42,24 @@ async def test_every_kind_of_change_is_named(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "levels", "shown"), [("d", 400, 121), ("d" * 200, 19, 19)])
+async def test_what_lies_deeper_than_may_be_applied_is_one_folder_and_goes_with_it(
+    name: str, levels: int, shown: int, tmp_path: Path
+) -> None:
+    p = Place(tmp_path, HOME)
+    write(p.project, {"a": "1"})
+    workspace = await p.prepared()
+    write(p.folder, {f"{'/'.join([name] * levels)}/f": "x", "b": "2"})
+    assert {change.path: change.rule for change in await workspace.changes()} == {
+        "b": "free",
+        "/".join([name] * shown): "never",
+    }
+    await workspace.apply(None, True, "user")
+    assert sorted(path.name for path in p.project.iterdir()) == ["a", "b"]
+    await workspace.discard(None)
+    assert sorted(path.name for path in p.folder.iterdir()) == ["a", "b"]
+
+
 async def test_touching_and_rewriting_the_same_content_is_no_change(tmp_path: Path) -> None:
     p = Place(tmp_path, HOME)
     write(p.project, {"a": "same", "b": "same"})

@@ -216,3 +216,26 @@ async def test_a_killed_process_leaves_a_host_that_the_next_start_mends(point: i
         path: what[:-1] for path, what in snapshot(p.folder).items()
     }
     await again.aclose()
+
+
+async def test_an_undo_that_was_cut_leaves_the_next_one_as_exact_as_the_first(tmp_path: Path) -> None:
+    p = Place(tmp_path, HOME)
+    write_story(p)
+    before = snapshot(p.project, with_folder_times=True)
+    root_mtime_ns = p.project.stat().st_mtime_ns
+    workspace = await p.prepared()
+    agent_works(p)
+    await workspace.changes()
+    await workspace.apply(None, True, "user")
+    applied = snapshot(p.project)
+    workspace.on_point = CrashAt(20)
+    with pytest.raises(Crash):
+        await workspace.undo()
+    await workspace.aclose()
+    again = p.workspace()
+    assert "an undo that was cut short was taken back" in str(await again.recover())
+    assert snapshot(p.project) == applied
+    await again.undo()
+    assert snapshot(p.project, with_folder_times=True) == before
+    assert p.project.stat().st_mtime_ns == root_mtime_ns
+    await again.aclose()

@@ -12,6 +12,7 @@ from agentui.workspace.hosttree import HostTree
 from agentui.workspace.secrecy import git_config_has_secret
 from agentui.workspace.select import ask_about_size, select
 from agentui.workspace.settings import SeedTooLarge, WorkspaceSettings
+from agentui.workspace.user_ignore import user_ignore_file
 from tests.unit.workspace.trees import Place, write
 
 
@@ -74,6 +75,17 @@ def test_what_git_would_add_is_what_is_seeded(tmp_path: Path) -> None:
             "sub/x.tmp": "1",
             "inner": "1",
             "sub/deep/er/f": "1",
+            "marked/.gitignore": b"\xef\xbb\xbffirst\r\nsecond\r\nthird\x0cpage\n",
+            "marked/first": "1",
+            "marked/second": "1",
+            "marked/page": "1",
+            "marked/third\x0cpage": "1",
+            "theirs.user": "1",
+            "sub/kept.user": "1",
+            "sub/deep/.gitignore": "!kept.user\n",
+            "sub/deep/kept.user": "1",
+            ".gitconfig": "[core]\n\tpager = x\n\texcludesFile = ~/mine # ours\n[user]\n\tname = x\n",
+            "mine": "*.user\nmine\n",
         },
     )
     listed = subprocess.run(
@@ -84,8 +96,26 @@ def test_what_git_would_add_is_what_is_seeded(tmp_path: Path) -> None:
         check=True,
     )
     wanted = {name.decode() for name in listed.stdout.split(b"\0") if name}
-    found = {name for name in chosen(tmp_path) if not (tmp_path / name).is_dir()}
-    assert found == wanted
+    ignore = user_ignore_file(tmp_path, tmp_path / ".config/git")
+    found = chosen(tmp_path, WorkspaceSettings(with_git=False, global_ignore=ignore))
+    assert {name for name in found if not (tmp_path / name).is_dir()} == wanted
+    assert not {"mine", "theirs.user", "marked/first"} & wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, "git/ignore"),
+        ({"git/config": '[core]\nexcludesfile="~/a b"\n'}, "home/a b"),
+        ({"git/config": "[core]\nexcludesfile = x\n", "home/.gitconfig": "[CORE]\nexcludesFile=/y\n"}, "/y"),
+        ({"home/.gitconfig": "[core]\n[color]\n\texcludesfile = no\n"}, "git/ignore"),
+    ],
+)
+def test_the_users_own_ignore_file_is_the_one_that_git_heeds(
+    settings: dict[str, str], wanted: str, tmp_path: Path
+) -> None:
+    write(tmp_path, {"home": None, **settings})
+    assert user_ignore_file(tmp_path / "home", tmp_path / "git") == tmp_path / wanted
 
 
 SECRETS = [

@@ -22,7 +22,7 @@ from agentui.workspace.witness import Witness, parse_witness, witness_of
 from agentui.workspace.workspace import Workspace
 from tests.unit.workspace.strategies import Folder, build, evolved, rebuild, trees
 from tests.unit.workspace.test_select import git
-from tests.unit.workspace.trees import HOME, Place, place, snapshot, write
+from tests.unit.workspace.trees import HOME, Place, carried, place, snapshot, write
 
 LATER_NS = 10_000_000_000
 
@@ -239,7 +239,7 @@ async def _one_edits(p: Place, after: Folder) -> None:
     await workspace.host_edits_in()
     assert await workspace.changes() == ()
     # But for times: those of a file whose content is the same stay as they are.
-    copy = {path: what[:-1] for path, what in snapshot(p.folder).items()}
-    host = {path: what[:-1] for path, what in snapshot(p.project).items()}
+    copy = {path: carried(what) for path, what in snapshot(p.folder).items()}
+    host = {path: carried(what) for path, what in snapshot(p.project).items()}
     assert {path: what for path, what in host.items() if path in copy} == copy
     await workspace.aclose()

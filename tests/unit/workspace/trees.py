@@ -30,7 +30,7 @@ def write(root: Path, files: Mapping[str, str | bytes | None]) -> None:
 
 
 def snapshot(root: Path, with_folder_times: bool = False) -> dict[bytes, tuple[object, ...]]:
-    """Names, types, modes, targets, contents and times of everything below a folder."""
+    """Names, types, modes, owners, attributes, targets, contents and times of everything below a folder."""
     found: dict[bytes, tuple[object, ...]] = {}
     _describe(os.fsencode(root), b"", found, with_folder_times)
     return found
@@ -43,17 +43,28 @@ def _describe(
         inner = os.path.join(path, name)
         full = os.path.join(base, inner)
         st = os.lstat(full)
+        names = os.listxattr(full, follow_symlinks=False) if hasattr(os, "listxattr") else []
+        attributes = {name: os.getxattr(full, name, follow_symlinks=False) for name in names}
         mode = stat.S_IMODE(st.st_mode)
+        owner = (st.st_uid, st.st_gid, attributes)
         if stat.S_ISLNK(st.st_mode):
-            found[inner] = ("link", os.readlink(full), st.st_mtime_ns)
+            found[inner] = ("link", os.readlink(full), owner, st.st_mtime_ns)
         elif stat.S_ISDIR(st.st_mode):
-            found[inner] = ("dir", mode, st.st_mtime_ns if with_folder_times else 0)
+            found[inner] = ("dir", mode, owner, st.st_mtime_ns if with_folder_times else 0)
             _describe(base, inner, found, with_folder_times)
         elif stat.S_ISREG(st.st_mode):
             with open(full, "rb") as stream:
-                found[inner] = ("file", mode, stream.read(), st.st_mtime_ns)
+                found[inner] = ("file", mode, stream.read(), owner, st.st_mtime_ns)
         else:
             found[inner] = ("special", mode)
+
+
+def carried(what: tuple[object, ...] | None) -> tuple[object, ...] | None:
+    """What passes between project and copy; times alone, owners and special bits do not."""
+    if what is None or what[0] == "link":
+        return what and what[:2]
+    assert isinstance(what[1], int)
+    return (what[0], what[1] & 0o777, *(what[2:3] if what[0] == "file" else ()))
 
 
 @dataclass
