@@ -2,7 +2,8 @@
 
 Requests and answers pass byte for byte. A freeze closes the server's connections at once. What a client has
 seen nothing of yet is asked again by the gateway itself, with the same bytes, when it goes on; an answer that
-had begun ends without a finish reason, which makes a client ask again, and that is held until then.
+had begun ends without a finish reason, which makes a client ask again, and that is held until then. A redirect
+is told as an error: a client that followed it would take the conversation past us, to where nobody named.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from agentui.backends.gateway_rules import is_local_caller, is_passable, to_upst
 from agentui.backends.gateway_tee import AnswerTee, Ending, Translate, translation
 from agentui.backends.meter import GUESS_EVERY_S, RequestMeter
 from agentui.backends.prefix import PrefillPace
-from agentui.errors import UsageError
+from agentui.errors import BackendRefused, UsageError
 from agentui.events import Event, RequestId, Usage
 
 _log = logging.getLogger(__name__)
@@ -252,7 +253,7 @@ class Gateway:
         """Pass a request that generates nothing."""
         try:
             await self._forward(passing)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, BackendRefused) as error:
             return self._broken(passing, error)
         return sent(passing)
 
@@ -321,7 +322,7 @@ class Gateway:
         if error is None:
             assert passing.tee is not None
             return sent(passing), passing.tee.end()
-        if not isinstance(error, aiohttp.ClientError | OSError):
+        if not isinstance(error, aiohttp.ClientError | OSError | BackendRefused):
             raise error
         if is_gone(passing.request):
             return self._broken(passing, error), _hung_up(passing)
@@ -378,6 +379,8 @@ class Gateway:
         _log.info("A request to %s broke: %r", self._settings.root, error)
         if isinstance(error, aiohttp.ClientConnectorError):
             return refused(502, self._words(error))
+        if isinstance(error, BackendRefused):
+            return refused(400, f"{error.message} {error.hint}")
         return aborted(passing)
 
     def _words(self, error: Exception) -> str:
