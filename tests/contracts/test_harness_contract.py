@@ -256,15 +256,24 @@ async def test_a_failing_server_is_asked_again(
         assert found.log.of(RequestEnded)[0].outcome == "failed"
 
 
-async def test_a_server_without_a_model_ends_the_run_with_its_words(
-    name: HarnessName, installation: PiInstallation | None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("fault", "begins"),
+    [
+        (Fault.NO_MODELS_LOADED, "No model is loaded at http://127.0.0.1:"),
+        (Fault.OVERFLOW_EVENT, "The prompt does not fit into the loaded context: Input does not fit"),
+        (Fault.OVERFLOW_EMPTY, "The server answered with nothing at all"),
+    ],
+)
+async def test_a_server_that_does_not_answer_ends_the_run_with_its_words_and_what_to_do(
+    name: HarnessName, installation: PiInstallation | None, tmp_path: Path, fault: Fault, begins: str
 ) -> None:
-    config = SimulatorConfig(unpaced=True, fault_every=Fault.NO_MODELS_LOADED)
+    config = SimulatorConfig(unpaced=True, fault_every=fault)
     async with rig(name, installation, tmp_path, config=config) as found:
         found.supervisor.send(Submit(TASK))
         end = await ended(found)
-        assert end.reason in ("failed", "unavailable")
-        assert "model" in (end.error or "").lower()
+        assert end.reason == "failed"
+        assert (end.error or "").startswith(begins)
+        assert end.hint
 
 
 async def test_the_conversation_can_be_summarised_between_runs(

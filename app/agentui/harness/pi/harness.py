@@ -17,6 +17,7 @@ from agentui.backends.gateway_prompts import Prompt
 from agentui.errors import BackendError, BackendUnavailable, HarnessError, HarnessUnavailable
 from agentui.events import (
     BackendLost,
+    EndReason,
     Event,
     HarnessStarted,
     Json,
@@ -299,9 +300,14 @@ class PiHarness:
             self._pi.on_record = self._idle_record
 
     async def _explained(self, end: HarnessEnd, emit: Emit) -> HarnessEnd:
-        """A failure that comes from a server that is gone says so."""
+        """A failure in the words of the gateway, which knows the server's; one that is gone is told as lost."""
         if end.reason != "failed":
             return end
+        failure = self._gateway.failure if self._gateway is not None else None
+        if failure is not None:
+            is_missing = isinstance(failure, BackendUnavailable)
+            reason: EndReason = "unavailable" if is_missing else "failed"
+            end = replace(end, reason=reason, error=failure.message, hint=failure.hint)
         try:
             await self._backend.models()
         except BackendUnavailable as error:

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from agentui.backends.failures import MORE_CONTEXT_HINT, NOTHING_SAID
 from agentui.backends.gateway import Gateway
 from agentui.errors import HarnessError, HarnessUnavailable
 from agentui.events import MessageId, RequestEnded, RequestId, Warned
 from agentui.harness.base import Cut, CutWhy, Emit, Gate, HarnessEnd, Interrupted, Note, Stop
+from agentui.harness.odd_answers import LENGTH_HINT
 from agentui.harness.pi import dialogues
 from agentui.harness.pi.connection import PiConnection
 from agentui.harness.pi.fold import ENDED_EARLY, PiFold, Said
@@ -22,7 +24,6 @@ log = logging.getLogger(__name__)
 SETTLING_S = 5.0
 """How long Pi may take to stop when it is told to."""
 GO_ON = "[You were stopped here. Go on with the task where you stood.]"
-_LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
 
 
 class PiRun:
@@ -126,8 +127,10 @@ class PiRun:
                 return HarnessEnd("failed", self.fold.usage, last.error or "the model's answer failed")
             case "length":
                 return HarnessEnd(
-                    "limit", self.fold.usage, "the answer was cut at the token limit", _LENGTH_HINT
+                    "limit", self.fold.usage, "the answer was cut at the token limit", LENGTH_HINT
                 )
+            case _ if last.says_nothing:
+                return HarnessEnd("failed", self.fold.usage, f"{NOTHING_SAID}.", MORE_CONTEXT_HINT)
             case _:
                 return None
 
