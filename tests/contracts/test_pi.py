@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agentui.backends.models_json import ProviderModel
 from agentui.control import Answer, Interrupt, Quit, Submit
 from agentui.errors import HarnessUnavailable
 from agentui.events import (
@@ -25,6 +26,7 @@ from agentui.events import (
     ToolStarted,
     Warned,
 )
+from agentui.harness.pi.config import ModelOptions
 from agentui.harness.pi.harness import PiHarness, PiSettings
 from agentui.harness.pi.host import HostPlace
 from agentui.harness.pi.install import PI_VERSION, PiInstallation
@@ -198,6 +200,24 @@ async def test_an_extension_that_asks_while_pi_starts_is_named_when_that_ends_pi
     try:
         with pytest.raises(HarnessUnavailable, match="asked “So early\\?” while Pi started"):
             await harness.start(log.emit)
+    finally:
+        await harness.aclose()
+    assert running_pis() == []
+
+
+async def test_a_pi_that_takes_another_model_than_the_one_it_was_given_is_not_used(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    flags = {"thinkingFormat": "of a later Pi"}
+    # Pi has models of its own whose names resemble a/m.
+    listed = ProviderModel("a", "m", "M", None, {"id": "m"}, flags)
+    folders = PiFolders(tmp_path / "private", tmp_path / "sessions", tmp_path / "workdir", PI_EXTENSION)
+    settings = PiSettings(ModelOptions(listed=listed))
+    model, place = ModelFacts("m", "M"), HostPlace(pi_folder())
+    harness = PiHarness(place, folders, PlayedBackend([]), model, settings, lambda prefix: prefix)
+    try:
+        with pytest.raises(HarnessUnavailable, match="does not take what agentui wrote for it of a/m"):
+            await harness.start(Log().emit)
     finally:
         await harness.aclose()
     assert running_pis() == []

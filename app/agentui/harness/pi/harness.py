@@ -200,6 +200,15 @@ class PiHarness:
                 "does not wait for answers then",
                 hint="take the extension out of pi.extensions in your settings file",
             ) from error
+        model = as_object(state.data.get("model"))
+        if f"{model.get('provider')}/{model.get('id')}" != label:
+            # Pi takes another model, one of its own, where it cannot read the file that it was given.
+            await self._end_pi()
+            words = process.last_words()
+            raise HarnessUnavailable(
+                f"Pi does not take what agentui wrote for it of {label}" + (f": {words}" if words else ""),
+                hint="see what that is: agentui doctor models",
+            )
         self._model_of_pi = self._model
         session = as_text(state.data.get("sessionFile"))
         if session is not None:
