@@ -75,6 +75,7 @@ class PiHarness:
     Args:
         backend: Where the gateway sends Pi's requests; asked for nothing else but whether it is still there.
         session_file: A session of Pi's to go on with; passed over where it is no more.
+        is_history_stale: Whether Pi summarised it after its last request.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class PiHarness:
         settings: PiSettings,
         ids: Callable[[str], str],
         session_file: Path | None = None,
+        is_history_stale: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = place
@@ -104,7 +106,7 @@ class PiHarness:
         self._run: PiRun | None = None
         self._model_of_pi: ModelFacts | None = None
         self._undelivered: list[Note] = []
-        self._is_history_stale = False
+        self._is_history_stale = is_history_stale
         self._asked_idle = ""
 
     @property
@@ -157,7 +159,11 @@ class PiHarness:
             on_request=self._request_sent,
             clock=self._clock,
         )
-        self._base_url = await self._place.serve(gateway)
+        try:
+            self._base_url = await self._place.serve(gateway)
+        except BaseException:
+            await gateway.aclose()
+            raise
         self._gateway = gateway
 
     async def _bring(self, source: Path, emit: Emit) -> None:
