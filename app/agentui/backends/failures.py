@@ -65,7 +65,8 @@ def _words(pattern: str) -> re.Pattern[str]:
 _LIST_MODELS = "“agentui models” lists them; --model NAME chooses one, “agentui load NAME” loads it."
 NO_SUCH_ROUTE = "has no such path"
 NOTHING_SAID = (
-    "The server answered with nothing at all, as LM Studio does when a prompt does not fit into the loaded context"
+    "The server answered with nothing at all, as LM Studio does when a prompt does not fit into the loaded "
+    "context"
 )
 MORE_CONTEXT_HINT = "Load the model with more context (--context N, /context N), or compact the conversation."
 
@@ -192,7 +193,7 @@ def _shortened(text: str) -> str:
 
 
 def is_error(chunk: Mapping[str, object]) -> bool:
-    """Whether a record of a stream is an error: one that says so, or one in disguise, with nothing but words."""
+    """Whether a record of a stream is an error: one that says so, or one in disguise, with only words."""
     is_odd = chunk.get("choices") is None and chunk.get("usage") is None
     return bool(chunk.get("error")) or (is_odd and any(chunk.get(name) for name in ("message", "detail")))
 

@@ -181,7 +181,7 @@ COST_FIELDS = ("input", "output", "cacheRead", "cacheWrite")
 _COST = {name: _number for name in COST_FIELDS}
 _TIER = {"inputTokensAbove": _number, **_COST}
 _COST_AND_TIERS = {**_COST, "tiers": _list_of(_fields(_TIER, *_TIER))}
-_RESIZE = dict.fromkeys(("maxWidth", "maxHeight", "maxBytes", "jpegQuality"), _above_0)
+_RESIZE: Mapping[str, _Check] = dict.fromkeys(("maxWidth", "maxHeight", "maxBytes", "jpegQuality"), _above_0)
 _IMAGES = {"resize": _fields(_RESIZE), "maxPerMessage": _above_0, "maxPerRequest": _above_0}
 _OVERRIDE_FIELDS: Mapping[str, _Check] = {
     "name": _filled,

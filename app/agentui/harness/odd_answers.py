@@ -1,4 +1,4 @@
-"""What is said of an answer that ends a turn without a command and is none: a call written as text, or nothing."""
+"""What is said of an answer that ends a turn and is none: a call written as text, or nothing."""
 
 from __future__ import annotations
 

@@ -190,7 +190,10 @@ def test_a_mistake_has_line_column_and_what_is_expected(text: str, message: str)
     [
         ({"compat": {"cacheControlFormat": "x"}}, "compat.cacheControlFormat: expected one of anthropic; not"),
         ({"compat": {"promptCacheKeyMode": "x"}}, "expected one of auto, enabled, disabled; not"),
-        ({"compat": {"sessionAffinityFormat": "x"}}, "expected one of openai, openai-nosession, openrouter; not"),
+        (
+            {"compat": {"sessionAffinityFormat": "x"}},
+            "one of openai, openai-nosession, openrouter; not",
+        ),
         ({"inputLimits": {"images": 5}}, "inputLimits.images: expected an object, not 5"),
         ({"inputLimits": {"images": {"resize": {"maxWidth": 0}}}}, "expected a whole number above 0, not 0"),
         ({"cost": {"input": 1}}, 'expected a field "output" here'),

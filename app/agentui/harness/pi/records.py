@@ -66,7 +66,7 @@ class PiMessage:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether an answer holds nothing at all: a model that has nothing to say ends with a token at least."""
+        """Whether an answer holds nothing at all: a model with nothing to say counts a token at least."""
         return self.is_blank and self.stop_reason == "stop" and not self.usage.completion_tokens
 
 

@@ -148,8 +148,11 @@ def test_an_answer_that_holds_nothing_at_all_is_told_from_one_that_has_nothing_t
     nothing = message_of({"role": "assistant", "content": [], "stopReason": "stop"})
     brief = {"input": 9, "output": 1, "totalTokens": 10}
     ended = message_of({"role": "assistant", "content": [], "stopReason": "stop", "usage": brief})
-    only_thought = {"role": "assistant", "content": [{"type": "thinking", "thinking": "…"}], "stopReason": "stop"}
+    only_thought = {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "…"}],
+        "stopReason": "stop",
+    }
     assert nothing.says_nothing
     assert not ended.says_nothing
     assert not message_of(only_thought).says_nothing
-
