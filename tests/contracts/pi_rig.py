@@ -127,9 +127,8 @@ async def rig(
         ref = state.harness_ref if state is not None else None
         place = HostPlace(pi_folder())
         settings = pi_settings or PiSettings()
-        made.append(
-            PiHarness(place, folders, backend, model, settings, ids, Path(ref) if ref is not None else None)
-        )
+        session, is_stale = Path(ref) if ref is not None else None, state is not None and state.is_history_stale
+        made.append(PiHarness(place, folders, backend, model, settings, ids, session, is_stale))
         return made[-1]
 
     parts = replace(parts, find_backend=find, make_harness=make, resumed=resumed)

@@ -183,6 +183,31 @@ async def test_a_frozen_generation_is_cut_and_the_identical_request_follows(
         assert found.log.of(BackendRetried) == []
 
 
+async def test_an_answer_can_be_frozen_as_often_as_one_likes(
+    name: HarnessName, installation: PiInstallation | None, tmp_path: Path
+) -> None:
+    # More often than a failing server would be asked.
+    count = 8
+    slow = SimulatorConfig(prefill_tok_per_s=1e6, decode_tok_per_s=8)
+    async with rig(name, installation, tmp_path, config=slow) as found:
+        found.supervisor.send(Submit(TASK))
+        for number in range(1, count + 1):
+            async with asyncio.timeout(20):
+                while sum(e.role == "assistant" for e in found.log.of(MessageStarted)) < number:
+                    await asyncio.sleep(0.02)
+            found.supervisor.send(Pause(freeze=True))
+            async with asyncio.timeout(20):
+                while len(found.log.of(Paused)) < number:
+                    await asyncio.sleep(0.02)
+            found.supervisor.send(Resume())
+        await found.log.wait_for(MessageStarted, lambda e: len(found.log.of(RequestStarted)) > count)
+        sizes = [e.body_bytes for e in found.log.of(RequestStarted)]
+        assert sizes == [sizes[0]] * (count + 1)
+        found.supervisor.send(Interrupt())
+        assert (await ended(found)).reason == "interrupted"
+        assert found.log.of(BackendRetried) == []
+
+
 async def test_a_steer_sent_now_cuts_the_answer_and_is_asked_with(
     name: HarnessName, installation: PiInstallation | None, tmp_path: Path
 ) -> None:
@@ -256,15 +281,24 @@ async def test_a_failing_server_is_asked_again(
         assert found.log.of(RequestEnded)[0].outcome == "failed"
 
 
-async def test_a_server_without_a_model_ends_the_run_with_its_words(
-    name: HarnessName, installation: PiInstallation | None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("fault", "begins"),
+    [
+        (Fault.NO_MODELS_LOADED, "No model is loaded at http://127.0.0.1:"),
+        (Fault.OVERFLOW_EVENT, "The prompt does not fit into the loaded context: Input does not fit"),
+        (Fault.OVERFLOW_EMPTY, "The server answered with nothing at all"),
+    ],
+)
+async def test_a_server_that_does_not_answer_ends_the_run_with_its_words_and_what_to_do(
+    name: HarnessName, installation: PiInstallation | None, tmp_path: Path, fault: Fault, begins: str
 ) -> None:
-    config = SimulatorConfig(unpaced=True, fault_every=Fault.NO_MODELS_LOADED)
+    config = SimulatorConfig(unpaced=True, fault_every=fault)
     async with rig(name, installation, tmp_path, config=config) as found:
         found.supervisor.send(Submit(TASK))
         end = await ended(found)
-        assert end.reason in ("failed", "unavailable")
-        assert "model" in (end.error or "").lower()
+        assert end.reason == "failed"
+        assert (end.error or "").startswith(begins)
+        assert end.hint
 
 
 async def test_the_conversation_can_be_summarised_between_runs(

@@ -12,26 +12,32 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agentui.control import Answer, Interrupt, Quit, Submit
+from agentui.backends.models_json import ProviderModel
+from agentui.control import Answer, Compact, Interrupt, Quit, Submit
 from agentui.errors import HarnessUnavailable
 from agentui.events import (
     ApprovalAsked,
+    CompactionEnded,
     HarnessStarted,
     HistoryAppended,
+    HistoryReplaced,
     ModelFacts,
+    Recorded,
     RunEnded,
+    RunId,
     SteerQueued,
     ToolEnded,
     ToolStarted,
     Warned,
 )
+from agentui.harness.pi.config import ModelOptions
 from agentui.harness.pi.harness import PiHarness, PiSettings
 from agentui.harness.pi.host import HostPlace
 from agentui.harness.pi.install import PI_VERSION, PiInstallation
 from agentui.harness.pi.launch import PiFolders
 from agentui.history import fold_history
 from agentui.paths import PI_EXTENSION
-from agentui.run.resumed import ResumedState, Unfinished
+from agentui.run.resumed import ResumedState, Unfinished, resumed_from
 from agentui.simulator.config import SimulatorConfig
 from tests.contracts.pi_rig import installed_pi, pi_folder, rig
 from tests.contracts.test_harness_contract import FAST, SLOW, TASK, HangsOnce, LongAnswers, ended
@@ -135,6 +141,26 @@ async def test_a_session_goes_on_with_pis_own_file(installation: PiInstallation,
         assert "say hello" in text
 
 
+async def test_a_summary_that_was_the_last_thing_is_in_the_history_after_the_next_start(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    config = SimulatorConfig(unpaced=True, context_length=32768)
+    async with rig("pi", installation, tmp_path, config=config) as found:
+        found.sandbox.answers = LongAnswers(60)
+        found.supervisor.send(Submit(TASK))
+        assert (await ended(found)).reason == "done"
+        found.supervisor.send(Compact())
+        await found.log.wait_for(CompactionEnded, lambda e: e.error is None)
+        records = [Recorded(n, 0.0, "", RunId("r"), event) for n, event in enumerate(found.log.events)]
+    state = resumed_from(records)
+    async with rig("pi", installation, tmp_path, config=config, resumed=state) as again:
+        again.supervisor.send(Submit("say hello"))
+        assert (await ended(again)).reason == "done"
+        [replaced] = again.log.of(HistoryReplaced)
+        assert len(replaced.messages) < len(state.messages)
+        assert replaced.messages[-1]["role"] == "user"
+
+
 async def test_a_run_that_was_saved_goes_on_without_new_words_of_the_user(
     installation: PiInstallation, tmp_path: Path
 ) -> None:
@@ -198,6 +224,24 @@ async def test_an_extension_that_asks_while_pi_starts_is_named_when_that_ends_pi
     try:
         with pytest.raises(HarnessUnavailable, match="asked “So early\\?” while Pi started"):
             await harness.start(log.emit)
+    finally:
+        await harness.aclose()
+    assert running_pis() == []
+
+
+async def test_a_pi_that_takes_another_model_than_the_one_it_was_given_is_not_used(
+    installation: PiInstallation, tmp_path: Path
+) -> None:
+    flags = {"thinkingFormat": "of a later Pi"}
+    # Pi has models of its own whose names resemble a/m.
+    listed = ProviderModel("a", "m", "M", None, {"id": "m"}, flags)
+    folders = PiFolders(tmp_path / "private", tmp_path / "sessions", tmp_path / "workdir", PI_EXTENSION)
+    settings = PiSettings(ModelOptions(listed=listed))
+    model, place = ModelFacts("m", "M"), HostPlace(pi_folder())
+    harness = PiHarness(place, folders, PlayedBackend([]), model, settings, lambda prefix: prefix)
+    try:
+        with pytest.raises(HarnessUnavailable, match="does not take what agentui wrote for it of a/m"):
+            await harness.start(Log().emit)
     finally:
         await harness.aclose()
     assert running_pis() == []

@@ -64,6 +64,11 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 _LIST_MODELS = "“agentui models” lists them; --model NAME chooses one, “agentui load NAME” loads it."
 NO_SUCH_ROUTE = "has no such path"
+NOTHING_SAID = (
+    "The server answered with nothing at all, as LM Studio does when a prompt does not fit into the loaded "
+    "context"
+)
+MORE_CONTEXT_HINT = "Load the model with more context (--context N, /context N), or compact the conversation."
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -112,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ContextOverflow,
         "The prompt does not fit into the loaded context",
-        "Load the model with more context (--context N, /context N), or compact the conversation.",
+        MORE_CONTEXT_HINT,
         words=_words(
             r"context.{0,80}?(?:length|size|window|exceed|overflow|\bfit)"
             r"|(?:exceed|overflow|\bfit\b).{0,80}?context|prompt (?:is )?too long"
@@ -187,6 +192,12 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
+def is_error(chunk: Mapping[str, object]) -> bool:
+    """Whether a record of a stream is an error: one that says so, or one in disguise, with only words."""
+    is_odd = chunk.get("choices") is None and chunk.get("usage") is None
+    return bool(chunk.get("error")) or (is_odd and any(chunk.get(name) for name in ("message", "detail")))
+
+
 def refusal(status: int, body: object, address: str) -> BackendError:
     """The error for an answer that is none: an HTTP error, or an error inside an HTTP 200.
 
@@ -246,10 +257,10 @@ def malformed(address: str, why: str) -> StreamBroken:
 
 
 def from_exception(error: BaseException, address: str) -> BackendError | None:
-    """The error for an exception of `httpx` or `openai`; ``None`` if it is not one of theirs.
+    """The error for an exception of `httpx`, `openai` or `aiohttp`; ``None`` if it is not one of theirs.
 
     Goes by class names, because `openai` brings a transport of its own whose exceptions only share the names
-    with httpx's, and neither package should be imported just to classify.
+    with httpx's, and none of the packages should be imported just to classify.
     """
     if isinstance(error, BackendError):
         return error
@@ -297,7 +308,7 @@ def _from_transport(error: BaseException, names: set[str], address: str) -> Back
             f"The model server at {address} did not answer in time.",
             hint="It may be busy or hung; asking again is safe.",
         )
-    if names & {"TransportError", "HTTPError", "RequestError", "StreamError", "OSError"}:
+    if names & {"TransportError", "HTTPError", "RequestError", "StreamError", "OSError", "ClientError"}:
         return _dropped(address, error)
     return None
 
@@ -317,7 +328,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _dropped(address: str, error: BaseException) -> StreamBroken:
-    was_reset = type(error).__name__ in {"ReadError", "ConnectionResetError"}
+    was_reset = type(error).__name__ in {"ReadError", "ConnectionResetError", "ClientPayloadError"}
     why = "it was reset" if was_reset else str(error).rstrip(".")
     return StreamBroken(
         f"The connection to the model server at {address} broke off: {why or type(error).__name__}.",

@@ -2,7 +2,8 @@
 
 Requests and answers pass byte for byte. A freeze closes the server's connections at once. What a client has
 seen nothing of yet is asked again by the gateway itself, with the same bytes, when it goes on; an answer that
-had begun ends without a finish reason, which makes a client ask again, and that is held until then.
+had begun ends without a finish reason, which makes a client ask again, and that is held until then. A redirect
+is told as an error: a client that followed it would take the conversation past us, to where nobody named.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from agentui.backends.failures import from_exception
+from agentui.backends.failures import from_exception, malformed, unreachable
 from agentui.backends.gateway_exchange import (
     Passing,
     aborted,
@@ -39,7 +40,7 @@ from agentui.backends.gateway_rules import is_local_caller, is_passable, to_upst
 from agentui.backends.gateway_tee import AnswerTee, Ending, Translate, translation
 from agentui.backends.meter import GUESS_EVERY_S, RequestMeter
 from agentui.backends.prefix import PrefillPace
-from agentui.errors import UsageError
+from agentui.errors import BackendError, BackendRefused, UsageError
 from agentui.events import Event, RequestId, Usage
 
 _log = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ class Gateway:
         self._client: aiohttp.ClientSession | None = None
         self._checks_caller = False
         self._socket: Path | None = None
+        self.failure: BackendError | None = None
+        """Why the last request that generates was not answered; ``None`` when it was, or was cut."""
 
     @property
     def is_frozen(self) -> bool:
@@ -252,7 +255,7 @@ class Gateway:
         """Pass a request that generates nothing."""
         try:
             await self._forward(passing)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, BackendRefused) as error:
             return self._broken(passing, error)
         return sent(passing)
 
@@ -289,7 +292,8 @@ class Gateway:
                 return response
 
     def _told(self, meter: RequestMeter, prompt: Prompt, ending: Ending) -> None:
-        meter.ended(ending.outcome, ending.error)
+        self.failure = ending.error
+        meter.ended(ending.outcome, ending.error.message if ending.error is not None else None)
         if ending.outcome == "done":
             self._prompts.answered(prompt, ending.usage)
 
@@ -321,11 +325,11 @@ class Gateway:
         if error is None:
             assert passing.tee is not None
             return sent(passing), passing.tee.end()
-        if not isinstance(error, aiohttp.ClientError | OSError):
+        if not isinstance(error, aiohttp.ClientError | OSError | BackendRefused):
             raise error
         if is_gone(passing.request):
             return self._broken(passing, error), _hung_up(passing)
-        return self._broken(passing, error), Ending("failed", self._words(error), Usage())
+        return self._broken(passing, error), Ending("failed", self._failure(error), Usage())
 
     async def _forward(self, passing: Passing) -> None:
         """Send the request on and the answer back. Cancelling it closes the server's connection at once."""
@@ -377,14 +381,16 @@ class Gateway:
         """The server's connection broke: so does the client's. It gets a 502 where there is no server."""
         _log.info("A request to %s broke: %r", self._settings.root, error)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return refused(502, self._words(error))
+            return refused(502, self._failure(error).message)
+        if isinstance(error, BackendRefused):
+            return refused(400, f"{error.message} {error.hint}")
         return aborted(passing)
 
-    def _words(self, error: Exception) -> str:
+    def _failure(self, error: Exception) -> BackendError:
+        root = self._settings.root
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"there is no model server at {self._settings.root}: {error.os_error}"
-        found = from_exception(error, self._settings.root)
-        return found.message if found else f"{self._settings.root}: {error or type(error).__name__}"
+            return unreachable(root, str(error.os_error))
+        return from_exception(error, root) or malformed(root, str(error) or type(error).__name__)
 
 
 def _hung_up(passing: Passing) -> Ending:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from agentui.backends.failures import refusal
 from agentui.backends.gateway_rules import to_client
 from agentui.backends.gateway_tee import AnswerTee, Ending
 
@@ -47,7 +48,13 @@ async def begun_answer(
     """The head of the answer, sent to the client as the server wrote it.
 
     `begun` is the head that the client has seen before a freeze; another answer must be of the same kind.
+
+    Raises:
+        BackendRefused: If the server redirects elsewhere.
     """
+    elsewhere = upstream.headers.get("Location")
+    if elsewhere is not None and 300 <= upstream.status < 400:
+        raise refusal(upstream.status, elsewhere, str(upstream.url.origin()))
     if begun is not None:
         if (begun.status, begun.content_type) != (upstream.status, upstream.content_type):
             raise aiohttp.ClientPayloadError(f"asked again, the server answers with {upstream.status}")

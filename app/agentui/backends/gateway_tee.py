@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentui.backends.base import FinishPart, UsagePart
-from agentui.backends.failures import malformed, refusal, unfinished
+from agentui.backends.failures import is_error, malformed, refusal, unfinished
 from agentui.backends.fields import as_count, as_list, as_object, as_text, parse_json
 from agentui.backends.meter import RequestMeter
 from agentui.backends.openai_chunks import ChunkReader
 from agentui.backends.sse import SseReader
+from agentui.errors import BackendError
 from agentui.events import RequestOutcome, Usage
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Ending:
     """How an answer ended, as far as its own bytes tell."""
 
     outcome: RequestOutcome
-    error: str | None
+    error: BackendError | None
     usage: Usage
 
 
@@ -55,7 +56,7 @@ class AnswerTee:
         self._body: list[bytes] = []
         self._unread_bytes = 0
         self._status = 200
-        self._error: str | None = None
+        self._error: BackendError | None = None
         self._is_blind = False
         self._ending: Ending | None = None
 
@@ -92,7 +93,7 @@ class AnswerTee:
     def _blinded(self, error: Exception) -> None:
         self._is_blind = True
         if self._events is not None:
-            self._error = malformed(self._address, str(error)).message
+            self._error = malformed(self._address, str(error))
         _log.warning("An answer of %s passes unmeasured: %s", self._address, error)
 
     def _read(self, piece: bytes) -> None:
@@ -118,8 +119,8 @@ class AnswerTee:
         if not isinstance(chunk, dict):
             raise ValueError(f"{data[:80]!r} instead of a chunk")
         chunk = self._translate(chunk)
-        if chunk.get("error"):
-            self._error = refusal(200, chunk, self._address).message
+        if is_error(chunk):
+            self._error = refusal(200, chunk, self._address)
         for part in self._reader.read(chunk):
             self._meter.part(part)
 
@@ -130,7 +131,7 @@ class AnswerTee:
             for data in self._events.finish():
                 self._record(data)
         if self._error is None and self._events is not None and self._reader.finish_reason is None:
-            self._error = unfinished(self._address).message
+            self._error = unfinished(self._address)
         if self._error is not None:
             return Ending("failed", self._error, Usage())
         for part in self._reader.finish():
@@ -144,11 +145,11 @@ class AnswerTee:
             return
         body = b"".join(self._body)
         if self._status >= 300:
-            self._error = refusal(self._status, body, self._address).message
+            self._error = refusal(self._status, body, self._address)
             return
         answer = self._translate(as_object(parse_json(body)))
         if not answer.get("choices"):
-            self._error = refusal(200, body, self._address).message
+            self._error = refusal(200, body, self._address)
             return
         self._reader.read(answer)
 

@@ -65,6 +65,12 @@ def _tokens(value: Any, where: KeyPath) -> Problem | None:
     return where, f"expected a whole number of tokens above 0, not {_shown(value)}"
 
 
+def _above_0(value: Any, where: KeyPath) -> Problem | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return None
+    return where, f"expected a whole number above 0, not {_shown(value)}"
+
+
 def _one_of(*words: str) -> _Check:
     def check(value: Any, where: KeyPath) -> Problem | None:
         return None if value in words else (where, f"expected one of {', '.join(words)}; not {_shown(value)}")
@@ -162,22 +168,28 @@ COMPAT_FIELDS: Mapping[str, _Check] = {
     "chatTemplateKwargs": _object,
     "chatTemplateArgs": _object,
     "thinkingTokenBudgetField": _one_of("thinking_token_budget", "thinking_budget", "thinking_budget_tokens"),
-    "cacheControlFormat": _text,
-    "promptCacheKeyMode": _text,
-    "sessionAffinityFormat": _text,
+    "cacheControlFormat": _one_of("anthropic"),
+    "promptCacheKeyMode": _one_of("auto", "enabled", "disabled"),
+    "sessionAffinityFormat": _one_of("openai", "openai-nosession", "openrouter"),
     "vllmPriority": _number,
     "openRouterRouting": _object,
     "vercelGatewayRouting": _object,
 }
 
-_COST = {name: _number for name in ("input", "output", "cacheRead", "cacheWrite")}
+COST_FIELDS = ("input", "output", "cacheRead", "cacheWrite")
+"""Pi refuses a whole file where one of them is missing in a model's cost; an override may name some."""
+_COST = {name: _number for name in COST_FIELDS}
+_TIER = {"inputTokensAbove": _number, **_COST}
+_COST_AND_TIERS = {**_COST, "tiers": _list_of(_fields(_TIER, *_TIER))}
+_RESIZE: Mapping[str, _Check] = dict.fromkeys(("maxWidth", "maxHeight", "maxBytes", "jpegQuality"), _above_0)
+_IMAGES = {"resize": _fields(_RESIZE), "maxPerMessage": _above_0, "maxPerRequest": _above_0}
 _OVERRIDE_FIELDS: Mapping[str, _Check] = {
     "name": _filled,
     "reasoning": _flag,
     "thinkingLevelMap": _table_of(_level_word),
     "input": _list_of(_one_of("text", "image")),
-    "inputLimits": _object,
-    "cost": _object,
+    "inputLimits": _fields({"maxRequestBytes": _above_0, "images": _fields(_IMAGES)}),
+    "cost": _fields(_COST_AND_TIERS),
     "promptCache": _object,
     "contextWindow": _tokens,
     "maxTokens": _tokens,
@@ -191,7 +203,7 @@ MODEL_FIELDS: Mapping[str, _Check] = {
     "id": _filled,
     "api": _filled,
     "baseUrl": _filled,
-    "cost": _fields({**_COST, "tiers": _list_of(_object)}, *_COST),
+    "cost": _fields(_COST_AND_TIERS, *_COST),
 }
 PROVIDER_FIELDS: Mapping[str, _Check] = {
     "name": _filled,

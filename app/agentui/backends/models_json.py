@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentui.backends.jsonc import JsonText, JsonTextError, KeyPath, parse_jsonc
-from agentui.backends.models_fields import dotted, problem_of, unknown_fields
+from agentui.backends.models_fields import COST_FIELDS, dotted, problem_of, unknown_fields
 from agentui.config.provider import ProviderRoute
 from agentui.config.url import normal_url
 from agentui.errors import ConfigError
@@ -269,6 +269,8 @@ def _overridden(own: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
     for name in ("contextWindow", "maxTokens"):
         if name in fields:
             fields[name] = int(fields[name])  # 32768.0 is a whole number too
+    if "cost" in fields:
+        fields["cost"] = {**dict.fromkeys(COST_FIELDS, 0), **fields["cost"]}
     return fields
 
 

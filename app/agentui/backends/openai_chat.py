@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from agentui import __version__
 from agentui.backends.base import ChatPart, ChatRequest
 from agentui.backends.dialect import Dialect
-from agentui.backends.failures import from_exception, malformed, refusal, unfinished
+from agentui.backends.failures import (
+    MORE_CONTEXT_HINT,
+    NOTHING_SAID,
+    from_exception,
+    is_error,
+    malformed,
+    refusal,
+    unfinished,
+)
 from agentui.backends.fields import as_object, parse_json
 from agentui.backends.openai_chunks import ChunkReader
 from agentui.backends.sse import SseReader
@@ -280,8 +288,7 @@ def _checked(chunk: object, address: str) -> Mapping[str, Any]:
     """The chunk as an object; raises for what is none, for errors, and for errors in disguise: only words."""
     if not isinstance(chunk, Mapping):
         raise malformed(address, f"{str(chunk)[:80]} instead of a chunk")
-    is_odd = chunk.get("choices") is None and chunk.get("usage") is None
-    if chunk.get("error") or (is_odd and any(chunk.get(name) for name in ("message", "detail"))):
+    if is_error(chunk):
         raise refusal(200, chunk, address)
     return chunk
 
@@ -298,13 +305,9 @@ def _require_answer(reader: ChunkReader, request: ChatRequest, context_tokens: i
     told = usage.prompt_tokens if usage else None
     prompt = told or sum(len(str(message)) for message in request.messages) // _CHARACTERS_PER_TOKEN
     of_context = f" of {context_tokens:,}" if context_tokens else ""
-    message = (
-        "The server answered with nothing at all, as LM Studio does when a prompt does not fit into the loaded "
-        f"context (here about {prompt:,}{of_context} tokens)."
-    )
+    message = f"{NOTHING_SAID} (here about {prompt:,}{of_context} tokens)."
     if context_tokens is None or prompt * 2 >= context_tokens or reader.finish_reason == "length":
-        hint = "Load the model with more context (--context N, /context N), or compact the conversation."
-        raise ContextOverflow(message, hint=hint, status=200)
+        raise ContextOverflow(message, hint=MORE_CONTEXT_HINT, status=200)
     hint = (
         "Other programs may have filled the context; asking again often helps. The server's log may say more."
     )

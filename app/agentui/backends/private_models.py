@@ -27,8 +27,10 @@ UNTOLD_CONTEXT_TOKENS = 32_768
 """Where nobody says what is loaded: too small costs a compaction, too large the run."""
 LEAST_RESERVE_TOKENS = 6_144
 """Pi keeps 4,096 tokens of a window free beside the answer and cuts what reaches into them; 2,048 answer."""
-MOST_RETRIES = 6
-"""A frozen answer costs Pi one of them, so there are more than a failing server alone would need."""
+MOST_RETRIES = 10_000
+"""A frozen answer costs Pi one of them; how often a failing server is asked is counted by us."""
+MOST_RETRY_DELAY_MS = 2_000
+"""Pi doubles the delay with each retry: what is frozen often would go on later and later."""
 
 SAFE_COMPAT: Mapping[str, tuple[Any, str]] = {
     "supportsStore": (False, "Pi would send store, which local servers do not know"),
@@ -208,7 +210,12 @@ def _settings(label: str, window: int, yours: Mapping[str, Any], notes: list[Dif
     return {
         **kept_keys,
         "compaction": {"enabled": is_enabled, **written, "modelOverrides": {label: written}},
-        "retry": {"enabled": True, "maxRetries": MOST_RETRIES, "baseDelayMs": 500},
+        "retry": {
+            "enabled": True,
+            "maxRetries": MOST_RETRIES,
+            "baseDelayMs": 500,
+            "maxAgentDelayMs": MOST_RETRY_DELAY_MS,
+        },
         "httpIdleTimeoutMs": "disabled",
         "steeringMode": "all",
         "followUpMode": "one-at-a-time",

@@ -9,7 +9,6 @@ from typing import Any
 
 from agentui import __version__
 from agentui.backends.base import Backend, ChatRequest
-from agentui.backends.leaks import leaked_tool_call
 from agentui.backends.stall import StallLimits
 from agentui.errors import BackendError, BackendUnavailable, ContextOverflow
 from agentui.events import (
@@ -47,6 +46,7 @@ from agentui.harness.base import (
     ToolResult,
 )
 from agentui.harness.figures import sum_usage, turn_ended
+from agentui.harness.odd_answers import LENGTH_HINT, warnings_of
 from agentui.harness.prompt import BASH_TOOL
 from agentui.harness.request import RETRY_DELAYS_S, Asked, Requester
 from agentui.harness.tokens import SMALLEST_ANSWER_TOKENS, TokenEstimate, body_bytes, refuse_unfit
@@ -162,9 +162,10 @@ class OwnLoop:
                 if unusable >= UNUSABLE_ANSWERS:
                     return "failed", "the model keeps writing tool calls that cannot be used", ""
                 continue
-            self._warn_of_answer(answer, emit)
+            for warning in warnings_of(answer.text, is_cut=answer.finish_reason == "length"):
+                emit(warning)
             if answer.finish_reason == "length":
-                return "limit", "the answer was cut at the token limit", _LENGTH_HINT
+                return "limit", "the answer was cut at the token limit", LENGTH_HINT
             # Where no further turn may begin, what waits stays queued.
             if gate.limit_reached(self._turns) or not await self._goes_on(gate, emit):
                 return "done", None, ""
@@ -375,25 +376,6 @@ class OwnLoop:
             self._append(tool_message(call_id, result), emit)
         if partial_text.strip():
             self._append(assistant_message(f"{partial_text}\n{result}"), emit)
-
-    def _warn_of_answer(self, answer: Answer, emit: Emit) -> None:
-        """Say what an answer without commands is not: a call written as text, or nothing."""
-        if not answer.text.strip() and answer.finish_reason != "length":
-            emit(Warned("empty_answer", "the model ended its turn without a word", _EMPTY_HINT))
-        leak = leaked_tool_call(answer.text)
-        if leak:
-            emit(
-                Warned(
-                    "leaked_tool_call",
-                    f"the model wrote a tool call as plain text ({leak}); not executed",
-                    _LEAK_HINT,
-                )
-            )
-
-
-_LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
-_EMPTY_HINT = "ask it to go on; where it happens often, check the model's chat template"
-_LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
 
 
 def _end_of(failure: BackendError) -> EndReason:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from agentui.events import (
     CallId,
+    CompactionEnded,
     Event,
     HarnessStarted,
     HistoryAppended,
+    HistoryReplaced,
     Json,
     NoticeQueued,
     PauseAsked,
@@ -47,7 +49,8 @@ class ResumedState:
     """Where a session stood at its last record, `after_seq`.
 
     `messages` is the model's context; `harness` thought last, in `harness_place`, and keeps its own record of
-    it in `harness_ref`. `closings` end what a crash left open. `ended` is how the last run ended, if it
+    it in `harness_ref`; `is_history_stale` when that was summarised and `messages` are those of before.
+    `closings` end what a crash left open. `ended` is how the last run ended, if it
     does not go on.
     """
 
@@ -63,6 +66,7 @@ class ResumedState:
     harness: str = ""
     harness_place: str = ""
     ended: RunEnded | None = None
+    is_history_stale: bool = False
 
 
 def balanced(state: ResumedState, emit: Callable[[Event], None]) -> ResumedState:
@@ -97,6 +101,7 @@ class _Fold:
     unfinished: Unfinished | None = None
     harness: HarnessStarted | None = None
     ended: RunEnded | None = None
+    is_summarised: bool = False
 
     def take(self, event: Event) -> None:
         self.messages = after_event(self.messages, event)
@@ -114,6 +119,10 @@ class _Fold:
                 self._hold(is_held=step)
             case HarnessStarted():
                 self.harness = event
+            case CompactionEnded(error=None):
+                self.is_summarised = True
+            case HistoryReplaced():
+                self.is_summarised = False
             case ToolStarted(call_id):
                 self.call_ids.add(call_id)
             case ToolEnded(cwd=cwd):
@@ -160,4 +169,6 @@ class _Fold:
             harness=self.harness.kind if self.harness is not None else "",
             harness_place=self.harness.place if self.harness is not None else "",
             ended=self.ended,
+            # What keeps its own record tells of the new history with its next request only.
+            is_history_stale=self.is_summarised and self.harness is not None and bool(self.harness.session_ref),
         )

@@ -131,7 +131,8 @@ def _pi(
     )
     reference = resumed.harness_ref if resumed is not None else None
     session = Path(reference) if reference is not None else None
-    return PiHarness(_place(settings, where, folders), folders, backend, model, options, ids, session)
+    is_stale = resumed is not None and resumed.is_history_stale
+    return PiHarness(_place(settings, where, folders), folders, backend, model, options, ids, session, is_stale)
 
 
 def _place(settings: Settings, where: Places, folders: PiFolders) -> PiPlace:

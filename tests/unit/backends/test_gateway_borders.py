@@ -16,7 +16,7 @@ from agentui.backends.gateway import Gateway, GatewaySettings
 from agentui.errors import UsageError
 from agentui.events import Event
 from tests.unit.backends.gateways import CHAT, STREAMED, gateway_to, plain_client
-from tests.unit.backends.replay import ReplayServer, as_json, llama_server
+from tests.unit.backends.replay import Canned, ReplayServer, as_json, llama_server
 
 
 async def test_the_servers_key_is_added_and_the_clients_is_not_sent() -> None:
@@ -67,6 +67,23 @@ async def test_another_address_cannot_be_reached_through_it() -> None:
         await raw(opened.url, "GET /v1/models HTTP/1.1", "Host: localhost", f"X-Forwarded-Host: {host}")
         assert other.seen == []
         assert server.seen[0].headers["host"] == server.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize("route", [f"POST {CHAT}", "GET /v1/models"])
+async def test_no_client_is_sent_elsewhere_by_a_server_that_redirects(route: str) -> None:
+    method, path = route.split(" ")
+    asked = STREAMED if method == "POST" else None
+    moved = Canned(status=307, headers=(("Location", "http://127.0.0.2:9/v1/elsewhere"),))
+    async with ReplayServer({route: moved}) as server, gateway_to(server.url) as opened:
+        async with (
+            aiohttp.ClientSession(trust_env=False) as session,
+            session.request(method, opened.url + path, json=asked, allow_redirects=False) as answer,
+        ):
+            said = await answer.json()
+        assert (answer.status, "Location" in answer.headers) == (400, False)
+        begins = f"The server at {server.url} redirects elsewhere: http://127.0.0.2:9"
+        assert said["error"]["message"].startswith(begins)
+        assert [event.outcome for event in opened.ended()] == ["failed"] * (method == "POST")
 
 
 @pytest.mark.parametrize("line", ["Host: evil.example", "Host: localhost\r\nOrigin: https://evil.example"])

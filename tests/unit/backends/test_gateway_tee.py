@@ -36,7 +36,7 @@ def metered(pieces: list[bytes], content_type: str = "text/event-stream") -> tup
     for piece in pieces:
         tee.feed(piece)
     ending = tee.end()
-    meter.ended(ending.outcome, ending.error)
+    meter.ended(ending.outcome, ending.error.message if ending.error is not None else None)
     return ending, events
 
 
@@ -85,7 +85,14 @@ def test_a_record_without_an_end_is_not_held_for_ever() -> None:
     ending, _ = metered([b"data: "] + [piece] * ((MOST_HELD_BYTES >> 20) + 2))
     assert ending.outcome == "failed"
     assert ending.error is not None
-    assert "without an end" in ending.error
+    assert "without an end" in ending.error.message
+
+
+def test_an_error_in_a_stream_is_told_also_where_it_has_nothing_but_words() -> None:
+    ending, _ = metered([b'event: error\ndata: {"message": "The model has crashed. (Exit code: 6)"}\n\n'])
+    assert ending.outcome == "failed"
+    assert ending.error is not None
+    assert ending.error.message.startswith("The model's engine crashed")
 
 
 def test_a_body_too_long_to_read_is_done_and_uncounted() -> None:

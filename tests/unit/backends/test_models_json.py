@@ -185,6 +185,37 @@ def test_a_mistake_has_line_column_and_what_is_expected(text: str, message: str)
         parse_models(text, PATH)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"compat": {"cacheControlFormat": "x"}}, "compat.cacheControlFormat: expected one of anthropic; not"),
+        ({"compat": {"promptCacheKeyMode": "x"}}, "expected one of auto, enabled, disabled; not"),
+        (
+            {"compat": {"sessionAffinityFormat": "x"}},
+            "one of openai, openai-nosession, openrouter; not",
+        ),
+        ({"inputLimits": {"images": 5}}, "inputLimits.images: expected an object, not 5"),
+        ({"inputLimits": {"images": {"resize": {"maxWidth": 0}}}}, "expected a whole number above 0, not 0"),
+        ({"cost": {"input": 1}}, 'expected a field "output" here'),
+    ],
+)
+def test_what_pi_would_refuse_the_whole_file_for_is_a_mistake_here_too(
+    fields: dict[str, Any], message: str
+) -> None:
+    provider = {"baseUrl": "http://h", "api": "openai-completions", "models": [{"id": "m", **fields}]}
+    with pytest.raises(ConfigError) as caught:
+        parse_models(json.dumps({"providers": {"p": provider}}), PATH)
+    assert message in caught.value.message
+
+
+def test_an_override_of_a_part_of_the_cost_leaves_a_whole_one() -> None:
+    overrides = {"m": {"cost": {"output": 2}}}
+    provider = {"baseUrl": "http://h", "api": "openai-completions", "models": [{"id": "m"}]}
+    text = json.dumps({"providers": {"p": {**provider, "modelOverrides": overrides}}})
+    (model,) = parse_models(text, PATH).models
+    assert model.fields["cost"] == {"input": 0, "output": 2, "cacheRead": 0, "cacheWrite": 0}
+
+
 def test_unknown_fields_are_kept_and_named_with_their_line() -> None:
     text = '{"providers": {"a": {\n "zzz": 1, "models": [{"id": "m",\n "shiny": {}}]}}}'
     file = parse_models(text, PATH)

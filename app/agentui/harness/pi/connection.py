@@ -120,3 +120,13 @@ class PiConnection:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(self.gone())
+
+
+async def any_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

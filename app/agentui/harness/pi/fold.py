@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentui.backends.leaks import leaked_tool_call
 from agentui.events import (
     BackendRetried,
     CompactionEnded,
@@ -29,6 +28,7 @@ from agentui.events import (
 )
 from agentui.harness.base import Emit, Note
 from agentui.harness.figures import sum_usage, turn_ended
+from agentui.harness.odd_answers import warnings_of
 from agentui.harness.pi.records import (
     AgentSettled,
     CompactionBegan,
@@ -57,7 +57,6 @@ _COMPACTION_WHY = {
     "threshold": "the context is nearly full",
     "overflow": "the server refused the prompt",
 }
-_LEAK_HINT = "the server did not recognise it: check the model's chat template, or update the engine"
 
 
 @dataclass(slots=True)
@@ -281,10 +280,9 @@ class PiFold:
         stop = _STOPS.get(message.stop_reason, message.stop_reason or "stop")
         self._end_message("cut" if is_frozen else stop)
         self.last_answer = message
-        leak = leaked_tool_call(message.text) if not message.calls else None
-        if leak:
-            text = f"the model wrote a tool call as plain text ({leak}); not executed"
-            self._emit(Warned("leaked_tool_call", text, _LEAK_HINT))
+        if not message.calls and message.stop_reason in ("stop", "length") and not message.says_nothing:
+            for warning in warnings_of(message.text, is_cut=message.stop_reason == "length"):
+                self._emit(warning)
         # Pi takes failed, cut and aborted answers out of what the model sees.
         if message.stop_reason in ("error", "aborted", "length"):
             return

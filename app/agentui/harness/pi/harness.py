@@ -17,6 +17,7 @@ from agentui.backends.gateway_prompts import Prompt
 from agentui.errors import BackendError, BackendUnavailable, HarnessError, HarnessUnavailable
 from agentui.events import (
     BackendLost,
+    EndReason,
     Event,
     HarnessStarted,
     Json,
@@ -74,6 +75,7 @@ class PiHarness:
     Args:
         backend: Where the gateway sends Pi's requests; asked for nothing else but whether it is still there.
         session_file: A session of Pi's to go on with; passed over where it is no more.
+        is_history_stale: Whether Pi summarised it after its last request.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class PiHarness:
         settings: PiSettings,
         ids: Callable[[str], str],
         session_file: Path | None = None,
+        is_history_stale: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = place
@@ -103,7 +106,7 @@ class PiHarness:
         self._run: PiRun | None = None
         self._model_of_pi: ModelFacts | None = None
         self._undelivered: list[Note] = []
-        self._is_history_stale = False
+        self._is_history_stale = is_history_stale
         self._asked_idle = ""
 
     @property
@@ -156,7 +159,11 @@ class PiHarness:
             on_request=self._request_sent,
             clock=self._clock,
         )
-        self._base_url = await self._place.serve(gateway)
+        try:
+            self._base_url = await self._place.serve(gateway)
+        except BaseException:
+            await gateway.aclose()
+            raise
         self._gateway = gateway
 
     async def _bring(self, source: Path, emit: Emit) -> None:
@@ -199,6 +206,15 @@ class PiHarness:
                 "does not wait for answers then",
                 hint="take the extension out of pi.extensions in your settings file",
             ) from error
+        model = as_object(state.data.get("model"))
+        if f"{model.get('provider')}/{model.get('id')}" != label:
+            # Pi takes another model, one of its own, where it cannot read the file that it was given.
+            await self._end_pi()
+            words = process.last_words()
+            raise HarnessUnavailable(
+                f"Pi does not take what agentui wrote for it of {label}" + (f": {words}" if words else ""),
+                hint="see what that is: agentui doctor models",
+            )
         self._model_of_pi = self._model
         session = as_text(state.data.get("sessionFile"))
         if session is not None:
@@ -299,9 +315,14 @@ class PiHarness:
             self._pi.on_record = self._idle_record
 
     async def _explained(self, end: HarnessEnd, emit: Emit) -> HarnessEnd:
-        """A failure that comes from a server that is gone says so."""
+        """A failure in the words of the gateway, which knows the server's; one that is gone is told as lost."""
         if end.reason != "failed":
             return end
+        failure = self._gateway.failure if self._gateway is not None else None
+        if failure is not None:
+            is_missing = isinstance(failure, BackendUnavailable)
+            reason: EndReason = "unavailable" if is_missing else "failed"
+            end = replace(end, reason=reason, error=failure.message, hint=failure.hint)
         try:
             await self._backend.models()
         except BackendUnavailable as error:

@@ -50,7 +50,10 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class PiMessage:
-    """A message of Pi's transcript, whatever its role; `text` is all of its parts that are text."""
+    """A message of Pi's transcript, whatever its role; `text` is all of its parts that are text.
+
+    `is_blank` tells one without any part: no text, no thought, no call.
+    """
 
     role: str
     text: str = ""
@@ -59,6 +62,12 @@ class PiMessage:
     error: str = ""
     call_id: str = ""
     usage: Usage = field(default_factory=Usage)
+    is_blank: bool = False
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether an answer holds nothing at all: a model with nothing to say counts a token at least."""
+        return self.is_blank and self.stop_reason == "stop" and not self.usage.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +334,7 @@ def message_of(value: object) -> PiMessage:
         _error(fields.get("errorMessage")),
         _text(fields.get("toolCallId")),
         _usage(as_object(fields.get("usage"))),
+        is_blank=not parts and not _content_text(content).strip(),
     )
 
 

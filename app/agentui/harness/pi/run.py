@@ -8,21 +8,24 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from agentui.backends.failures import MORE_CONTEXT_HINT, NOTHING_SAID
 from agentui.backends.gateway import Gateway
 from agentui.errors import HarnessError, HarnessUnavailable
 from agentui.events import MessageId, RequestEnded, RequestId, Warned
 from agentui.harness.base import Cut, CutWhy, Emit, Gate, HarnessEnd, Interrupted, Note, Stop
+from agentui.harness.odd_answers import LENGTH_HINT
 from agentui.harness.pi import dialogues
-from agentui.harness.pi.connection import PiConnection
+from agentui.harness.pi.connection import PiConnection, any_of
 from agentui.harness.pi.fold import ENDED_EARLY, PiFold, Said
 from agentui.harness.pi.records import AgentSettled, PiRecord, RetryBegan, UiRequest
 
 log = logging.getLogger(__name__)
 
+MOST_FAILURES = 6
+"""How often in a row a server that fails is asked again."""
 SETTLING_S = 5.0
 """How long Pi may take to stop when it is told to."""
 GO_ON = "[You were stopped here. Go on with the task where you stood.]"
-_LENGTH_HINT = "a longer context (/context N) leaves more room; a model that only thinks may need thinking off"
 
 
 class PiRun:
@@ -63,6 +66,7 @@ class PiRun:
         self._compact_why: str | None = None
         self._asks_again = False
         self._is_handled = False
+        self._failures = 0
 
     # --- the run -----------------------------------------------------------------------------
 
@@ -126,8 +130,10 @@ class PiRun:
                 return HarnessEnd("failed", self.fold.usage, last.error or "the model's answer failed")
             case "length":
                 return HarnessEnd(
-                    "limit", self.fold.usage, "the answer was cut at the token limit", _LENGTH_HINT
+                    "limit", self.fold.usage, "the answer was cut at the token limit", LENGTH_HINT
                 )
+            case _ if last.says_nothing:
+                return HarnessEnd("failed", self.fold.usage, f"{NOTHING_SAID}.", MORE_CONTEXT_HINT)
             case _:
                 return None
 
@@ -153,9 +159,9 @@ class PiRun:
         Raises:
             HarnessUnavailable: If Pi is gone, or did not stop.
         """
-        await _any_of(self._settled, self._pi.closed, self._aborted)
+        await any_of(self._settled, self._pi.closed, self._aborted)
         try:
-            await asyncio.wait_for(_any_of(self._settled, self._pi.closed), SETTLING_S)
+            await asyncio.wait_for(any_of(self._settled, self._pi.closed), SETTLING_S)
         except TimeoutError:
             await self._pi.aclose()
             raise HarnessUnavailable(f"Pi did not stop within {SETTLING_S:g} s and was ended") from None
@@ -210,6 +216,12 @@ class PiRun:
         """Take a record, in order; what takes time becomes a task."""
         if isinstance(record, AgentSettled) and self._interrupted is not None:
             self.fold.close(self._interrupted.answer)
+        if isinstance(record, RetryBegan) and not self.fold.is_quiet:
+            self._failures += 1
+            if self._failures > MOST_FAILURES:
+                self._stop = Stop("failed", record.error)
+                self._abort_soon()
+                return
         self.fold.take(record)
         match record:
             case AgentSettled():
@@ -309,6 +321,8 @@ class PiRun:
     def request_ended(self, event: RequestEnded) -> None:
         """It has ended, one way or another."""
         self.fold.request_ended(event)
+        if event.outcome == "done":
+            self._failures = 0
         over = self._generations.pop(event.request_id, None)
         if over is not None:
             over.set()
@@ -384,13 +398,3 @@ class PiRun:
             return
         await self._pi.send({"id": self._ids("x"), "type": "clear_queue"})
         await self._pi.send({"id": self._ids("x"), "type": "abort"})
-
-
-async def _any_of(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -161,6 +161,13 @@ def test_a_call_that_the_server_left_as_text_is_warned_of() -> None:
     assert [e.code for e in folded_file("28").of(Warned)] == ["leaked_tool_call"]
 
 
+def test_an_answer_without_a_word_is_warned_of() -> None:
+    log = Log()
+    fold = PiFold(log.emit, lambda prefix: prefix, lambda: 0.0)
+    fold.take(PiMessageEnded(PiMessage("assistant", stop_reason="stop", usage=Usage(9, 1))))
+    assert [e.code for e in log.of(Warned)] == ["empty_answer"]
+
+
 def test_what_an_extension_says_and_fails_at_is_told() -> None:
     codes = {e.code for e in folded_file("35").of(Warned)}
     assert codes == {"pi_extension", "pi_extension_failed"}

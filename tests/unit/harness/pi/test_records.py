@@ -16,6 +16,7 @@ from agentui.harness.pi.records import (
     ToolFinished,
     UiRequest,
     Unknown,
+    message_of,
     parse_record,
     record_of,
 )
@@ -141,3 +142,17 @@ def test_a_session_file_is_json_on_every_line() -> None:
     path = next(path.parent for path in CAPTURES) / "11-session-file.session.jsonl"
     first = json.loads(path.read_text(encoding="utf-8").split("\n", 1)[0])
     assert (first["type"], first["version"]) == ("session", 3)
+
+
+def test_an_answer_that_holds_nothing_at_all_is_told_from_one_that_has_nothing_to_say() -> None:
+    nothing = message_of({"role": "assistant", "content": [], "stopReason": "stop"})
+    brief = {"input": 9, "output": 1, "totalTokens": 10}
+    ended = message_of({"role": "assistant", "content": [], "stopReason": "stop", "usage": brief})
+    only_thought = {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "…"}],
+        "stopReason": "stop",
+    }
+    assert nothing.says_nothing
+    assert not ended.says_nothing
+    assert not message_of(only_thought).says_nothing
