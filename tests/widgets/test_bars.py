@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
@@ -40,7 +38,7 @@ def test_a_path_becomes_short_before_the_detail_of_the_state_is_cut() -> None:
     for width, fact, texts in (
         (80, state, [path.text, told]),
         (50, state, ["shop (main)", told]),
-        (40, replace(state, detail=""), [path.text, "running"]),
+        (40, state._replace(detail=""), [path.text, "running"]),
     ):
         left, right = fit([path], [fact], width)
         assert [f.text for f in (*left, *right)] == texts
