@@ -51,7 +51,7 @@ async def test_models_are_listed_loaded_and_unloaded_as_json(
     assert (code, json.loads(out)) == (0, {"unloaded": [SMALL]})
     assert (await listed())[SMALL] is False
     code, out, err = await agentui("unload", SMALL, *to, cwd=project)
-    assert code == 2
+    assert code == 1
     assert "no loaded model" in json.loads(out)["error"]
     assert "no loaded model" in err
 

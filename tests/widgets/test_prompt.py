@@ -7,10 +7,12 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import OptionList
 
+from agentui.control import Resume, Submit
+from agentui.events import StateChanged
 from agentui.text import clean
 from agentui_widgets.prompt import Candidate, Completion, Prompt
 from tests.unit.view.scenes import whole_run
-from tests.widgets.driving import settle
+from tests.widgets.driving import running, settle
 from tests.widgets.fakes import FakeServices, make_app
 
 
@@ -154,6 +156,41 @@ async def test_a_space_typed_right_behind_letters_is_text_and_not_a_command() ->
         await pilot.press("space")
         await pilot.pause()
         assert (prompt.text, app.pauses) == ("", 1)
+
+
+def press_in_one_go(app: App[None], keys: str) -> None:
+    names = {" ": "space", "\r": "enter", "\t": "tab", "/": "slash"}
+    for character in keys:
+        app.post_message(events.Key(names.get(character, character), character))
+
+
+async def test_keys_that_come_in_one_go_with_enter_are_not_taken_for_its_text() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        press_in_one_go(app, "one\rtwo\tthree")
+        await pilot.pause()
+        assert app.seen == [("send", "one"), ("queue", "two")]
+        assert app.prompt.text == "three"
+
+
+async def test_tab_in_one_go_with_the_beginning_of_a_command_completes_it() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(60, 12)) as pilot:
+        press_in_one_go(app, "/pa\t")
+        await pilot.pause()
+        assert (app.prompt.text, app.seen) == ("/pause", [])
+        assert not app.prompt.is_popup_open
+
+
+async def test_a_space_in_one_go_with_a_steer_still_goes_on() -> None:
+    services = running()
+    app = make_app(services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        services.emit(StateChanged("generating", "paused"))
+        await settle(pilot)
+        press_in_one_go(app, "x\r ")
+        await settle(pilot)
+        assert services.sent == [Submit("x"), Resume()]
 
 
 async def test_enter_sends_a_completed_file_and_the_popup_does_not_come_back() -> None:

@@ -40,17 +40,11 @@ Complete = Callable[[str], Completion | None]
 class PromptArea(TextArea):
     """The text itself. Enter sends, Tab queues, Ctrl+J breaks the line; all else is a text area's."""
 
-    class Pressed(Message):
-        """A key that the prompt as a whole decides about."""
-
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
-
     def __init__(
         self,
         clean: Callable[[str], str],
         takes_empty: Callable[[str], bool],
+        decide: Callable[[str], None],
         *,
         placeholder: str,
         id: str | None = None,
@@ -65,6 +59,7 @@ class PromptArea(TextArea):
         )
         self._clean = clean
         self._takes_empty = takes_empty
+        self._decide = decide
         # a blinking cursor repaints twice a second: two thirds of what an idle screen costs
         self.cursor_blink = False
         self.takes_arrows = False
@@ -82,7 +77,8 @@ class PromptArea(TextArea):
         if self._is_for_prompt(event.key):
             event.stop()
             event.prevent_default()
-            self.post_message(self.Pressed(event.key))
+            # Not by a message: keys that came in one go with this one would be typed before it is heard.
+            self._decide(event.key)
             return
         if not self.text and self._takes_empty(event.key):
             # Left to the bindings it bubbles up to. Decided here, where keys arrive in order: whoever looks
@@ -152,8 +148,13 @@ class Prompt(Vertical):
         self._place = 0
         self._draft = ""
         self._shape = (True, 1)
+        self._seen = (0, "")
         self._area = PromptArea(
-            clean, takes_empty, placeholder="give a task, /command, @file, !cmd", id="prompt-area"
+            clean,
+            takes_empty,
+            self._pressed,
+            placeholder="give a task, /command, @file, !cmd",
+            id="prompt-area",
         )
         self._popup: OptionList | None = None
 
@@ -204,10 +205,9 @@ class Prompt(Vertical):
 
     # --- keys
 
-    def on_prompt_area_pressed(self, message: PromptArea.Pressed) -> None:
-        """Keys the text area does not keep."""
-        message.stop()
-        key = message.key
+    def _pressed(self, key: str) -> None:
+        """A key that the text area does not keep."""
+        self._complete_now()
         if self._popup is not None and self.is_popup_open and key in ("up", "down", "tab", "enter"):
             self._popup_key(self._popup, key)
         elif key in ("enter", "tab", "alt+enter"):
@@ -222,6 +222,7 @@ class Prompt(Vertical):
             return
         self.remember([text])
         self.text = ""
+        self._complete_now()
         self.post_message(self.Submitted(text, queue))
 
     def remember(self, texts: Iterable[str]) -> None:
@@ -252,11 +253,17 @@ class Prompt(Vertical):
     def on_text_area_changed(self, message: TextArea.Changed) -> None:
         """Offer completions for what stands before the cursor."""
         message.stop()
+        self._complete_now()
+        self._tell()
+
+    def _complete_now(self) -> None:
+        """What stands before the cursor decides; nothing to do where that was seen before."""
         row, column = self._area.cursor_location
         before = self._area.document.get_line(row)[:column] if self.text else ""
-        completion = self._complete(before) if (before and row == 0) or "@" in before else None
-        self._offer(completion, before)
-        self._tell()
+        if (row, before) == self._seen:
+            return
+        self._seen = (row, before)
+        self._offer(self._complete(before) if (before and row == 0) or "@" in before else None, before)
 
     def _offer(self, completion: Completion | None, before: str) -> None:
         is_complete = False

@@ -10,12 +10,12 @@ import argparse
 import errno
 import importlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 
 from agentui import __version__
 from agentui.cli.help_text import HelpFormatter
+from agentui.cli.outputs import forget_unread
 from agentui.errors import (
     AgentuiError,
     AuthenticationFailed,
@@ -73,20 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone.
-        _write_no_more()
-        return 1
+        return 1  # whoever read our output has gone
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _write_no_more()
         print(f"agentui: nothing more can be written: {error.strerror}", file=sys.stderr)
         return 1
-
-
-def _write_no_more() -> None:
-    """Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        forget_unread()
 
 
 def exit_code(error: AgentuiError) -> int:

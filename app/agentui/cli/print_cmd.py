@@ -17,6 +17,7 @@ from typing import TextIO
 
 from agentui.cli import continuing
 from agentui.cli.arguments import Start, agreed
+from agentui.cli.outputs import forget_unread
 from agentui.cli.ports import LiveSession
 from agentui.cli.printers import JsonPrinter, Printer, TextPrinter
 from agentui.control import Interrupt, Quit
@@ -179,7 +180,7 @@ async def print_run(
         try:
             printer.take(recorded)
         except BrokenPipeError:
-            _forget_output()
+            forget_unread()
             end(Interrupt())
             is_over = True
 
@@ -209,16 +210,6 @@ def _tell_before(session: LiveSession, printer: Printer) -> None:
     last = next(r for r in reversed(session.recorder.past) if isinstance(r.event, RunEnded))
     printer.take(last)
     print("agentui: the run was done before; a task begins another", file=sys.stderr)
-
-
-def _forget_output() -> None:
-    """Point what nobody reads to nowhere, or Python flushes it at exit and ends with a code of its own."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agentui.tui.services import Services, Wanted
     from agentui.view.timeline import Timeline
     from agentui.wire import OpeningServices
+
+log = logging.getLogger(__name__)
 
 GC_AFTER_OBJECTS = 20_000
 """New objects between two searches for cycles. With Python's 700 a tenth of the start goes into them."""
@@ -144,9 +147,8 @@ def _note_session(recorded: Recorded, begun: list[str]) -> None:
 def _say_farewell(session_id: str, *, goes_on: bool) -> None:
     try:
         print(_farewell(session_id, goes_on=goes_on), flush=True)
-    except OSError:
-        # The terminal was closed. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        log.info("the terminal was closed: %s", error)
 
 
 def _farewell(session_id: str, *, goes_on: bool) -> str:

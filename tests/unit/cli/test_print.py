@@ -219,8 +219,7 @@ async def test_a_run_cancelled_from_outside_stays_cancelled() -> None:
     assert session.is_closed
 
 
-async def test_a_reader_that_has_gone_interrupts_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentui.cli.print_cmd._forget_output", lambda: None)
+async def test_a_reader_that_has_gone_interrupts_the_run() -> None:
 
     class Gone:
         def take(self, recorded: Recorded) -> None:
@@ -232,10 +231,7 @@ async def test_a_reader_that_has_gone_interrupts_the_run(monkeypatch: pytest.Mon
     assert session.sent == [Interrupt()]
 
 
-async def test_a_reader_that_went_before_the_run_began_interrupts_it_when_it_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("agentui.cli.print_cmd._forget_output", lambda: None)
+async def test_a_reader_that_went_before_the_run_began_interrupts_it_when_it_does() -> None:
 
     class Gone:
         def take(self, recorded: Recorded) -> None:
