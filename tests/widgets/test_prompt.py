@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import OptionList
 
 from agentui.control import Resume, Submit
-from agentui.events import StateChanged
+from agentui.events import SessionResumed, StateChanged
 from agentui.text import clean
 from agentui_widgets.prompt import Candidate, Completion, Prompt
 from tests.unit.view.scenes import whole_run
@@ -223,10 +223,19 @@ async def test_a_complete_file_that_begins_another_is_sent_unless_the_arrows_cho
         assert app.seen == [("send", "@src/m.py"), ("send", "@src/m.pyi")]
 
 
-async def test_up_brings_what_was_said_in_the_session_before() -> None:
-    app = make_app(FakeServices(whole_run()))
+async def test_up_brings_what_was_said_before_the_session_went_on() -> None:
+    past = whole_run()
+    services = FakeServices([])
+    app = make_app(services)
     async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        for recorded in past:  # read after the first frame, and told then
+            services.emit(recorded.event)
+        services.emit(SessionResumed(len(past), "1"))
         await settle(pilot)
         await pilot.press("up")
         await settle(pilot)
         assert app.dashboard.prompt.text == "split report.py into modules, PEP 585"
+        services.emit(SessionResumed(len(past), "1"))
+        await settle(pilot)
+        assert app.dashboard.prompt._history.count(app.dashboard.prompt.text) == 1

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from agentui.control import Answer, RunCommand, SendNow, Submit, TakeBack
-from agentui.events import ApprovalAsked, Recorded, RunEnded, SteerWithdrawn
+from agentui.events import ApprovalAsked, Recorded, RunEnded, SessionResumed, SteerWithdrawn
 from agentui.text import clean
 from agentui.tui.arrange import EDGE_ROWS, PANES, Body, LayoutKind, Pane, Wants, arrange, layout_for
 from agentui.tui.bridge import Bridge
@@ -71,6 +71,7 @@ class DashboardScreen(DeckScreen):
         self._asked_s = float("inf")
         self._asked_id = ""
         self._was_waiting = False
+        self._remembered_blocks = 0
         self._late_timer: Timer | None = None
         self._letter_timer: Timer | None = None
         self._empty_actions: dict[str, str] = {}
@@ -126,8 +127,6 @@ class DashboardScreen(DeckScreen):
         follows = bool(self._app().read_only_words)
         self.painter = Painter(self.bridge.view, self.parts, read_only=self.services.read_only, follows=follows)
         self.bridge.open()
-        said = self.bridge.view.transcript.blocks
-        self.prompt.remember(b.body.text for b in said if isinstance(b, MessageBlock) and b.role == "user")
         self._lay_out(self.app.size)
         if self.services.read_only:
             self.prompt.set_placeholder("a replay: space holds it, . one step on, / commands, ? help")
@@ -258,10 +257,18 @@ class DashboardScreen(DeckScreen):
         asked_id = status.questions[0].ask_id if status.questions else ""
         if asked_id != self._asked_id:
             self._asked_id, self._asked_s = asked_id, now
+        if any(isinstance(r.event, SessionResumed) for r in batch):
+            self._remember_past()
         ended = any(isinstance(r.event, RunEnded) for r in batch)
         if (ended or (status.needs_user and not self._was_waiting)) and not self.app.app_focus:
             self.announce(status.end.reason if ended and status.end else "it waits for you")
         self._was_waiting = status.needs_user
+
+    def _remember_past(self) -> None:
+        """What was said before the session went on can be said again; what comes later is sent from here."""
+        said = self.bridge.view.transcript.blocks[self._remembered_blocks :]
+        self._remembered_blocks += len(said)
+        self.prompt.remember(b.body.text for b in said if isinstance(b, MessageBlock) and b.role == "user")
 
     def _take_back(self, text: str) -> None:
         if text:

@@ -54,9 +54,19 @@ class LeavingScreen(Screen[None]):
         elif self._app().list_sessions is None:
             self.say("a branch is made from a live session: agentui -r", is_error=True)
         elif turn:
-            self._ask_branch(int(turn))
+            self._branch_after(int(turn))
         else:
             self._pick_turn()
+
+    def _branch_after(self, turn: int) -> None:
+        from agentui.tui.turns import turn_choices
+
+        finished = len(turn_choices(self.services.past()))
+        if 1 <= turn <= finished:
+            self._ask_branch(turn)
+        else:
+            has = f"the session has {plural(finished, 'turn')}"
+            self.say(f"there is no finished turn {turn}: {has}", is_error=True)
 
     def _pick_turn(self) -> None:
         from agentui.tui.screens.pick import Choice, PickScreen
@@ -74,13 +84,7 @@ class LeavingScreen(Screen[None]):
     @work(exclusive=True, group="branch")
     async def _ask_branch(self, turn: int) -> None:
         from agentui.tui.screens.question import QuestionScreen
-        from agentui.tui.turns import turn_choices
 
-        finished = len(turn_choices(self.services.past()))
-        if not 1 <= turn <= finished:
-            has = f"the session has {plural(finished, 'turn')}"
-            self.say(f"there is no finished turn {turn}: {has}", is_error=True)
-            return
         pending = len(self.bridge.view.changes.pending)
         lost = f"{plural(pending, 'change')} not applied yet will be dropped from the private copy."
         detail = (
